@@ -1,0 +1,50 @@
+"""Background tasks with an owner.
+
+Owns: the tasks that one part of the server started. A task is kept until it ends (asyncio itself
+holds only a weak reference), a failure is logged once, and `close` cancels and awaits what is left.
+Must never: swallow a failure, or outlive its owner. Nothing here survives a crash.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Tasks:
+    """The tasks of one owner, who closes them."""
+
+    def __init__(self, owner: str) -> None:
+        self._owner = owner
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """Run `coroutine` from the next turn of the loop on; its failure is logged here."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: "asyncio.Task[Any]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error(
+                "task failed",
+                exc_info=error,
+                extra={"owner": self._owner, "task": task.get_coro().__qualname__},
+            )
+
+    async def close(self) -> None:
+        """Cancel what still runs and wait until it has ended."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
