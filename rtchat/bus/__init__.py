@@ -1,0 +1,53 @@
+"""The bus: how pods tell each other what was committed. A hint, never the truth.
+
+What a bus promises, whichever it is:
+- **At most once.** A published item reaches every pod that is subscribed to its topic, or is lost;
+  nothing is kept and nothing is repeated. Whoever needs more reads the log (the hub's head check).
+- **Order.** Items of one publisher on one topic arrive in the order of publishing, if they arrive.
+- **Never in the way.** `publish` and `publish_control` do not block, do not raise and do not grow
+  without bound: what does not fit is dropped and counted.
+- **Its own echo.** A pod may get back what it published itself; receivers drop what they know.
+- **Loss is told.** After anything that may have lost items (a link that broke, a server that
+  unsubscribed us), `on_restored` is called once the subscriptions stand again.
+
+A topic carries one channel's envelopes. One more, the control topic, which every pod hears, carries
+what concerns users and sessions.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+
+class Bus(Protocol):
+    """One pod's connection to the other pods."""
+
+    on_envelope: Callable[[bytes], None]  # an envelope arrived on a channel's topic
+    on_control: Callable[[bytes], None]  # something arrived on the control topic
+    on_restored: Callable[[], None]  # items may have been lost until now
+
+    async def start(self) -> None:
+        """Connect. Returns even when the other side is down: the bus goes on trying."""
+
+    async def close(self) -> None:
+        """Leave, and end what runs in the background."""
+
+    async def subscribe(self, channels: Iterable[int]) -> None:
+        """Hear these channels' topics.
+
+        Returns when it is confirmed that everything published from now on will arrive, or when the
+        bus is known to be down (then the topics are subscribed as soon as it is back). Bounded in
+        time; never raises. Subscribing twice is one subscription.
+        """
+
+    def unsubscribe(self, channels: Iterable[int]) -> None:
+        """Hear them no longer. Items already on their way may still arrive."""
+
+    def publish(self, channel: int, envelope: bytes) -> None:
+        """Send one envelope to every pod that hears this channel."""
+
+    def publish_control(self, item: bytes) -> None:
+        """Send one item to every pod."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether every link of the bus stands, as far as is known."""

@@ -1,0 +1,130 @@
+"""The plain values that travel between the layers, in the shape in which users see them.
+
+Owns: what a user, channel, member, message and log entry is. Structs that leave the server carry
+the contract's camelCase names (§2) and are the one source of their JSON schemas. No I/O, no rules.
+"""
+
+from datetime import UTC, datetime
+from enum import IntEnum, StrEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+ID_MAX = 2**53 - 1  # the largest integer that every JSON reader keeps exactly (RFC 8259 §6)
+
+Id = Annotated[int, Meta(ge=1, le=ID_MAX)]
+Seq = Annotated[int, Meta(ge=0, le=ID_MAX)]
+Timestamp = Annotated[
+    str, Meta(description="RFC 3339, UTC, milliseconds", extra_json_schema={"format": "date-time"})
+]
+
+
+class ChannelType(StrEnum):
+    """Who may see and join a channel."""
+
+    PUBLIC = "public"
+    PRIVATE = "private"
+    DM = "dm"
+
+
+class Role(StrEnum):
+    """What a member may do (contract §2)."""
+
+    OWNER = "owner"
+    ADMIN = "admin"
+    MEMBER = "member"
+
+
+class Kind(IntEnum):
+    """What a log entry is. The numbers are stored: never change one, only add."""
+
+    MESSAGE = 1
+    EDIT = 2
+    DELETE = 3
+    REACT = 4
+    UNREACT = 5
+    JOIN = 6
+    LEAVE = 7
+    RENAME = 8
+    DROP = 9  # the channel's tombstone: its last entry, of which no frame is made
+
+
+class LogEntry(msgspec.Struct, frozen=True, gc=False):
+    """One change in a channel, as stored.
+
+    `user_id` is who did it. `target` is the seq that an edit, deletion or reaction is about, or the
+    user who joined or left. `content` is the text, the emoji or the new name. `ts` is milliseconds
+    since 1970. `deleted` tells that a message's content was blanked after it was sent.
+    """
+
+    channel_id: int
+    seq: int
+    kind: Kind
+    user_id: int
+    target: int | None
+    content: str | None
+    ts: int
+    nonce: str | None = None
+    deleted: bool = False
+
+
+class _Public(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """Base of what clients see: camelCase names, fields by keyword."""
+
+
+class User(_Public):
+    """A person. `email` is there for oneself only."""
+
+    id: Id
+    name: str
+    status: str
+    last_active: Timestamp | None
+    email: str | UnsetType = UNSET
+
+
+class Channel(_Public):
+    """A channel as one user sees it: `role` is null, and read state too, for a non-member."""
+
+    id: Id
+    name: str | None
+    type: ChannelType
+    created_by: Id
+    created_at: Timestamp
+    updated_at: Timestamp
+    role: Role | None
+    last_seq: Seq
+    read_seq: Seq | None
+    unread: int | None
+
+
+class Member(_Public):
+    """A user in a channel."""
+
+    user: User
+    role: Role
+    joined_at: Timestamp
+
+
+class Message(_Public):
+    """A message as stored. `id` is channel and seq as one key; `nonce` is its author's only."""
+
+    id: str
+    channel_id: Id
+    seq: Seq
+    user_id: Id
+    content: str
+    timestamp: Timestamp
+    nonce: str | UnsetType = UNSET
+    edited_at: Timestamp | UnsetType = UNSET
+    deleted_at: Timestamp | UnsetType = UNSET
+
+
+def rfc3339(moment: datetime) -> str:
+    """Write an aware UTC `moment` with milliseconds: 2026-01-31T23:59:59.123Z."""
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def rfc3339_from_ms(ms: int) -> str:
+    """Write milliseconds since 1970 as `rfc3339` does."""
+    return rfc3339(datetime.fromtimestamp(ms / 1000, UTC))

@@ -1,0 +1,57 @@
+"""Runs Alembic's migrations, one at a time in the whole cluster.
+
+Owns: the way from any older schema to the newest. Pods may start it together: `migrations/env.py`
+holds an advisory lock, so one runs and the others wait, then find nothing to do. Each migration is
+one transaction; a crash in the middle leaves the schema as it was before it.
+"""
+
+from pathlib import Path
+
+import rtchat
+
+# Arbitrary, but the same in every version: the advisory lock that migrations take.
+LOCK_KEY = 0x7274_6368_6174
+
+
+def sqlalchemy_url(url: str) -> str:
+    """Turn a libpq-style PostgreSQL URL into the one that SQLAlchemy reads."""
+    _, separator, rest = url.partition("://")
+    if not separator:
+        raise ValueError("a database URL begins with postgresql://")
+    return f"postgresql+asyncpg://{rest}"
+
+
+def _script_location() -> Path:
+    package = Path(rtchat.__file__).parent
+    packed = package / "migrations"  # in an installed wheel
+    return packed if packed.is_dir() else package.parent / "migrations"
+
+
+def _config(url: str):  # type: ignore[no-untyped-def]  # Alembic is imported on first use: 0.3 s
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_script_location()))
+    config.attributes["url"] = sqlalchemy_url(url)
+    return config
+
+
+def upgrade(url: str) -> None:
+    """Bring the database at `url` to the newest schema. Not from inside a running event loop."""
+    from alembic import command
+
+    command.upgrade(_config(url), "head")
+
+
+def check(url: str) -> None:
+    """Raise `alembic.util.CommandError` when `store.schema` and the migrations differ."""
+    from alembic import command
+
+    command.check(_config(url))
+
+
+def revision(url: str, message: str) -> None:
+    """Write the migration from the database at `url` to `store.schema`, to be read and mended."""
+    from alembic import command
+
+    command.revision(_config(url), message=message, autogenerate=True)
