@@ -1,4 +1,4 @@
-"""How Alembic reaches the database: on asyncpg, alone in the cluster, from `rtchat.store.schema`."""
+"""How Alembic reaches the database: on asyncpg, one at a time, from `rtchat.store.schema`."""
 
 import asyncio
 

@@ -73,7 +73,7 @@ class _Public(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """Base of what clients see: camelCase names, fields by keyword."""
 
 
-class User(_Public):
+class User(_Public, frozen=True):
     """A person. `email` is there for oneself only."""
 
     id: Id
@@ -83,7 +83,7 @@ class User(_Public):
     email: str | UnsetType = UNSET
 
 
-class Channel(_Public):
+class Channel(_Public, frozen=True):
     """A channel as one user sees it: `role` is null, and read state too, for a non-member."""
 
     id: Id
@@ -98,7 +98,7 @@ class Channel(_Public):
     unread: int | None
 
 
-class Member(_Public):
+class Member(_Public, frozen=True):
     """A user in a channel."""
 
     user: User
@@ -106,7 +106,7 @@ class Member(_Public):
     joined_at: Timestamp
 
 
-class Message(_Public):
+class Message(_Public, frozen=True):
     """A message as stored. `id` is channel and seq as one key; `nonce` is its author's only."""
 
     id: str

@@ -38,7 +38,7 @@ class Tasks:
             log.error(
                 "task failed",
                 exc_info=error,
-                extra={"owner": self._owner, "task": task.get_coro().__qualname__},
+                extra={"owner": self._owner, "task": getattr(task.get_coro(), "__qualname__", "?")},
             )
 
     async def close(self) -> None:

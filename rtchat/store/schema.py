@@ -12,6 +12,8 @@ Two choices that a reader may wonder about:
   a second time, and foreign keys would stand in the way of distributing the table.
 """
 
+from datetime import datetime
+
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -42,7 +44,7 @@ metadata = MetaData(
 )
 
 
-def _moment(name: str, *, nullable: bool = False) -> Column[DateTime]:
+def _moment(name: str, *, nullable: bool = False) -> Column[datetime]:
     default = None if nullable else func.now()
     return Column(name, DateTime(timezone=True), nullable=nullable, server_default=default)
 
@@ -60,7 +62,11 @@ users = Table(
     # As compared: without case. As shown: as the user wrote it.
     Index("uq_users_email_lower", func.lower(text("email")), unique=True),
     # Search is by the beginning of a name, without case.
-    Index("ix_users_name_lower", text("lower(name) text_pattern_ops")),
+    Index(
+        "ix_users_name_lower",
+        func.lower(text("name")).label("name_lower"),
+        postgresql_ops={"name_lower": "text_pattern_ops"},
+    ),
 )
 
 channels = Table(

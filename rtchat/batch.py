@@ -1,0 +1,316 @@
+"""What a batch of writes becomes: pure decisions, made under the locks of the batch's channels.
+
+Owns: the order of a channel's entries, idempotency by nonce, and the rules that a change of a
+channel must pass. Must never: do I/O, or read anything but the writes and the `Ledger`, which holds
+what the database said after the locks were granted.
+
+Every change of a channel goes this way, so a removed member's send cannot slip in behind the
+removal, and a retry finds its first copy before any other check (contract §1.4).
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import NamedTuple
+
+from rtchat.errors import ChatError, Code
+from rtchat.model import ChannelType, Kind, LogEntry, Role
+from rtchat.protocol import Ref
+from rtchat.rules import Act, missing_channel, problem, require
+
+
+class Op(Enum):
+    """What a write wants to do."""
+
+    SEND = auto()
+    JOIN = auto()
+    LEAVE = auto()
+    ADD = auto()
+    REMOVE = auto()
+    SET_ROLE = auto()  # the one operation that leaves no entry in the log
+    RENAME = auto()
+    DROP = auto()
+
+
+class Write:
+    """One wish to change a channel, from its acceptance to its answer.
+
+    `nonce` is the client's (`given`) or one that this pod made; with `check` the log is searched
+    for it. `done` is called exactly once, after the outcome is final for this request: `error` is
+    set, or the write is committed and `seq` and `ts` name its entry (no `seq`: nothing to change).
+    """
+
+    __slots__ = (
+        "channel_id", "check", "content", "deadline", "done", "dup", "error", "given", "nonce",
+        "op", "ref", "role", "seq", "size", "target", "ts", "user_id",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        op: Op,
+        channel_id: int,
+        user_id: int,
+        nonce: str,
+        done: "Callable[[Write], None]",
+        *,
+        given: bool = False,
+        content: str | None = None,
+        target: int | None = None,
+        role: Role | None = None,
+        ref: Ref = None,
+    ) -> None:
+        self.op = op
+        self.channel_id = channel_id
+        self.user_id = user_id
+        self.nonce = nonce
+        self.given = given
+        self.check = given
+        self.content = content
+        self.target = target
+        self.role = role
+        self.ref = ref
+        self.done = done
+        self.size = 64 + (len(content) if content else 0)
+        self.deadline = 0.0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what an earlier try decided."""
+        self.seq: int | None = None
+        self.ts = 0
+        self.dup = False
+        self.error: ChatError | None = None
+
+
+class Known(NamedTuple):
+    """The first copy of a nonce, as stored.
+
+    `changed`: its content was edited or blanked since, so it cannot be compared any more.
+    """
+
+    seq: int
+    ts: int
+    kind: Kind
+    content: str | None
+    target: int | None
+    changed: bool = False
+
+
+@dataclass(slots=True)
+class ChannelState:
+    """A channel's row, as of the lock."""
+
+    type: ChannelType
+    last_seq: int
+    deleted: bool
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What the database says, read after the locks were granted."""
+
+    now_ms: int
+    channels: dict[int, ChannelState]
+    locked: set[int]
+    roles: dict[tuple[int, int], Role]
+    users: set[int]  # those of the targets that exist
+    known: dict[tuple[int, int, str], Known]
+
+
+@dataclass(slots=True)
+class Decision:
+    """What to store. `entries` are in seq order within each channel."""
+
+    entries: list[LogEntry] = field(default_factory=list)
+    heads: dict[int, int] = field(default_factory=dict)
+    roles: dict[tuple[int, int], Role | None] = field(default_factory=dict)  # None: gone
+    names: dict[int, str] = field(default_factory=dict)
+    dropped: set[int] = field(default_factory=set)
+    passed_over: list[Write] = field(default_factory=list)  # another pod holds the lock
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to store."""
+        return not (self.entries or self.roles)
+
+
+KINDS = {
+    Op.SEND: Kind.MESSAGE,
+    Op.JOIN: Kind.JOIN,
+    Op.ADD: Kind.JOIN,
+    Op.LEAVE: Kind.LEAVE,
+    Op.REMOVE: Kind.LEAVE,
+    Op.RENAME: Kind.RENAME,
+    Op.DROP: Kind.DROP,
+}
+
+
+def decide(writes: Iterable[Write], ledger: Ledger) -> Decision:
+    """Number what may be stored, refuse what may not; the outcome is noted on each write."""
+    decision = Decision()
+    for write in writes:
+        channel = ledger.channels.get(write.channel_id)
+        if channel is not None and write.channel_id not in ledger.locked:
+            decision.passed_over.append(write)
+            continue
+        write.reset()
+        try:
+            if channel is None or channel.deleted:
+                raise missing_channel()
+            if write.check and _answer_known(write, ledger):
+                continue
+            if _DECIDE[write.op](write, channel, ledger, decision):
+                _append(write, channel, ledger, decision)
+        except ChatError as error:
+            write.error = error
+    return decision
+
+
+def _answer_known(write: Write, ledger: Ledger) -> bool:
+    known = ledger.known.get((write.channel_id, write.user_id, write.nonce))
+    if known is None:
+        return False
+    same = KINDS.get(write.op) is known.kind and write.target == known.target
+    if not same or not (known.changed or write.content == known.content):
+        raise ChatError(
+            Code.NONCE_CONFLICT, "This nonce was used for something else.", field="nonce"
+        )
+    write.seq, write.ts = known.seq, known.ts
+    write.dup = write.given  # a nonce that this pod made is only ever found by its own retry
+    return True
+
+
+def _append(write: Write, channel: ChannelState, ledger: Ledger, decision: Decision) -> None:
+    kind = KINDS[write.op]
+    channel.last_seq = seq = channel.last_seq + 1
+    decision.entries.append(
+        LogEntry(
+            write.channel_id, seq, kind, write.user_id,
+            write.target, write.content, ledger.now_ms, write.nonce,
+        )
+    )  # fmt: skip
+    decision.heads[write.channel_id] = seq
+    write.seq, write.ts = seq, ledger.now_ms
+    if write.given:  # the same nonce twice in one batch
+        key = (write.channel_id, write.user_id, write.nonce)
+        ledger.known[key] = Known(seq, ledger.now_ms, kind, write.content, write.target)
+
+
+# Each of these raises ChatError, or notes what changes besides the log, and tells whether the write
+# makes an entry.
+
+
+def _send(w: Write, channel: ChannelState, ledger: Ledger, _: Decision) -> bool:
+    error = problem(Act.TAKE_PART, channel.type, ledger.roles.get((w.channel_id, w.user_id)))
+    if error is not None:
+        raise error
+    return True
+
+
+def _join(w: Write, channel: ChannelState, ledger: Ledger, decision: Decision) -> bool:
+    role = ledger.roles.get((w.channel_id, w.user_id))
+    require(Act.JOIN, channel.type, role)
+    if role is not None:
+        return False
+    _set_role(w.channel_id, w.user_id, Role.MEMBER, ledger, decision)
+    return True
+
+
+def _leave(w: Write, channel: ChannelState, ledger: Ledger, decision: Decision) -> bool:
+    role = ledger.roles.get((w.channel_id, w.user_id))
+    require(Act.SEE, channel.type, role)
+    if channel.type is ChannelType.DM:
+        raise ChatError(Code.UNSUPPORTED, "Nobody leaves a dm.")
+    if role is Role.OWNER:
+        raise ChatError(Code.CONFLICT, "An owner hands the channel over before leaving it.")
+    if role is None:
+        return False
+    _set_role(w.channel_id, w.user_id, None, ledger, decision)
+    return True
+
+
+def _add(w: Write, channel: ChannelState, ledger: Ledger, decision: Decision) -> bool:
+    assert w.target is not None
+    assert w.role is not None
+    role = ledger.roles.get((w.channel_id, w.user_id))
+    require(Act.ADD_MEMBER, channel.type, role)
+    if w.role is not Role.MEMBER:
+        require(Act.MANAGE, channel.type, role)
+    if w.target not in ledger.users:
+        raise ChatError(Code.NOT_FOUND, "There is no such user.", field="userId")
+    if (w.channel_id, w.target) in ledger.roles:
+        return False
+    _set_role(w.channel_id, w.target, w.role, ledger, decision)
+    return True
+
+
+def _remove(w: Write, channel: ChannelState, ledger: Ledger, decision: Decision) -> bool:
+    assert w.target is not None
+    if w.target == w.user_id:
+        return _leave(w, channel, ledger, decision)
+    require(Act.TAKE_PART, channel.type, ledger.roles.get((w.channel_id, w.user_id)))
+    if channel.type is ChannelType.DM:
+        raise ChatError(Code.UNSUPPORTED, "Nobody is removed from a dm.")
+    require(Act.MANAGE, channel.type, ledger.roles.get((w.channel_id, w.user_id)))
+    _require_subject(w, ledger)
+    _set_role(w.channel_id, w.target, None, ledger, decision)
+    return True
+
+
+def _role(w: Write, channel: ChannelState, ledger: Ledger, decision: Decision) -> bool:
+    assert w.target is not None
+    assert w.role is not None
+    act = Act.HAND_OVER if w.role is Role.OWNER else Act.MANAGE
+    require(act, channel.type, ledger.roles.get((w.channel_id, w.user_id)))
+    if ledger.roles.get((w.channel_id, w.target)) is w.role:
+        return False
+    _require_subject(w, ledger)
+    _set_role(w.channel_id, w.target, w.role, ledger, decision)
+    if w.role is Role.OWNER:
+        _set_role(w.channel_id, w.user_id, Role.ADMIN, ledger, decision)
+    return False
+
+
+def _rename(w: Write, channel: ChannelState, ledger: Ledger, decision: Decision) -> bool:
+    assert w.content is not None
+    require(Act.MANAGE, channel.type, ledger.roles.get((w.channel_id, w.user_id)))
+    decision.names[w.channel_id] = w.content
+    return True
+
+
+def _drop(w: Write, channel: ChannelState, ledger: Ledger, decision: Decision) -> bool:
+    require(Act.MANAGE, channel.type, ledger.roles.get((w.channel_id, w.user_id)))
+    channel.deleted = True
+    decision.dropped.add(w.channel_id)
+    return True
+
+
+def _require_subject(w: Write, ledger: Ledger) -> None:
+    """Raise unless the target is a member on whom somebody may act."""
+    role = ledger.roles.get((w.channel_id, w.target or 0))
+    if role is None:
+        raise ChatError(Code.NOT_FOUND, "There is no such member.", field="userId")
+    if role is Role.OWNER:
+        raise ChatError(Code.FORBIDDEN, "Nobody acts on an owner.")
+
+
+def _set_role(
+    channel_id: int, user_id: int, role: Role | None, ledger: Ledger, decision: Decision
+) -> None:
+    decision.roles[channel_id, user_id] = role
+    if role is None:
+        ledger.roles.pop((channel_id, user_id), None)
+    else:
+        ledger.roles[channel_id, user_id] = role
+
+
+_DECIDE: dict[Op, Callable[[Write, ChannelState, Ledger, Decision], bool]] = {
+    Op.SEND: _send,
+    Op.JOIN: _join,
+    Op.LEAVE: _leave,
+    Op.ADD: _add,
+    Op.REMOVE: _remove,
+    Op.SET_ROLE: _role,
+    Op.RENAME: _rename,
+    Op.DROP: _drop,
+}

@@ -1,0 +1,344 @@
+"""Every setting: its type, unit, default, limits, and what happens at the limit.
+
+Owns: the one list of settings, where their values come from, and how they relate. A setting `name`
+is read from the variable `RTCHAT_NAME`, or from the file that `RTCHAT_NAME_FILE` names (secrets
+mounted by Docker or Kubernetes). A variable that begins with `RTCHAT_` and is no setting is an
+error, so that a slip of the pen cannot leave a limit at its default.
+
+A limit of rate or number is switched off by 0. Names end with their unit.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+SECRET_MIN_BYTES = 32  # a key for HS256 (RFC 7518 §3.2)
+# Words of sample secrets, ours and those that people copy from tutorials.
+SAMPLE_SECRETS = ("changeme", "change-me", "change_me", "secret-key", "your-secret", "example")
+
+# Names that begin with RTCHAT_ but are read by tools and tests, not by the server.
+OTHER_VARIABLES = ("RTCHAT_PG_BIN", "RTCHAT_REDIS_BIN")
+OTHER_PREFIXES = ("RTCHAT_TEST_", "RTCHAT_BENCH_")
+
+
+class ConfigError(Exception):
+    """A setting that is missing, unknown or out of its limits; the text says how to mend it."""
+
+
+def _number(ge: float, le: float, doc: str) -> Meta:
+    return Meta(ge=ge, le=le, description=doc)
+
+
+def _text(doc: str, *, secret: bool = False, max_length: int = 4096) -> Meta:
+    return Meta(max_length=max_length, description=doc, extra={"secret": secret})
+
+
+MS_MAX = 600_000
+BYTES_MAX = 2**31
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """The values of one process, read once at start."""
+
+    # --- where the parts are
+    database_url: Annotated[
+        str, _text("PostgreSQL 15 or newer: postgresql://user:password@host/name", secret=True)
+    ] = ""
+    migrate_url: Annotated[
+        str,
+        _text("database URL for `rtchat migrate` where the other leads to a pooler", secret=True),
+    ] = ""
+    redis_urls: Annotated[
+        str, _text("Redis or Valkey 7+, comma-separated; empty: one process, no Redis", secret=True)
+    ] = ""
+    secret_key: Annotated[
+        str, _text("signs access tokens; at least 32 bytes, the same on every pod", secret=True)
+    ] = ""
+    host: Annotated[str, _text("address to listen on")] = "127.0.0.1"
+    port: Annotated[int, _number(0, 65535, "TCP port to listen on; 0: any free one")] = 8000
+    origins: Annotated[
+        str, _text("further web origins that may connect, comma-separated: https://chat.example")
+    ] = ""
+
+    # --- logging
+    log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$", description="level")] = (
+        "info"
+    )
+    log_format: Annotated[
+        str, Meta(pattern="^(auto|json|text)$", description="auto: text on a terminal, else JSON")
+    ] = "auto"
+
+    # --- sign-in
+    access_token_s: Annotated[int, _number(30, 3600, "life of an access token, seconds")] = 900
+    session_s: Annotated[
+        int, _number(600, 31_536_000, "life of a session, seconds; then sign in again")
+    ] = 2_592_000
+    token_leeway_s: Annotated[
+        int, _number(0, 120, "clock skew that a token's times are allowed, seconds")
+    ] = 30
+    password_min_chars: Annotated[int, _number(8, 64, "shortest password, code points")] = 8
+    password_max_bytes: Annotated[int, _number(64, 4096, "longest password, UTF-8 bytes")] = 1024
+    bcrypt_cost: Annotated[int, _number(10, 16, "log2 of bcrypt's rounds")] = 12
+    password_threads: Annotated[int, _number(1, 16, "passwords hashed at once")] = 1
+    password_queue: Annotated[
+        int, _number(1, 10_000, "passwords waiting to be hashed; beyond: `overloaded`")
+    ] = 32
+
+    # --- content
+    content_max_chars: Annotated[
+        int, _number(1, 16_000, "longest message, code points; beyond: `too_long`")
+    ] = 4000
+    name_max_chars: Annotated[
+        int, _number(8, 200, "longest user or channel name; beyond: `too_long`")
+    ] = 80
+    dm_max_members: Annotated[int, _number(2, 50, "people in a dm; beyond: `too_long`")] = 10
+    new_channel_max_members: Annotated[
+        int, _number(2, 1000, "people added while creating a channel; beyond: `too_long`")
+    ] = 100
+    page_max: Annotated[int, _number(50, 1000, "longest page of a REST list, items")] = 200
+    unread_max: Annotated[int, _number(1, 10_000, "unread messages are counted up to this")] = 1000
+
+    # --- HTTP
+    body_max_bytes: Annotated[
+        int, _number(1024, 2**24, "largest request body; beyond: `too_large`")
+    ] = 65_536
+    body_drain_bytes: Annotated[
+        int, _number(0, 2**26, "read and dropped of a body over the limit, then the link closes")
+    ] = 4_194_304
+    body_read_s: Annotated[int, _number(1, 300, "a body must be whole within this, seconds")] = 10
+
+    # --- WebSocket
+    frame_max_bytes: Annotated[
+        int, _number(1024, 2**24, "largest message from a client; beyond: close 1009")
+    ] = 65_536
+    auth_deadline_ms: Annotated[
+        int, _number(100, 60_000, "first frame must be a good `auth` by then; else close 4001")
+    ] = 5000
+    heartbeat_s: Annotated[int, _number(1, 600, "seconds between pings to a client")] = 25
+    heartbeat_timeout_s: Annotated[
+        int, _number(1, 600, "a ping unanswered for this long closes the socket")
+    ] = 20
+    expiring_s: Annotated[int, _number(1, 600, "`expiring` comes this long before expiry")] = 60
+    subs_max: Annotated[int, _number(0, 100_000, "subscriptions a connection")] = 1000
+    sends_per_second: Annotated[
+        int, _number(0, 1_000_000, "writes a connection; beyond: `rate_limited`")
+    ] = 20
+    sends_burst: Annotated[
+        int, _number(1, 1_000_000, "writes at once, before the rate above holds")
+    ] = 40
+    sends_in_flight: Annotated[
+        int, _number(1, 100_000, "unanswered writes a connection; then it is read no further")
+    ] = 256
+    errors_per_second: Annotated[
+        int, _number(0, 10_000, "error answers a connection; beyond: close 4008")
+    ] = 20
+    errors_burst: Annotated[int, _number(1, 10_000, "errors before the rate above holds")] = 100
+
+    # --- flow control towards clients
+    write_high_bytes: Annotated[
+        int, _number(1024, BYTES_MAX, "unsent bytes at which a client falls out of live")
+    ] = 262_144
+    write_low_bytes: Annotated[
+        int, _number(0, BYTES_MAX, "unsent bytes at which it catches up again")
+    ] = 65_536
+    slow_deadline_ms: Annotated[
+        int, _number(100, MS_MAX, "a client that takes nothing for this long: close 4102")
+    ] = 15_000
+
+    # --- the writer
+    lanes: Annotated[int, _number(1, 64, "writer lanes, each with a connection of its own")] = 4
+    batch_max_rows: Annotated[int, _number(1, 10_000, "writes in one transaction")] = 500
+    batch_max_bytes: Annotated[int, _number(65_536, 2**26, "content in one transaction")] = (
+        1_048_576
+    )
+    queue_max_rows: Annotated[
+        int, _number(1, 10_000_000, "writes waiting in this process; beyond: `overloaded`")
+    ] = 20_000
+    queue_max_bytes: Annotated[
+        int, _number(65_536, BYTES_MAX, "content waiting in this process; beyond: `overloaded`")
+    ] = 33_554_432
+    write_timeout_ms: Annotated[
+        int, _number(100, MS_MAX, "a write unresolved for this long is answered `unavailable`")
+    ] = 10_000
+    lock_skips: Annotated[
+        int, _number(0, 1000, "times a locked channel is passed over before its lock is waited for")
+    ] = 3
+    lock_wait_ms: Annotated[int, _number(1, MS_MAX, "longest wait for a channel's lock")] = 1000
+
+    # --- the database
+    pool_max: Annotated[int, _number(1, 1000, "connections for reads, besides the lanes'")] = 8
+    connect_timeout_ms: Annotated[int, _number(100, MS_MAX, "to open a connection")] = 5000
+    acquire_timeout_ms: Annotated[
+        int, _number(10, MS_MAX, "wait for a free connection; beyond: `unavailable`")
+    ] = 2000
+    query_timeout_ms: Annotated[int, _number(100, MS_MAX, "one statement")] = 5000
+    idle_in_transaction_ms: Annotated[
+        int, _number(100, MS_MAX, "a pod that freezes holding locks loses them after this")
+    ] = 2000
+    statement_cache: Annotated[
+        int, _number(0, 10_000, "prepared statements a connection; 0 behind a pooler")
+    ] = 100
+
+    # --- the hub
+    head_check_ms: Annotated[
+        int, _number(50, MS_MAX, "between checks of every room's head against the log")
+    ] = 2000
+    reorder_ms: Annotated[
+        int, _number(0, 1000, "a hole waits this long for its envelope, then the log is read")
+    ] = 20
+    reorder_max_bytes: Annotated[
+        int, _number(1024, BYTES_MAX, "envelopes of one room that wait behind a hole")
+    ] = 1_048_576
+    tail_max_bytes: Annotated[
+        int, _number(0, BYTES_MAX, "recent frames that all rooms keep together")
+    ] = 67_108_864
+    catch_up_rows: Annotated[int, _number(1, 10_000, "entries a page that is read to catch up")] = (
+        500
+    )
+    room_linger_ms: Annotated[
+        int, _number(0, MS_MAX, "a room without subscribers stays open for this long")
+    ] = 5000
+
+    # --- the bus
+    bus_prefix: Annotated[
+        str, Meta(pattern="^[A-Za-z0-9_.-]{1,64}$", description="first part of every topic's name")
+    ] = "rtchat"
+    bus_shards: Annotated[
+        int, _number(1, 16_384, "shards that channels are spread over; the same on every pod")
+    ] = 64
+    bus_queue_bytes: Annotated[
+        int, _number(65_536, BYTES_MAX, "unsent bytes to one Redis; beyond: dropped and counted")
+    ] = 8_388_608
+
+    # --- stopping
+    shutdown_s: Annotated[int, _number(1, 300, "from the signal to the exit, stuck or not")] = 8
+
+    def __post_init__(self) -> None:
+        relations = {
+            "write_low_bytes < write_high_bytes": self.write_low_bytes < self.write_high_bytes,
+            # A message of the longest kind, every code point escaped as \uXXXX\uXXXX, fits a frame.
+            "12 * content_max_chars + 1024 <= frame_max_bytes": (
+                12 * self.content_max_chars + 1024 <= self.frame_max_bytes
+            ),
+            "12 * content_max_chars + 1024 <= body_max_bytes": (
+                12 * self.content_max_chars + 1024 <= self.body_max_bytes
+            ),
+            "batch_max_bytes <= queue_max_bytes": self.batch_max_bytes <= self.queue_max_bytes,
+            "expiring_s < access_token_s or access_token_s <= 60": (
+                self.expiring_s < self.access_token_s or self.access_token_s <= 60
+            ),
+            "lock_wait_ms < write_timeout_ms": self.lock_wait_ms < self.write_timeout_ms,
+        }
+        for relation, holds in relations.items():
+            if not holds:
+                raise ConfigError(f"these settings do not fit together: {relation} must hold")
+
+    @property
+    def redis_nodes(self) -> list[str]:
+        """The Redis URLs, one a node."""
+        return [url.strip() for url in self.redis_urls.split(",") if url.strip()]
+
+    @property
+    def origin_list(self) -> frozenset[str]:
+        """The web origins that may connect besides the server's own."""
+        return frozenset(o.strip().rstrip("/") for o in self.origins.split(",") if o.strip())
+
+
+PREFIX = "RTCHAT_"
+_HINTS = get_type_hints(Config, include_extras=True)
+NAMES = tuple(Config.__struct_fields__)
+
+
+def meta(name: str) -> Meta:
+    """The unit, limits and words of setting `name`."""
+    found: Meta = _HINTS[name].__metadata__[0]
+    return found
+
+
+def is_secret(name: str) -> bool:
+    """Whether the value of setting `name` must not be shown."""
+    return bool((meta(name).extra or {}).get("secret"))
+
+
+def load(environ: Mapping[str, str] | None = None, **given: Any) -> tuple[Config, dict[str, str]]:
+    """Read the settings: `given` (from the command line) over `environ` over the defaults.
+
+    Returns them with where each value came from. Raises ConfigError.
+    """
+    environ = os.environ if environ is None else environ
+    _refuse_unknown(environ)
+    values: dict[str, Any] = {}
+    sources = dict.fromkeys(NAMES, "default")
+    for name in NAMES:
+        variable = PREFIX + name.upper()
+        if given.get(name) is not None:
+            values[name], sources[name] = given[name], "command line"
+        elif variable in environ:
+            if f"{variable}_FILE" in environ:
+                raise ConfigError(f"both {variable} and {variable}_FILE are set; leave one out")
+            values[name], sources[name] = environ[variable], variable
+        elif f"{variable}_FILE" in environ:
+            path = environ[f"{variable}_FILE"]
+            values[name], sources[name] = _read(f"{variable}_FILE", path), path
+    return _convert(values, sources), sources
+
+
+def _convert(values: dict[str, Any], sources: dict[str, str]) -> Config:
+    for name, value in values.items():  # one at a time: the message can then name the variable
+        try:
+            values[name] = msgspec.convert(value, _HINTS[name], strict=False)
+        except msgspec.ValidationError as error:
+            shown = "" if is_secret(name) else f" is {value!r}"
+            raise ConfigError(
+                f"{PREFIX}{name.upper()}{shown} (from {sources[name]}): {error}. "
+                f"It means: {meta(name).description}"
+            ) from None
+    return Config(**values)
+
+
+def _read(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{variable} names {path}, which cannot be read: {error}") from None
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    known = {PREFIX + name.upper() for name in NAMES}
+    known |= {f"{name}_FILE" for name in known} | set(OTHER_VARIABLES)
+    for variable in environ:
+        if not variable.startswith(PREFIX) or variable.startswith(OTHER_PREFIXES):
+            continue
+        if variable not in known:
+            near = difflib.get_close_matches(variable, known, n=1, cutoff=0.4)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ConfigError(f"{variable} is not a setting of rtchat{hint}")
+
+
+def require_production(config: Config) -> None:
+    """Raise ConfigError unless `config` is complete and safe enough for `rtchat serve`."""
+    if not config.database_url:
+        raise ConfigError(
+            "RTCHAT_DATABASE_URL is not set. It names the database: "
+            "postgresql://user:password@host:5432/rtchat (to try rtchat out: rtchat dev)"
+        )
+    require_secret(config.secret_key)
+
+
+def require_secret(secret: str) -> None:
+    """Raise ConfigError unless `secret` can sign tokens: long enough, varied, no sample."""
+    mend = "make one with: python -c 'import secrets; print(secrets.token_urlsafe(48))'"
+    if not secret:
+        raise ConfigError(f"RTCHAT_SECRET_KEY (or RTCHAT_SECRET_KEY_FILE) is not set; {mend}")
+    if len(secret.encode()) < SECRET_MIN_BYTES or len(set(secret)) < 8:
+        raise ConfigError(
+            f"RTCHAT_SECRET_KEY is too easy to guess: "
+            f"it needs {SECRET_MIN_BYTES} random bytes or more; {mend}"
+        )
+    if any(sample in secret.lower() for sample in SAMPLE_SECRETS):
+        raise ConfigError(f"RTCHAT_SECRET_KEY is a sample value; {mend}")

@@ -1,0 +1,108 @@
+"""What a pod tells the other pods of one channel's batch: ready-made frames, passed on unread.
+
+Owns: the envelope's form, in memory and in bytes. Must never: look into a frame. It comes from the
+network, so `Envelope.parse` checks every length before it believes one.
+
+In bytes, big-endian: version (1), flags (1, zero), entries n (2), controls m (2), channel id (8),
+first seq (8), n frame lengths (4 each), m controls (index 2, kind 1, user 8), then the frames.
+"""
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+VERSION = 1
+ENTRIES_MAX = 4096  # of the 65 535 that the header could count
+_HEADER = struct.Struct("!BBHHQQ")
+_CONTROL = struct.Struct("!HBQ")
+_SEQ_MAX = 2**53 - 1
+
+
+class ControlKind(IntEnum):
+    """What ends a subscription."""
+
+    LEFT = 1
+    REMOVED = 2
+    DELETED = 3  # the channel; of everybody in it
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The entry at `index` of the batch ends `user_id`'s membership, or everybody's."""
+
+    index: int
+    kind: ControlKind
+    user_id: int
+
+
+class BadEnvelopeError(ValueError):
+    """Bytes from the bus that are no envelope."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Consecutive entries of one channel, as frames."""
+
+    channel_id: int
+    first: int  # seq of the first entry
+    lengths: tuple[int, ...]  # of each entry's frame; 0: an entry without one
+    controls: tuple[Control, ...]
+    payload: bytes  # the frames, joined
+
+    @property
+    def last(self) -> int:
+        """The seq of the last entry."""
+        return self.first + len(self.lengths) - 1
+
+    def offset(self, index: int) -> int:
+        """Where in the payload the frame of entry `index` begins."""
+        return sum(self.lengths[:index])
+
+    def after(self, seq: int) -> "Envelope":
+        """The part behind `seq`, which must lie inside: first - 1 <= seq < last."""
+        skip = seq + 1 - self.first
+        if skip <= 0:
+            return self
+        controls = tuple(
+            Control(c.index - skip, c.kind, c.user_id) for c in self.controls if c.index >= skip
+        )
+        rest = self.payload[self.offset(skip) :]
+        return Envelope(self.channel_id, seq + 1, self.lengths[skip:], controls, rest)
+
+    def __bytes__(self) -> bytes:
+        n, m = len(self.lengths), len(self.controls)
+        parts = [_HEADER.pack(VERSION, 0, n, m, self.channel_id, self.first)]
+        parts.append(struct.pack(f"!{n}I", *self.lengths))
+        parts += [_CONTROL.pack(c.index, c.kind, c.user_id) for c in self.controls]
+        parts.append(self.payload)
+        return b"".join(parts)
+
+    @classmethod
+    def parse(cls, data: bytes) -> "Envelope":
+        """Read what `bytes(envelope)` wrote. Raises BadEnvelopeError on anything else."""
+        try:
+            return cls._parse(data)
+        except (struct.error, ValueError) as error:
+            raise BadEnvelopeError(str(error)) from None
+
+    @classmethod
+    def _parse(cls, data: bytes) -> "Envelope":
+        version, flags, n, m, channel_id, first = _HEADER.unpack_from(data)
+        if version != VERSION or flags or not 0 < n <= ENTRIES_MAX:
+            raise ValueError(f"version {version}, flags {flags}, {n} entries")
+        if not (0 < channel_id <= _SEQ_MAX and 0 < first <= _SEQ_MAX - n):
+            raise ValueError("numbers out of range")
+        at = _HEADER.size
+        lengths = struct.unpack_from(f"!{n}I", data, at)
+        at += 4 * n
+        controls = []
+        for _ in range(m):
+            index, kind, user_id = _CONTROL.unpack_from(data, at)
+            if index >= n:
+                raise ValueError("a control behind the last entry")
+            controls.append(Control(index, ControlKind(kind), user_id))
+            at += _CONTROL.size
+        payload = data[at:]
+        if sum(lengths) != len(payload):
+            raise ValueError("the frames are not as long as they say")
+        return cls(channel_id, first, lengths, tuple(controls), payload)

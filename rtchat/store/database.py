@@ -1,0 +1,135 @@
+"""Connections to PostgreSQL: a pool for reads, and connections of their own for the writer.
+
+Owns: opening, timeouts, and turning asyncpg's exceptions into the two that the rest knows: a
+`ChatError` (`unavailable`) for whoever asked, and for the writer what it can do next. Must never:
+wait without a bound. No session state is relied upon (no SET, no LISTEN, no advisory lock), so a
+transaction-mode pooler may stand in between; set `statement_cache` to 0 behind an old one.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, TypeAlias
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from rtchat.config import Config
+from rtchat.errors import ChatError, Code
+
+log = logging.getLogger(__name__)
+
+Connection: TypeAlias = asyncpg.Connection
+AnyConnection: TypeAlias = asyncpg.Connection | PoolConnectionProxy
+Record: TypeAlias = asyncpg.Record
+
+# What a lost link, a restart, a full or a read-only server look like from here.
+UNAVAILABLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+# Settings that decide whether a commit survives a crash (docs: "Reliability and the WAL").
+DURABILITY = ("fsync", "full_page_writes")
+
+
+class Database:
+    """The database of one process; opened and closed by `app`."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._pool: asyncpg.Pool | None = None
+
+    async def open(self) -> None:
+        """Open the pool; raises what asyncpg raises when the database cannot be reached."""
+        config = self._config
+        self._pool = await asyncpg.create_pool(
+            config.database_url,
+            min_size=1,
+            max_size=config.pool_max,
+            timeout=config.connect_timeout_ms / 1000,
+            command_timeout=config.query_timeout_ms / 1000,
+            statement_cache_size=config.statement_cache,
+            max_inactive_connection_lifetime=300,
+            server_settings={"application_name": "rtchat"},
+        )
+        await self._warn_of_unsafe_settings()
+
+    async def close(self) -> None:
+        """Close the pool; a connection still at work is cut after a second."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            try:
+                async with asyncio.timeout(1):
+                    await pool.close()
+            except TimeoutError:
+                pool.terminate()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AnyConnection]:
+        """Lend a connection for one statement or one transaction.
+
+        Raises ChatError(unavailable) when none is free in time, or when the link breaks meanwhile.
+        """
+        if self._pool is None:
+            raise ChatError(Code.UNAVAILABLE)
+        with translated():
+            async with self._pool.acquire(timeout=self._config.acquire_timeout_ms / 1000) as c:
+                yield c
+
+    async def fetch(self, sql: str, *args: Any) -> list[Record]:
+        """Run one statement and return its rows."""
+        async with self.connection() as c:
+            rows: list[Record] = await c.fetch(sql, *args)
+            return rows
+
+    async def fetchrow(self, sql: str, *args: Any) -> Record | None:
+        """Run one statement and return its first row."""
+        async with self.connection() as c:
+            return await c.fetchrow(sql, *args)
+
+    async def execute(self, sql: str, *args: Any) -> str:
+        """Run one statement and return its tag."""
+        async with self.connection() as c:
+            tag: str = await c.execute(sql, *args)
+            return tag
+
+    async def dedicated(self) -> Connection:
+        """Open a connection outside the pool, so that reads can never starve whoever owns it."""
+        return await asyncpg.connect(
+            self._config.database_url,
+            timeout=self._config.connect_timeout_ms / 1000,
+            command_timeout=self._config.query_timeout_ms / 1000,
+            statement_cache_size=self._config.statement_cache,
+            server_settings={"application_name": "rtchat writer"},
+        )
+
+    async def unsafe_settings(self) -> list[str]:
+        """Name the settings that would let an acknowledged message die in a crash."""
+        names = list(DURABILITY)
+        rows = await self.fetch(
+            "SELECT name FROM pg_settings WHERE name = ANY($1) AND setting = 'off'", names
+        )
+        return [row["name"] for row in rows]
+
+    async def _warn_of_unsafe_settings(self) -> None:
+        for name in await self.unsafe_settings():
+            log.error(
+                "database setting is unsafe: acknowledged messages may be lost in a crash",
+                extra={"setting": name, "value": "off"},
+            )
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Let asyncpg's ways of saying "not now" leave as ChatError(unavailable)."""
+    try:
+        yield
+    except UNAVAILABLE as error:
+        log.warning("database unavailable", extra={"error": f"{type(error).__name__}: {error}"})
+        raise ChatError(Code.UNAVAILABLE, after_ms=1000) from error
