@@ -198,7 +198,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         int, _number(0, BYTES_MAX, "recent frames that all rooms keep together")
     ] = 67_108_864
     catch_up_rows: Annotated[int, _number(1, 10_000, "entries a page that is read to catch up")] = (
-        500
+        200
     )
     room_linger_ms: Annotated[
         int, _number(0, MS_MAX, "a room without subscribers stays open for this long")

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
 
 import asyncpg
+from asyncpg import exceptions as pg
 from asyncpg.pool import PoolConnectionProxy
 
 from rtchat.config import Config
@@ -28,11 +29,11 @@ Record: TypeAlias = asyncpg.Record
 UNAVAILABLE = (
     OSError,
     TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.ReadOnlySQLTransactionError,
+    pg.InterfaceError,
+    pg.PostgresConnectionError,
+    pg.InsufficientResourcesError,
+    pg.OperatorInterventionError,
+    pg.ReadOnlySQLTransactionError,
 )
 # Settings that decide whether a commit survives a crash (docs: "Reliability and the WAL").
 DURABILITY = ("fsync", "full_page_writes")
@@ -91,7 +92,8 @@ class Database:
     async def fetchrow(self, sql: str, *args: Any) -> Record | None:
         """Run one statement and return its first row."""
         async with self.connection() as c:
-            return await c.fetchrow(sql, *args)
+            row: Record | None = await c.fetchrow(sql, *args)
+            return row
 
     async def execute(self, sql: str, *args: Any) -> str:
         """Run one statement and return its tag."""
@@ -101,13 +103,14 @@ class Database:
 
     async def dedicated(self) -> Connection:
         """Open a connection outside the pool, so that reads can never starve whoever owns it."""
-        return await asyncpg.connect(
+        connection: Connection = await asyncpg.connect(
             self._config.database_url,
             timeout=self._config.connect_timeout_ms / 1000,
             command_timeout=self._config.query_timeout_ms / 1000,
             statement_cache_size=self._config.statement_cache,
             server_settings={"application_name": "rtchat writer"},
         )
+        return connection
 
     async def unsafe_settings(self) -> list[str]:
         """Name the settings that would let an acknowledged message die in a crash."""

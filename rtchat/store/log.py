@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import asyncpg
+from asyncpg import exceptions as pg
 
 from rtchat.batch import ChannelState, Decision, Known, Ledger, Op, Write, decide
 from rtchat.config import Config
@@ -21,6 +21,10 @@ from rtchat.store.database import Connection
 COLUMNS = (
     "channel_id", "seq", "kind", "user_id", "target", "content", "timestamp", "nonce",
 )  # fmt: skip
+
+
+_LOCK_WAITING = "SELECT id FROM channels WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE"
+_LOCK_FREE = f"{_LOCK_WAITING} SKIP LOCKED"
 
 
 class CommitUnknownError(Exception):
@@ -78,11 +82,11 @@ class LogWriter:
     async def _commit(self) -> None:
         try:
             tag = await self._connection.execute("COMMIT")
-        except asyncpg.PostgresError as error:
+        except pg.PostgresError as error:
             if self._connection.is_closed():
                 raise CommitUnknownError from error
             raise  # the server answered: it did not commit
-        except (asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except (pg.InterfaceError, OSError, TimeoutError) as error:
             self._connection.terminate()
             raise CommitUnknownError from error
         except asyncio.CancelledError:
@@ -95,13 +99,12 @@ class LogWriter:
             return
         try:
             await self._connection.execute("ROLLBACK")
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        except (pg.PostgresError, pg.InterfaceError, OSError, TimeoutError):
             self._connection.terminate()
 
     async def _lock(self, writes: Sequence[Write], *, wait: bool) -> set[int]:
         rows = await self._connection.fetch(
-            "SELECT id FROM channels WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE"
-            + ("" if wait else " SKIP LOCKED"),
+            _LOCK_WAITING if wait else _LOCK_FREE,
             list({w.channel_id for w in writes}),
         )
         return {row[0] for row in rows}

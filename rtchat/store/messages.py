@@ -1,6 +1,8 @@
 """SQL that reads the log: entries to catch up with, messages as history, heads and the epoch."""
 
-from rtchat.model import UNSET, Kind, LogEntry, Message, rfc3339
+from msgspec import UNSET
+
+from rtchat.model import Kind, LogEntry, Message, rfc3339
 from rtchat.store.database import Database, Record
 
 _ENTRY = """
@@ -21,7 +23,7 @@ class MessageStore:
     ) -> list[LogEntry]:
         """The entries with after < seq <= upto, in order, `limit` at most."""
         rows = await self._database.fetch(
-            f"SELECT {_ENTRY} FROM messages"  # noqa: S608  a constant
+            f"SELECT {_ENTRY} FROM messages"
             " WHERE channel_id = $1 AND seq > $2 AND ($3::bigint IS NULL OR seq <= $3)"
             " ORDER BY seq LIMIT $4",
             channel_id,
@@ -55,7 +57,7 @@ class MessageStore:
         bound = after if forward else before
         compare, order = (">", "ASC") if forward else ("<", "DESC")
         rows = await self._database.fetch(
-            f"SELECT {_MESSAGE} FROM messages"  # noqa: S608  constants
+            f"SELECT {_MESSAGE} FROM messages"
             f" WHERE channel_id = $1 AND kind = $2 AND ($3::bigint IS NULL OR seq {compare} $3)"
             f" ORDER BY seq {order} LIMIT $4",
             channel_id,
@@ -69,7 +71,7 @@ class MessageStore:
     async def one(self, channel_id: int, seq: int, reader: int) -> Message | None:
         """The message with this number, or None."""
         row = await self._database.fetchrow(
-            f"SELECT {_MESSAGE} FROM messages WHERE channel_id = $1 AND seq = $2 AND kind = $3",  # noqa: S608
+            f"SELECT {_MESSAGE} FROM messages WHERE channel_id = $1 AND seq = $2 AND kind = $3",
             channel_id,
             seq,
             int(Kind.MESSAGE),

@@ -1,0 +1,98 @@
+"""Catching up: how a connection's subscriptions reach the heads of their rooms.
+
+Owns: at most one task a connection, which reads forward for each of its subscriptions in turn, from
+the room's tail or from the log in pages, no faster than the socket drains. Must never: read past a
+room's own cursor (the room delivers that), or hold more than one page for a connection.
+"""
+
+import asyncio
+import logging
+import random
+
+from rtchat import protocol
+from rtchat.config import Config
+from rtchat.connection import Connection
+from rtchat.envelope import ControlKind
+from rtchat.errors import ChatError
+from rtchat.room import OnEnded, State, Subscription
+from rtchat.store.messages import MessageStore
+from rtchat.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+
+class CatchUp:
+    """Brings connections up to date. `on_ended` is told of a channel whose log is gone."""
+
+    def __init__(self, config: Config, messages: MessageStore, on_ended: OnEnded) -> None:
+        self._config = config
+        self._messages = messages
+        self._on_ended = on_ended
+        self._tasks = Tasks("catch up")
+
+    async def close(self) -> None:
+        """Stop, wherever each connection is."""
+        await self._tasks.close()
+
+    def go_on(self, connection: Connection) -> None:
+        """Catch up as far as the tails reach, now; what needs the log goes on in a task."""
+        if connection.moved is not None:
+            connection.moved()
+            return
+        for sub in list(connection.catching_up):
+            self._from_tail(connection, sub)
+        if connection.catching_up and not connection.closed:
+            self._tasks.start(self._run(connection))
+
+    def _from_tail(self, connection: Connection, sub: Subscription) -> None:
+        room = sub.room
+        while connection.paused_at is None:
+            if sub.cursor == room.cursor:
+                connection.catching_up.discard(sub)
+                room.go_live(sub)
+                return
+            found = room.tail_after(sub.cursor, self._config.write_low_bytes)
+            if found is None:  # the log has it; or the room itself is on its way to this cursor
+                return
+            frames, sub.cursor = found
+            connection.write(frames)
+
+    async def _run(self, connection: Connection) -> None:
+        moved = asyncio.Event()
+        connection.moved = moved.set
+        try:
+            while connection.catching_up and not connection.closed:
+                moved.clear()
+                if not await self._round(connection):
+                    await moved.wait()
+        finally:
+            connection.moved = None
+
+    async def _round(self, connection: Connection) -> bool:
+        """Let each subscription read a page; tells whether any did."""
+        read = False
+        for sub in list(connection.catching_up):
+            if connection.paused_at is not None:
+                return False
+            self._from_tail(connection, sub)
+            if sub.state is State.CATCHING_UP and sub.cursor < sub.room.cursor:
+                read = True
+                await self._from_log(connection, sub)
+        return read
+
+    async def _from_log(self, connection: Connection, sub: Subscription) -> None:
+        room, cursor = sub.room, sub.cursor
+        try:
+            entries = await self._messages.entries(
+                room.channel_id, cursor, room.cursor, self._config.catch_up_rows
+            )
+        except ChatError:  # the database is away or busy; so is everybody else, so spread out
+            await asyncio.sleep(random.uniform(0.2, 1.0))
+            return
+        if sub.state is not State.CATCHING_UP or sub.cursor != cursor:
+            return
+        if not entries or entries[-1].seq - cursor != len(entries):
+            self._on_ended(sub, ControlKind.DELETED, room.cursor)  # the purge was faster
+            return
+        sub.cursor = entries[-1].seq
+        connection.write(b"".join(map(protocol.entry, entries)))

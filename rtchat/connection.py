@@ -1,0 +1,69 @@
+"""A connection: one socket of a signed-in user, as the hub and the WebSocket handler share it.
+
+Owns: where its frames go (the link), its subscriptions, and what was decided about its end. The
+handler (api/ws) reads and closes; the hub writes. Must never: block, or write after its end.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from rtchat.room import Subscription, Write
+
+
+class Link(Protocol):
+    """Where whole, ready-made WebSocket frames go. Provided by the server, or built on ASGI.
+
+    `write` never blocks: it keeps what the socket does not take now, and `on_pause` tells when that
+    passed the high-water mark, `on_resume` when it fell below the low one. After the socket's end
+    `write` does nothing. `abort` drops the socket and what was kept, at once.
+    """
+
+    on_pause: Callable[[], None]
+    on_resume: Callable[[], None]
+
+    def write(self, frames: bytes) -> None:
+        """Send one or more whole frames."""
+
+    def abort(self) -> None:
+        """End the socket now."""
+
+
+class Connection:
+    """One authenticated socket."""
+
+    __slots__ = (
+        "catching_up", "closed", "ended", "expires", "id", "link", "moved", "on_close", "paused_at",
+        "session_id", "subs", "user_id", "warned", "write",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        connection_id: int,
+        user_id: int,
+        session_id: int,
+        expires: int,
+        link: Link,
+        on_close: Callable[[int, str], None],
+    ) -> None:
+        self.id = connection_id
+        self.user_id = user_id
+        self.session_id = session_id
+        self.expires = expires  # seconds since 1970
+        self.warned = False  # `expiring` was sent
+        self.link = link
+        self.write: Write = link.write
+        self.on_close = on_close  # called once with a close code and a reason
+        self.closed = False
+        self.paused_at: float | None = None  # since when the socket takes nothing
+        self.subs: dict[int, Subscription] = {}
+        self.catching_up: set[Subscription] = set()
+        # Something that a catch-up waits for may have happened; there while one is under way.
+        self.moved: Callable[[], None] | None = None
+        # Where the room has ended a subscription: channel to seq, until the notice of it comes too.
+        self.ended: dict[int, int] = {}
+
+    def close(self, code: int, reason: str) -> None:
+        """End it, once; nothing is written after that."""
+        if not self.closed:
+            self.closed = True
+            self.on_close(code, reason)

@@ -1,0 +1,170 @@
+"""Who is connected to this pod: sockets by user and by session, their deadlines, and notices.
+
+Owns: the registry, the sweep that ends what has expired or is stuck, and what other pods say of
+users and sessions. Must never: be the only way in which a removal or a logout takes effect; a
+notice can be lost (the log and the sessions table are asked as well).
+"""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Iterable
+
+from rtchat import notice as notices, protocol
+from rtchat.bus import Bus
+from rtchat.config import Config
+from rtchat.connection import Connection
+from rtchat.errors import ChatError, Close
+from rtchat.notice import IDS_MAX, Added, Notice, Removed, SessionsEnded
+from rtchat.store.channels import ChannelStore
+from rtchat.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+SWEEP_S = 1.0
+
+
+class Connections:
+    """The sockets of this pod."""
+
+    def __init__(self, config: Config, bus: Bus, channels: ChannelStore) -> None:
+        self._config = config
+        self._bus = bus
+        self._channels = channels
+        self._tasks = Tasks("connections")
+        self._all: set[Connection] = set()
+        self._by_user: dict[int, set[Connection]] = {}
+        self._by_session: dict[int, set[Connection]] = {}
+        self._origin = uuid.uuid4().hex
+        bus.on_control = self.receive
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterable[Connection]:
+        return iter(list(self._all))
+
+    def start(self) -> None:
+        """Begin to sweep."""
+        self._tasks.start(self._sweep())
+
+    async def close(self) -> None:
+        """Stop sweeping."""
+        await self._tasks.close()
+
+    def add(self, connection: Connection) -> None:
+        """Register an authenticated socket."""
+        self._all.add(connection)
+        self._by_user.setdefault(connection.user_id, set()).add(connection)
+        self._by_session.setdefault(connection.session_id, set()).add(connection)
+
+    def discard(self, connection: Connection) -> None:
+        """Forget a socket that has ended."""
+        self._all.discard(connection)
+        for index, key in (
+            (self._by_user, connection.user_id),
+            (self._by_session, connection.session_id),
+        ):
+            group = index.get(key)
+            if group is not None:
+                group.discard(connection)
+                if not group:
+                    del index[key]
+
+    # --- notices
+
+    def announce_added(self, channel_id: int, user_ids: list[int]) -> None:
+        """Tell these users' sockets, on every pod, of a channel they are members of now."""
+        for part in _parts(user_ids):
+            self._announce(Added(self._origin, channel_id, part))
+
+    def announce_removed(self, channel_id: int, user_ids: list[int], seq: int, reason: str) -> None:
+        """Tell these users' sockets, on every pod, that they are members no more."""
+        for part in _parts(user_ids):
+            self._announce(Removed(self._origin, channel_id, part, seq, reason))
+
+    def announce_ended(self, session_ids: list[int]) -> None:
+        """Close these sessions' sockets on every pod."""
+        for part in _parts(session_ids):
+            self._announce(SessionsEnded(self._origin, part))
+
+    def _announce(self, notice: Notice) -> None:
+        self._act(notice)
+        self._bus.publish_control(notices.encode(notice))
+
+    def receive(self, data: bytes) -> None:
+        """Take what came over the bus."""
+        try:
+            notice = notices.parse(data)
+        except ValueError as error:
+            log.warning("not a notice", extra={"error": str(error)})
+            return
+        if notice.origin != self._origin:
+            self._act(notice)
+
+    def _act(self, notice: Notice) -> None:
+        match notice:
+            case Added():
+                users = [u for u in notice.user_ids if u in self._by_user]
+                if users:
+                    self._tasks.start(self._tell_added(notice.channel_id, users))
+            case Removed():
+                self._tell_removed(notice)
+            case SessionsEnded():
+                self.end_sessions(notice.session_ids)
+
+    def end_sessions(self, session_ids: Iterable[int]) -> None:
+        """Close the sockets of sessions that have ended."""
+        for session_id in session_ids:
+            for connection in list(self._by_session.get(session_id, ())):
+                connection.close(Close.SESSION_REVOKED, "session ended")
+
+    async def _tell_added(self, channel_id: int, user_ids: list[int]) -> None:
+        for user_id in user_ids:
+            try:
+                channel = await self._channels.view(user_id, channel_id)
+            except ChatError:
+                return  # a hint; after its next `hello` the client lists its channels anyway
+            if channel is None or channel.role is None:
+                continue
+            frame = protocol.added(channel)
+            for connection in self._by_user.get(user_id, ()):
+                connection.ended.pop(channel_id, None)
+                connection.write(frame)
+
+    def _tell_removed(self, notice: Removed) -> None:
+        frame = protocol.removed(notice.channel_id, notice.reason)
+        for user_id in notice.user_ids:
+            for connection in self._by_user.get(user_id, ()):
+                if notice.channel_id in connection.subs:
+                    continue  # its room ends that, in order
+                if connection.ended.pop(notice.channel_id, 0) < notice.seq:
+                    connection.write(frame)
+
+    # --- deadlines
+
+    async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            self.sweep(time.time(), loop.time())
+
+    def sweep(self, wall_s: float, monotonic_s: float) -> None:
+        """End what has expired or is stuck; warn what expires soon."""
+        warn_s = self._config.expiring_s
+        slow_s = self._config.slow_deadline_ms / 1000
+        for connection in list(self._all):
+            left = connection.expires - wall_s
+            if left <= 0:
+                connection.close(Close.TOKEN_EXPIRED, "token expired")
+            elif left <= warn_s and not connection.warned:
+                connection.warned = True
+                connection.write(protocol.expiring(int(left)))
+            if connection.paused_at is not None and monotonic_s - connection.paused_at > slow_s:
+                log.info("client too slow", extra={"connection": connection.id})
+                connection.close(Close.TOO_SLOW, "too slow")
+
+
+def _parts(ids: list[int]) -> Iterable[list[int]]:
+    return (ids[i : i + IDS_MAX] for i in range(0, len(ids), IDS_MAX))

@@ -1,0 +1,130 @@
+"""The queue of one writer lane: which writes make the next batch. Pure.
+
+Owns: the order of writes within a channel (the order of arrival, retries included), fairness
+between channels, and how long a channel that another pod holds locked is passed over. One batch of
+a lane is under way at a time. Must never: lose a write; each is taken, put back, or expired.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rtchat.batch import Write
+
+# A channel found locked is tried again after this, doubled with each time it is passed over. A
+# commit with its fsync takes about 1 ms, so the first wait is about one batch of the other pod.
+PASS_OVER_S = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Writes to be stored in one transaction. `wait`: queue for the channel's lock."""
+
+    writes: list[Write]
+    wait: bool
+
+
+@dataclass(slots=True)
+class _Hold:
+    skips: int
+    until: float
+
+
+class Lane:
+    """Waiting writes by channel. Times are in seconds of one monotonic clock."""
+
+    def __init__(self, *, max_rows: int, max_bytes: int, skips: int) -> None:
+        self._max_rows = max_rows
+        self._max_bytes = max_bytes
+        self._skips = skips
+        self._queues: dict[int, deque[Write]] = {}  # in the order in which they are served
+        self._held: dict[int, _Hold] = {}
+        self.unsettled: set[int] = set()  # channels of the batch whose outcome is open
+
+    def __bool__(self) -> bool:
+        return bool(self._queues)
+
+    def __repr__(self) -> str:
+        waiting = sum(map(len, self._queues.values()))
+        return f"<Lane {waiting} waiting, {len(self._held)} held, {len(self.unsettled)} unsettled>"
+
+    def offer(self, write: Write) -> None:
+        """Queue a write behind the others of its channel."""
+        queue = self._queues.get(write.channel_id)
+        if queue is None:
+            queue = self._queues[write.channel_id] = deque()
+        queue.append(write)
+
+    def take(self, now: float) -> Batch | None:
+        """The next batch, or None while every channel waits for its turn."""
+        for channel_id, hold in self._held.items():
+            if hold.skips > self._skips and hold.until <= now and channel_id in self._queues:
+                # It alone: while we wait for this lock, no other may be held.
+                return self._batch([channel_id], wait=True)
+        ready = [
+            channel_id
+            for channel_id in self._queues
+            if channel_id not in self._held or self._held[channel_id].until <= now
+        ]
+        return self._batch(ready, wait=False) if ready else None
+
+    def _batch(self, channels: Iterable[int], *, wait: bool) -> Batch:
+        writes: list[Write] = []
+        size = 0
+        for channel_id in channels:
+            queue = self._queues.pop(channel_id)
+            while queue and len(writes) < self._max_rows and size < self._max_bytes:
+                size += queue[0].size
+                writes.append(queue.popleft())
+            if queue:  # to the end of the line
+                self._queues[channel_id] = queue
+            if len(writes) >= self._max_rows or size >= self._max_bytes:
+                break
+        self.unsettled.update(w.channel_id for w in writes)
+        return Batch(writes, wait)
+
+    def next_turn(self) -> float | None:
+        """When the first held channel may be tried again; None when nothing is held."""
+        return min((h.until for c, h in self._held.items() if c in self._queues), default=None)
+
+    def put_back(self, writes: Iterable[Write]) -> None:
+        """Queue again, in front, what was taken and is not stored."""
+        by_channel: dict[int, list[Write]] = {}
+        for write in writes:
+            by_channel.setdefault(write.channel_id, []).append(write)
+        for channel_id, again in by_channel.items():
+            queue = self._queues.setdefault(channel_id, deque())
+            queue.extendleft(reversed(again))
+
+    def pass_over(self, writes: Iterable[Write], now: float) -> None:
+        """Put back writes whose channel is locked elsewhere, and let that channel wait a little."""
+        writes = list(writes)
+        self.put_back(writes)
+        for channel_id in {w.channel_id for w in writes}:
+            hold = self._held.setdefault(channel_id, _Hold(0, 0.0))
+            hold.skips += 1
+            hold.until = now + PASS_OVER_S * 2 ** min(hold.skips - 1, self._skips)
+
+    def settle(self, batch: Batch) -> None:
+        """The outcome of every write of `batch` is known, or it is queued again unstored."""
+        channels = {w.channel_id for w in batch.writes}
+        self.unsettled -= channels
+        for channel_id in channels:
+            hold = self._held.get(channel_id)
+            if hold is not None and channel_id not in self._queues:
+                del self._held[channel_id]
+
+    def release(self, channels: Iterable[int]) -> None:
+        """These channels were locked without trouble: forget that they were passed over."""
+        for channel_id in channels:
+            self._held.pop(channel_id, None)
+
+    def expired(self, now: float) -> list[Write]:
+        """Take out the writes whose deadline has passed."""
+        late: list[Write] = []
+        for channel_id, queue in list(self._queues.items()):
+            while queue and queue[0].deadline <= now:  # deadlines grow with arrival
+                late.append(queue.popleft())
+            if not queue:
+                del self._queues[channel_id]
+        return late

@@ -1,0 +1,48 @@
+"""What may be a name or a text. Pure; every string that is stored has passed here."""
+
+import unicodedata
+
+from rtchat.errors import ChatError, Code
+
+
+def clean_name(name: str, max_chars: int, field: str = "name") -> str:
+    """Return a user's or channel's name without outer blanks, in NFC. Raises ChatError.
+
+    Refused: an empty name, control characters, and the invisible ones that reorder or hide text
+    (Unicode TR 36 §3), with which one name could pass for another.
+    """
+    name = unicodedata.normalize("NFC", name.strip())
+    if not name:
+        raise ChatError(Code.BAD_FIELD, "A name has at least one visible character.", field=field)
+    if len(name) > max_chars:
+        raise ChatError(Code.TOO_LONG, f"At most {max_chars} characters.", field=field)
+    # Cc: controls; Cf: format (bidi, zero width); Cs: lone surrogates; Zl, Zp: line breaks.
+    # U+200D joins emoji, and is allowed for it.
+    if any(unicodedata.category(c) in _INVISIBLE and c != "\u200d" for c in name):
+        raise ChatError(Code.BAD_FIELD, "A name has no invisible characters.", field=field)
+    if not any(unicodedata.category(c) not in ("Cf", "Zs", "Mn") for c in name):
+        raise ChatError(Code.BAD_FIELD, "A name has at least one visible character.", field=field)
+    return name
+
+
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+def check_text(text: str, max_chars: int, field: str) -> None:
+    """Raise ChatError unless `text` can be stored and returned exactly as it is."""
+    if len(text) > max_chars:
+        raise ChatError(Code.TOO_LONG, f"At most {max_chars} characters.", field=field)
+    if not text or text.isspace():
+        raise ChatError(Code.BAD_FIELD, "Something other than white space.", field=field)
+    check_storable(text, field)
+
+
+def check_storable(text: str, field: str) -> None:
+    """Raise ChatError when PostgreSQL could not keep `text`: NUL, or a lone surrogate."""
+    if "\0" in text:
+        raise ChatError(Code.BAD_FIELD, "No NUL character.", field=field)
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ChatError(Code.BAD_FIELD, "No lone surrogates.", field=field) from None

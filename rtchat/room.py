@@ -1,0 +1,274 @@
+"""A room: the live side of one channel on one pod. Pure: what to write to whom, no I/O of its own.
+
+Owns: the room's cursor (the last seq that its live subscribers have), who is live and who catches
+up, the envelopes that wait behind a hole, and the tail of recent frames.
+
+A subscription is in one of two states, and this one idea covers joining, resuming, slow clients and
+a lost broker:
+- *live*: its cursor is the room's; fan-out is a bare loop over the live writers;
+- *catching up*: it has a cursor of its own and reads forward, from the tail or from the log, at the
+  pace at which its socket drains. When its cursor meets the room's it goes live in the same step.
+
+Before either it is *joining*: registered, so that an end of its membership is not missed, while its
+membership is read. Nothing here survives a crash; all of it can be read from the log again.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Protocol
+
+from rtchat.envelope import Control, ControlKind, Envelope
+
+Write = Callable[[bytes], None]
+
+
+class Receiver(Protocol):
+    """The socket behind a subscription, as far as a room knows it."""
+
+    user_id: int
+    write: Write
+
+
+class State(Enum):
+    """Where a subscription stands."""
+
+    JOINING = auto()
+    CATCHING_UP = auto()
+    LIVE = auto()
+    ENDED = auto()
+
+
+class Subscription:
+    """One connection's interest in one channel.
+
+    `since`: the head at which its membership was read; what ended memberships before it is history.
+    `ended_at`: the seq that ended its user's membership while it was joining.
+    """
+
+    __slots__ = ("cursor", "ended_at", "receiver", "room", "since", "state")
+
+    def __init__(self, room: "Room", receiver: Receiver) -> None:
+        self.room = room
+        self.receiver = receiver
+        self.state = State.JOINING
+        self.cursor = 0
+        self.since = 0
+        self.ended_at = 0
+
+
+OnEnded = Callable[[Subscription, ControlKind, int], None]
+
+
+class Room:
+    """Keeps one channel's subscribers in order. `on_ended` is told whom a removal has ended."""
+
+    __slots__ = (
+        "_held", "_held_bytes", "_held_max", "_on_ended", "_tail", "_tails",
+        "channel_id", "cursor", "head", "live", "others",
+    )  # fmt: skip
+
+    def __init__(
+        self, channel_id: int, on_ended: OnEnded, tails: "Tails", held_max_bytes: int
+    ) -> None:
+        self.channel_id = channel_id
+        self.cursor = -1  # not open yet
+        self.head = 0  # the highest seq that is known to exist
+        self.live: dict[Subscription, Write] = {}
+        self.others: set[Subscription] = set()  # joining or catching up
+        self._on_ended = on_ended
+        self._tails = tails
+        self._held: dict[int, Envelope] = {}  # by first seq
+        self._held_bytes = 0
+        self._held_max = held_max_bytes
+        self._tail: deque[Envelope] = deque()
+
+    def __repr__(self) -> str:
+        return (
+            f"<Room {self.channel_id} at {self.cursor}/{self.head}: {len(self.live)} live,"
+            f" {len(self.others)} others, {len(self._held)} held>"
+        )
+
+    @property
+    def empty(self) -> bool:
+        """Whether nobody is here."""
+        return not (self.live or self.others)
+
+    @property
+    def has_tail(self) -> bool:
+        """Whether recent frames are kept."""
+        return bool(self._tail)
+
+    @property
+    def behind(self) -> bool:
+        """Whether entries are known to exist that the room does not have yet."""
+        return self.head > self.cursor
+
+    # --- order
+
+    def open(self, head: int) -> None:
+        """Begin behind `head`, which was read after the bus had confirmed the subscription."""
+        self.cursor = self.head = head
+        self._take_held()
+
+    def note_head(self, head: int) -> None:
+        """Learn that the log goes up to `head` at least."""
+        self.head = max(self.head, head)
+
+    def offer(self, envelope: Envelope) -> bool:
+        """Take an envelope: deliver what continues the room, keep what is ahead, drop the rest.
+
+        Tells whether the room moved.
+        """
+        if envelope.last <= self.cursor:
+            return False
+        self.head = max(self.head, envelope.last)
+        if self.cursor < 0 or envelope.first > self.cursor + 1:
+            self._hold(envelope)
+            return False
+        self._advance(envelope.after(self.cursor))
+        self._take_held()
+        return True
+
+    def forget_beyond(self, head: int) -> None:
+        """The log ends at `head`: whatever claims more is not true."""
+        self.head = max(self.cursor, head)
+        self._held = {first: e for first, e in self._held.items() if e.last <= self.head}
+        self._held_bytes = sum(len(e.payload) for e in self._held.values())
+
+    def _hold(self, envelope: Envelope) -> None:
+        if self._held_bytes + len(envelope.payload) > self._held_max:
+            return  # the log has it
+        old = self._held.get(envelope.first)
+        if old is None or old.last < envelope.last:
+            self._held[envelope.first] = envelope
+            self._held_bytes += len(envelope.payload) - (len(old.payload) if old else 0)
+
+    def _take_held(self) -> None:
+        while self._held:
+            first = min(self._held)
+            if first > self.cursor + 1:
+                return
+            envelope = self._held.pop(first)
+            self._held_bytes -= len(envelope.payload)
+            if envelope.last > self.cursor:
+                self._advance(envelope.after(self.cursor))
+
+    def _advance(self, envelope: Envelope) -> None:
+        """Deliver what continues the room. Cut where a control ends somebody's subscription."""
+        payload, written = envelope.payload, 0
+        for control in envelope.controls:
+            end = envelope.offset(control.index + 1)
+            self._fan_out(payload[written:end])
+            written = end
+            self.cursor = envelope.first + control.index
+            self._end(control, self.cursor)
+        self._fan_out(payload[written:] if written else payload)
+        self.cursor = envelope.last
+        self._tail.append(envelope)
+        self._tails.added(self, len(envelope.payload))
+
+    def _fan_out(self, frames: bytes) -> None:
+        if frames:
+            for write in self.live.values():
+                write(frames)
+
+    def _end(self, control: Control, seq: int) -> None:
+        everybody = control.kind is ControlKind.DELETED
+        for group in (self.live, self.others):
+            for sub in [s for s in group if everybody or s.receiver.user_id == control.user_id]:
+                if sub.state is State.JOINING:
+                    sub.ended_at = seq
+                elif sub.since < seq:
+                    self._on_ended(sub, control.kind, seq)
+
+    # --- subscriptions
+
+    def register(self, receiver: Receiver) -> Subscription:
+        """Add a joining subscription."""
+        sub = Subscription(self, receiver)
+        self.others.add(sub)
+        return sub
+
+    def remove(self, sub: Subscription) -> None:
+        """Take a subscription out, whatever its state."""
+        self.live.pop(sub, None)
+        self.others.discard(sub)
+        sub.state = State.ENDED
+
+    def catch_up(self, sub: Subscription, cursor: int) -> None:
+        """Let a joining subscription read on behind `cursor`."""
+        sub.cursor = cursor
+        sub.state = State.CATCHING_UP
+
+    def fall_behind(self, sub: Subscription) -> None:
+        """Take a live subscription out of the fan-out; it has all up to the room's cursor."""
+        del self.live[sub]
+        sub.cursor = self.cursor
+        sub.state = State.CATCHING_UP
+        self.others.add(sub)
+
+    def go_live(self, sub: Subscription) -> None:
+        """Put a subscription that has caught up into the fan-out."""
+        assert sub.cursor == self.cursor
+        self.others.discard(sub)
+        sub.state = State.LIVE
+        self.live[sub] = sub.receiver.write
+
+    # --- the tail
+
+    def tail_after(self, cursor: int, max_bytes: int) -> tuple[bytes, int] | None:
+        """Recent frames behind `cursor` and the seq of the last; None when the log must be read.
+
+        At least one envelope, and further ones while they fit into `max_bytes`.
+        """
+        tail = self._tail
+        if not tail or tail[0].first > cursor + 1 or cursor >= self.cursor:
+            return None
+        parts: list[bytes] = []
+        size = 0
+        for envelope in tail:
+            if envelope.last <= cursor:
+                continue
+            part = envelope.after(cursor) if envelope.first <= cursor else envelope
+            if parts and size + len(part.payload) > max_bytes:
+                break
+            parts.append(part.payload)
+            size += len(part.payload)
+            cursor = part.last
+        return b"".join(parts), cursor
+
+    def shed_oldest(self) -> int:
+        """Drop the oldest envelope of the tail; returns its size in bytes."""
+        return len(self._tail.popleft().payload) if self._tail else 0
+
+    def close(self) -> None:
+        """Keep nothing any more."""
+        self._held.clear()
+        self._tails.closed(self, sum(len(e.payload) for e in self._tail))
+        self._tail.clear()
+
+
+class Tails:
+    """The bound on what the tails of all rooms hold together: beyond it the oldest frames go."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._order: deque[Room] = deque()  # a room for each envelope in a tail, oldest first
+        self._stale = 0  # of those, how many belong to closed rooms
+        self.bytes = 0
+
+    def added(self, room: Room, size: int) -> None:
+        """A room's tail grew by one envelope."""
+        self._order.append(room)
+        self.bytes += size
+        while self.bytes > self._max_bytes and self._order:
+            self.bytes -= self._order.popleft().shed_oldest()
+
+    def closed(self, room: Room, size: int) -> None:
+        """A room gave up its tail."""
+        self.bytes -= size
+        self._stale += 1
+        if self._stale > 1000:
+            self._order = deque(r for r in self._order if r.has_tail)
+            self._stale = 0

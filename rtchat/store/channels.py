@@ -1,0 +1,208 @@
+"""SQL of `channels` and `members`: creating and reading. Changes go through the writer's log."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from asyncpg import exceptions as pg
+
+from rtchat.errors import ChatError, Code
+from rtchat.model import Channel, ChannelType, Kind, Member, Role, rfc3339
+from rtchat.store.database import AnyConnection, Database, Record
+from rtchat.store.users import user_from
+
+
+class Standing(NamedTuple):
+    """Where a user stands with a channel, and where its log stands, read in one statement."""
+
+    type: ChannelType
+    role: Role | None
+    head: int
+
+
+# Unread: messages of others behind what was read, counted up to a bound.
+_VIEW = f"""
+    SELECT c.id, c.name, c.type, c.created_by, c.created_at, c.updated_at, c.last_seq,
+           m.role, m.read_seq,
+           CASE WHEN m.role IS NULL THEN NULL ELSE (
+               SELECT count(*) FROM (
+                   SELECT 1 FROM messages
+                   WHERE channel_id = c.id AND seq > m.read_seq AND kind = {int(Kind.MESSAGE)}
+                         AND user_id <> $1 AND deleted_at IS NULL
+                   LIMIT $2
+               ) AS bounded
+           ) END AS unread
+    FROM channels c LEFT JOIN members m ON m.channel_id = c.id AND m.user_id = $1
+    WHERE c.deleted_at IS NULL
+"""
+
+
+class ChannelStore:
+    """Reads channels as one user sees them; `unread_max` bounds what is counted."""
+
+    def __init__(self, database: Database, unread_max: int) -> None:
+        self._database = database
+        self._unread_max = unread_max
+
+    async def create(
+        self, creator: int, name: str, channel_type: ChannelType, members: Sequence[int]
+    ) -> int:
+        """Add a channel owned by `creator`, who and `members` are in it. Returns its id."""
+        async with self._database.connection() as c, c.transaction():
+            channel_id: int = await c.fetchval(
+                "INSERT INTO channels (name, type, created_by) VALUES ($1, $2, $3) RETURNING id",
+                name,
+                channel_type.value,
+                creator,
+            )
+            people = [(creator, Role.OWNER.value)] + [(m, Role.MEMBER.value) for m in members]
+            await _add(c, channel_id, people)
+            return channel_id
+
+    async def create_dm(self, creator: int, people: Sequence[int]) -> tuple[int, bool]:
+        """Find or make the dm of exactly these `people`. Returns its id and whether it is new."""
+        key = ",".join(map(str, sorted(people)))
+        async with self._database.connection() as c, c.transaction():
+            # A plain INSERT … ON CONFLICT: the loser of a race waits here for the winner's commit.
+            new: int | None = await c.fetchval(
+                "INSERT INTO channels (type, created_by, dm_key) VALUES ('dm', $1, $2)"
+                " ON CONFLICT (dm_key) DO NOTHING RETURNING id",
+                creator,
+                key,
+            )
+            if new is None:
+                found: int = await c.fetchval("SELECT id FROM channels WHERE dm_key = $1", key)
+                return found, False
+            await _add(c, new, [(p, Role.MEMBER.value) for p in people])
+            return new, True
+
+    async def standing(self, user_id: int, channel_ids: Sequence[int]) -> dict[int, Standing]:
+        """Role and head of each of these channels that exists."""
+        rows = await self._database.fetch(
+            "SELECT c.id, c.type, c.last_seq, m.role FROM channels c"
+            " LEFT JOIN members m ON m.channel_id = c.id AND m.user_id = $1"
+            " WHERE c.id = ANY($2) AND c.deleted_at IS NULL",
+            user_id,
+            channel_ids,
+        )
+        return {
+            row["id"]: Standing(
+                ChannelType(row["type"]),
+                Role(row["role"]) if row["role"] else None,
+                row["last_seq"],
+            )
+            for row in rows
+        }
+
+    async def view(self, user_id: int, channel_id: int) -> Channel | None:
+        """The channel as this user sees it; whether the user may is the caller's question."""
+        row = await self._database.fetchrow(
+            f"{_VIEW} AND c.id = $3", user_id, self._unread_max, channel_id
+        )
+        return _channel(row) if row else None
+
+    async def mine(self, user_id: int, after: int, limit: int) -> list[Channel]:
+        """The channels this user is a member of, by id."""
+        rows = await self._database.fetch(
+            f"{_VIEW} AND m.role IS NOT NULL AND c.id > $3 ORDER BY c.id LIMIT $4",
+            user_id,
+            self._unread_max,
+            after,
+            limit,
+        )
+        return [_channel(row) for row in rows]
+
+    async def public(self, user_id: int, after: int, limit: int) -> list[Channel]:
+        """The public channels, by id."""
+        rows = await self._database.fetch(
+            f"{_VIEW} AND c.type = 'public' AND c.id > $3 ORDER BY c.id LIMIT $4",
+            user_id,
+            self._unread_max,
+            after,
+            limit,
+        )
+        return [_channel(row) for row in rows]
+
+    async def members(self, channel_id: int, after: int, limit: int) -> list[Member]:
+        """The members of a channel, by user id."""
+        rows = await self._database.fetch(
+            "SELECT u.id, u.email, u.name, u.status, u.last_active, m.role, m.joined_at"
+            " FROM members m JOIN users u ON u.id = m.user_id"
+            " WHERE m.channel_id = $1 AND m.user_id > $2 ORDER BY m.user_id LIMIT $3",
+            channel_id,
+            after,
+            limit,
+        )
+        return [_member(row) for row in rows]
+
+    async def member(self, channel_id: int, user_id: int) -> Member | None:
+        """One member of a channel."""
+        row = await self._database.fetchrow(
+            "SELECT u.id, u.email, u.name, u.status, u.last_active, m.role, m.joined_at"
+            " FROM members m JOIN users u ON u.id = m.user_id"
+            " WHERE m.channel_id = $1 AND m.user_id = $2",
+            channel_id,
+            user_id,
+        )
+        return _member(row) if row else None
+
+    async def member_ids(self, channel_id: int) -> list[int]:
+        """Everybody in a channel."""
+        rows = await self._database.fetch(
+            "SELECT user_id FROM members WHERE channel_id = $1", channel_id
+        )
+        return [row["user_id"] for row in rows]
+
+    async def purge_dropped(self, older_than_s: float, rows: int) -> int:
+        """Remove up to `rows` log rows of a channel that was dropped a while ago; then itself.
+
+        Returns how many rows went; 0 when there is nothing left to do. Pods may call it at the
+        same time: each takes a channel that no other holds.
+        """
+        async with self._database.connection() as c, c.transaction():
+            channel_id = await c.fetchval(
+                "SELECT id FROM channels WHERE deleted_at < now() - make_interval(secs => $1)"
+                " ORDER BY deleted_at LIMIT 1 FOR UPDATE SKIP LOCKED",
+                older_than_s,
+            )
+            if channel_id is None:
+                return 0
+            tag = await c.execute(
+                "DELETE FROM messages WHERE channel_id = $1 AND seq IN"
+                " (SELECT seq FROM messages WHERE channel_id = $1 ORDER BY seq LIMIT $2)",
+                channel_id,
+                rows,
+            )
+            gone = int(tag.rpartition(" ")[2])
+            if gone < rows:
+                await c.execute("DELETE FROM channels WHERE id = $1", channel_id)
+                gone += 1
+            return gone
+
+
+async def _add(c: AnyConnection, channel_id: int, people: Sequence[tuple[int, str]]) -> None:
+    try:
+        await c.executemany(
+            "INSERT INTO members (channel_id, user_id, role) VALUES ($1, $2, $3)",
+            [(channel_id, user_id, role) for user_id, role in people],
+        )
+    except pg.ForeignKeyViolationError:
+        raise ChatError(Code.NOT_FOUND, "There is no such user.", field="members") from None
+
+
+def _channel(row: Record) -> Channel:
+    return Channel(
+        id=row["id"],
+        name=row["name"],
+        type=ChannelType(row["type"]),
+        created_by=row["created_by"],
+        created_at=rfc3339(row["created_at"]),
+        updated_at=rfc3339(row["updated_at"]),
+        role=Role(row["role"]) if row["role"] else None,
+        last_seq=row["last_seq"],
+        read_seq=row["read_seq"],
+        unread=row["unread"],
+    )
+
+
+def _member(row: Record) -> Member:
+    return Member(user=user_from(row), role=Role(row["role"]), joined_at=rfc3339(row["joined_at"]))

@@ -1,0 +1,123 @@
+"""SQL of `sessions` and `refresh_tokens`.
+
+A session is a login: one family of refresh tokens. Each token works once; a second use of one shows
+that it was copied, and ends the session. Only hashes are stored.
+"""
+
+from typing import NamedTuple
+
+from rtchat.model import User
+from rtchat.store.database import AnyConnection, Database
+from rtchat.store.users import user_from
+
+
+class Rotation(NamedTuple):
+    """What became of a refresh token: `reused` tells that the session was ended for it."""
+
+    session_id: int
+    user_id: int
+    reused: bool
+
+
+class SessionStore:
+    """Reads and writes sessions; times are the database's, so that pods' clocks do not matter."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @staticmethod
+    async def create(
+        connection: AnyConnection, user_id: int, token_hash: bytes, life_s: int
+    ) -> int:
+        """Open a session with its first refresh token, in the caller's transaction."""
+        session_id: int = await connection.fetchval(
+            "INSERT INTO sessions (user_id, expires_at)"
+            " VALUES ($1, now() + make_interval(secs => $2)) RETURNING id",
+            user_id,
+            float(life_s),
+        )
+        await connection.execute(
+            "INSERT INTO refresh_tokens (token_hash, session_id) VALUES ($1, $2)",
+            token_hash,
+            session_id,
+        )
+        return session_id
+
+    async def rotate(self, old_hash: bytes, new_hash: bytes) -> Rotation | None:
+        """Use up one refresh token and store its successor, atomically.
+
+        None: unknown, ended or expired. Of many at once with one token exactly one succeeds; the
+        others find it used, which ends the session.
+        """
+        async with self._database.connection() as c, c.transaction():
+            row = await c.fetchrow(
+                "SELECT s.id, s.user_id, t.used_at IS NOT NULL AS used,"
+                "       s.ended_at IS NULL AND s.expires_at > now() AS alive"
+                " FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id"
+                " WHERE t.token_hash = $1 FOR UPDATE OF s",
+                old_hash,
+            )
+            if row is None or not row["alive"]:
+                return None
+            # Read again under the lock: while we waited for it, somebody may have used the token.
+            used = await c.fetchval(
+                "SELECT used_at IS NOT NULL FROM refresh_tokens WHERE token_hash = $1", old_hash
+            )
+            if used:
+                await c.execute("UPDATE sessions SET ended_at = now() WHERE id = $1", row["id"])
+                return Rotation(row["id"], row["user_id"], reused=True)
+            await c.execute(
+                "UPDATE refresh_tokens SET used_at = now() WHERE token_hash = $1", old_hash
+            )
+            await c.execute(
+                "INSERT INTO refresh_tokens (token_hash, session_id) VALUES ($1, $2)",
+                new_hash,
+                row["id"],
+            )
+            await c.execute("UPDATE sessions SET refreshed_at = now() WHERE id = $1", row["id"])
+            return Rotation(row["id"], row["user_id"], reused=False)
+
+    async def end_by_token(self, token_hash: bytes) -> int | None:
+        """End the session that a refresh token belongs to; None when it is unknown or ended."""
+        row = await self._database.fetchrow(
+            "UPDATE sessions SET ended_at = now() WHERE ended_at IS NULL AND id ="
+            " (SELECT session_id FROM refresh_tokens WHERE token_hash = $1) RETURNING id",
+            token_hash,
+        )
+        return row["id"] if row else None
+
+    async def end_all(self, user_id: int) -> list[int]:
+        """End every session of a user."""
+        rows = await self._database.fetch(
+            "UPDATE sessions SET ended_at = now()"
+            " WHERE user_id = $1 AND ended_at IS NULL RETURNING id",
+            user_id,
+        )
+        return [row["id"] for row in rows]
+
+    async def user_of(self, session_id: int, user_id: int) -> User | None:
+        """The user of a session that still stands."""
+        row = await self._database.fetchrow(
+            "SELECT u.id, u.email, u.name, u.status, u.last_active"
+            " FROM sessions s JOIN users u ON u.id = s.user_id"
+            " WHERE s.id = $1 AND u.id = $2 AND s.ended_at IS NULL AND s.expires_at > now()",
+            session_id,
+            user_id,
+        )
+        return user_from(row, own=True) if row else None
+
+    async def ended_since(self, seconds: float) -> list[int]:
+        """Sessions that ended within the last `seconds`."""
+        rows = await self._database.fetch(
+            "SELECT id FROM sessions WHERE ended_at > now() - make_interval(secs => $1)", seconds
+        )
+        return [row["id"] for row in rows]
+
+    async def purge(self, older_than_s: float) -> int:
+        """Remove sessions (and their tokens) that ended or expired longer ago than that."""
+        tag = await self._database.execute(
+            "DELETE FROM sessions WHERE least(ended_at, expires_at)"
+            " < now() - make_interval(secs => $1)",
+            older_than_s,
+        )
+        return int(tag.rpartition(" ")[2])

@@ -1,0 +1,106 @@
+"""SQL of `users`."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from asyncpg import exceptions as pg
+from msgspec import UNSET
+
+from rtchat.errors import ChatError, Code
+from rtchat.model import User, rfc3339
+from rtchat.store.database import AnyConnection, Database, Record
+
+_COLUMNS = "id, email, name, status, last_active"
+
+
+class Credentials(NamedTuple):
+    """What a password is checked against."""
+
+    user_id: int
+    password_hash: str | None
+
+
+class UserStore:
+    """Reads and writes `users`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @staticmethod
+    async def create(
+        connection: AnyConnection, email: str, name: str, password_hash: str | None
+    ) -> User:
+        """Add a user. Raises ChatError(conflict) when the address is taken, compared without case.
+
+        In the caller's transaction, so that the first session comes with the user or not at all.
+        """
+        try:
+            row = await connection.fetchrow(
+                "INSERT INTO users (email, name, password_hash, last_active)"
+                f" VALUES ($1, $2, $3, now()) RETURNING {_COLUMNS}",
+                email,
+                name,
+                password_hash,
+            )
+        except pg.UniqueViolationError:
+            raise ChatError(Code.CONFLICT, "This address is taken.", field="email") from None
+        return user_from(row, own=True)
+
+    async def credentials(self, email: str) -> Credentials | None:
+        """The password hash for an address, compared without case."""
+        row = await self._database.fetchrow(
+            "SELECT id, password_hash FROM users WHERE lower(email) = lower($1)", email
+        )
+        return Credentials(row["id"], row["password_hash"]) if row else None
+
+    async def get(self, user_id: int) -> User | None:
+        """The user as seen by oneself."""
+        row = await self._database.fetchrow(f"SELECT {_COLUMNS} FROM users WHERE id = $1", user_id)
+        return user_from(row, own=True) if row else None
+
+    async def update(self, user_id: int, name: str | None, status: str | None) -> User | None:
+        """Change what is given."""
+        row = await self._database.fetchrow(
+            "UPDATE users SET name = coalesce($2, name), status = coalesce($3, status)"
+            f" WHERE id = $1 RETURNING {_COLUMNS}",
+            user_id,
+            name,
+            status,
+        )
+        return user_from(row, own=True) if row else None
+
+    async def search(self, text: str, limit: int) -> list[User]:
+        """Users whose name begins with `text`, or whose whole address it is, without case."""
+        escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        rows = await self._database.fetch(
+            f"SELECT {_COLUMNS} FROM users"
+            " WHERE lower(name) LIKE lower($1) || '%' OR lower(email) = lower($2)"
+            " ORDER BY lower(name), id LIMIT $3",
+            escaped,
+            text,
+            limit,
+        )
+        return [user_from(row) for row in rows]
+
+    async def several(self, ids: Sequence[int]) -> list[User]:
+        """Those of `ids` that exist, by id."""
+        rows = await self._database.fetch(
+            f"SELECT {_COLUMNS} FROM users WHERE id = ANY($1) ORDER BY id",
+            ids,
+        )
+        return [user_from(row) for row in rows]
+
+    async def seen(self, ids: Sequence[int]) -> None:
+        """Note that these users are active now."""
+        await self._database.execute("UPDATE users SET last_active = now() WHERE id = ANY($1)", ids)
+
+
+def user_from(row: Record, *, own: bool = False) -> User:
+    """Make a user of a row that has the columns of `users`; the address for oneself only."""
+    return User(
+        id=row["id"],
+        name=row["name"],
+        status=row["status"],
+        last_active=rfc3339(row["last_active"]) if row["last_active"] else None,
+        email=row["email"] if own else UNSET,
+    )

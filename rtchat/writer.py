@@ -1,0 +1,283 @@
+"""The writer: group commit. The one door through which a channel changes.
+
+Owns: writes between their acceptance and their answer, on a few lanes; a channel belongs to one by
+hash, each lane has a database connection of its own. While one batch commits the next one collects,
+so batches grow by themselves under load and a lone write never waits for company.
+
+The order after a commit is fixed: first the answers (so an ack comes before its `msg` on the same
+connection), then `on_commit` with each channel's envelope. Of an entry that turns out to be stored
+already, `on_known` tells channel and seq: its envelope may never have left.
+
+Must never: acknowledge before COMMIT has been answered, guess the fate of a lost answer (the same
+writes run again and find their nonces), or wait without a bound. A crash loses what was not
+answered; whoever retries with its nonce learns what became of it.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+from asyncpg import exceptions as pg
+
+from rtchat.batch import Decision, Write
+from rtchat.config import Config
+from rtchat.envelope import Envelope
+from rtchat.errors import ChatError, Code
+from rtchat.lane import Batch, Lane
+from rtchat.model import LogEntry
+from rtchat.protocol import pack
+from rtchat.store.database import UNAVAILABLE
+from rtchat.store.log import CommitUnknownError, LogWriter
+from rtchat.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+RECONNECT_MAX_S = 0.5  # sending goes on within a second of the database answering again
+TRY_AGAIN = (pg.SerializationError, pg.DeadlockDetectedError, pg.QueryCanceledError)
+# The server answers, but cannot store now: full disk, read-only, out of connections or memory.
+CANNOT_STORE = (pg.InsufficientResourcesError, pg.ReadOnlySQLTransactionError)
+
+OpenLog = Callable[[], Awaitable[LogWriter]]
+OnCommit = Callable[[Envelope], None]
+OnKnown = Callable[[int, int], None]
+
+
+class Writer:
+    """Accepts writes and sees each one to its answer."""
+
+    def __init__(
+        self, config: Config, open_log: OpenLog, on_commit: OnCommit, on_known: OnKnown
+    ) -> None:
+        self._config = config
+        self._on_commit = on_commit
+        self._on_known = on_known
+        self._tasks = Tasks("writer")
+        self._lanes = [_LaneRunner(config, open_log, self._answer) for _ in range(config.lanes)]
+        self._rows = 0
+        self._bytes = 0
+        self._draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def start(self) -> None:
+        """Begin to work."""
+        for lane in self._lanes:
+            self._tasks.start(lane.run())
+
+    def submit(self, write: Write) -> None:
+        """Accept a write; `write.done` is called once its outcome is final.
+
+        Raises ChatError(draining) or ChatError(overloaded), and then keeps nothing of it.
+        """
+        if self._draining:
+            raise ChatError(Code.DRAINING, after_ms=1000)
+        if self._rows >= self._config.queue_max_rows or self._bytes >= self._config.queue_max_bytes:
+            raise ChatError(Code.OVERLOADED, after_ms=random.randint(500, 1500))
+        self._rows += 1
+        self._bytes += write.size
+        self._idle.clear()
+        self._lane_of(write.channel_id).offer(write)
+
+    async def settled(self, channel_id: int, timeout_s: float) -> None:
+        """Wait until no batch of this channel is between its COMMIT and its answers here.
+
+        What was visible in the log before this call has then been answered, if it was written here.
+        """
+        await self._lane_of(channel_id).settled(channel_id, timeout_s)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Refuse new writes and wait until those accepted are answered, or the time is over."""
+        self._draining = True
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        except TimeoutError:
+            log.warning("writes left unanswered at shutdown", extra={"writes": self._rows})
+
+    async def close(self) -> None:
+        """End the lanes and cut their connections."""
+        await self._tasks.close()
+        for lane in self._lanes:
+            lane.terminate()
+
+    def _lane_of(self, channel_id: int) -> "_LaneRunner":
+        return self._lanes[channel_id % len(self._lanes)]
+
+    def _answer(self, writes: list[Write], decision: Decision | None) -> None:
+        for write in writes:
+            self._rows -= 1
+            self._bytes -= write.size
+            try:
+                write.done(write)
+            except Exception:  # one connection's trouble must not cost the others their answers
+                log.exception("answering a write failed")
+            if write.check and write.seq is not None:
+                self._on_known(write.channel_id, write.seq)
+        if not self._rows:
+            self._idle.set()
+        if decision is not None:
+            by_channel: dict[int, list[LogEntry]] = {}
+            for entry in decision.entries:
+                by_channel.setdefault(entry.channel_id, []).append(entry)
+            for entries in by_channel.values():
+                for envelope in pack(entries, self._config.write_low_bytes):
+                    self._on_commit(envelope)
+
+
+class _LaneRunner:
+    """Works off one lane on one connection."""
+
+    def __init__(
+        self,
+        config: Config,
+        open_log: OpenLog,
+        answer: Callable[[list[Write], Decision | None], None],
+    ) -> None:
+        self._config = config
+        self._open_log = open_log
+        self._answer = answer
+        self._log: LogWriter | None = None
+        self._wake = asyncio.Event()
+        self._settled: list[asyncio.Future[None]] = []
+        self._failures = 0
+        self._lane = Lane(
+            max_rows=config.batch_max_rows,
+            max_bytes=config.batch_max_bytes,
+            skips=config.lock_skips,
+        )
+
+    def offer(self, write: Write) -> None:
+        write.deadline = self._now() + self._config.write_timeout_ms / 1000
+        self._lane.offer(write)
+        self._wake.set()
+
+    async def settled(self, channel_id: int, timeout_s: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                while channel_id in self._lane.unsettled:
+                    change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                    self._settled.append(change)
+                    await change
+        except TimeoutError:
+            log.warning("a batch is unsettled for long", extra={"channel": channel_id})
+
+    def terminate(self) -> None:
+        if self._log is not None:
+            self._log.terminate()
+
+    async def run(self) -> None:
+        while True:
+            self._expire()
+            if self._log is None or not self._log.usable:
+                await self._connect()
+                continue
+            batch = self._lane.take(self._now())
+            if batch is None:
+                await self._sleep()
+                continue
+            await self._store(self._log, batch)
+
+    async def _connect(self) -> None:
+        try:
+            self._log = await self._open_log()
+            self._failures = 0
+        except UNAVAILABLE as error:
+            self._failures += 1
+            pause = min(RECONNECT_MAX_S, 0.02 * 2 ** min(self._failures, 8))
+            log.warning(
+                "no database connection for the writer",
+                extra={"error": f"{type(error).__name__}: {error}", "failures": self._failures},
+            )
+            await asyncio.sleep(random.uniform(pause / 2, pause))
+
+    async def _sleep(self) -> None:
+        """Wait for a new write, or until a held channel may be tried again."""
+        self._wake.clear()
+        turn = self._lane.next_turn()
+        try:
+            async with asyncio.timeout(None if turn is None else max(0.0, turn - self._now())):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _store(self, store: LogWriter, batch: Batch) -> None:
+        """Store one batch and answer it, or put it back."""
+        try:
+            decision = await store.store(batch.writes, wait=batch.wait)
+        except CommitUnknownError:
+            log.warning("a commit's answer was lost", extra={"writes": len(batch.writes)})
+            for write in batch.writes:
+                write.check = True  # run again, each will find itself, or not
+            self._lane.put_back(batch.writes)  # and stays unsettled until then
+            return
+        except pg.LockNotAvailableError:
+            self._lane.pass_over(batch.writes, self._now())
+        except CANNOT_STORE as error:
+            self._refuse(batch.writes, Code.UNAVAILABLE, error)
+        except TRY_AGAIN as error:
+            log.warning("a batch is tried again", extra={"error": type(error).__name__})
+            self._lane.put_back(batch.writes)
+        except UNAVAILABLE as error:
+            store.terminate()
+            log.warning("the writer's connection broke", extra={"error": type(error).__name__})
+            self._lane.put_back(batch.writes)
+        except Exception as error:  # noqa: BLE001  whatever one entry's values may cause
+            await self._divide(store, batch, error)
+        else:
+            self._stored(batch, decision)
+        self._settle(batch)
+
+    def _stored(self, batch: Batch, decision: Decision) -> None:
+        passed_over = decision.passed_over
+        if not passed_over:
+            self._lane.release(self._lane.unsettled)
+            self._answer(batch.writes, decision)
+            return
+        locked = {w.channel_id for w in passed_over}
+        self._lane.release(self._lane.unsettled - locked)
+        self._lane.pass_over(passed_over, self._now())
+        self._answer([w for w in batch.writes if w.channel_id not in locked], decision)
+
+    async def _divide(self, store: LogWriter, batch: Batch, error: Exception) -> None:
+        """One entry of the batch cannot be stored: find it, so that it alone fails."""
+        writes = batch.writes
+        if len(writes) == 1:
+            log.error("a write cannot be stored", exc_info=error)
+            self._refuse(writes, Code.INTERNAL, error)
+            return
+        half = len(writes) // 2
+        parts = (writes[:half], writes[half:])
+        for i, part in enumerate(parts):
+            if not store.usable:
+                for rest in reversed(parts[i:]):
+                    self._lane.put_back(rest)
+                return
+            await self._store(store, Batch(part, wait=True))
+
+    def _refuse(self, writes: list[Write], code: Code, error: Exception) -> None:
+        log.warning("writes refused", extra={"writes": len(writes), "error": type(error).__name__})
+        for write in writes:
+            write.error = ChatError(code, after_ms=1000)
+        self._answer(writes, None)
+
+    def _expire(self) -> None:
+        late = self._lane.expired(self._now())
+        if late:
+            self._refuse(late, Code.UNAVAILABLE, TimeoutError())
+            self._lane.unsettled.difference_update(w.channel_id for w in late)
+            self._tell_settled()
+
+    def _settle(self, batch: Batch) -> None:
+        self._lane.settle(batch)
+        self._tell_settled()
+
+    def _tell_settled(self) -> None:
+        waiting, self._settled = self._settled, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
