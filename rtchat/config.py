@@ -265,6 +265,16 @@ def is_secret(name: str) -> bool:
     return bool((meta(name).extra or {}).get("secret"))
 
 
+def describe(name: str) -> str:
+    """Say what setting `name` means, its limits and its default, in one line."""
+    about = meta(name)
+    text = about.description or ""
+    if about.ge is not None:
+        text += f" ({about.ge} to {about.le})"
+    default = getattr(Config(), name)
+    return f"{text}; default {default!r}" if not is_secret(name) else text
+
+
 def load(environ: Mapping[str, str] | None = None, **given: Any) -> tuple[Config, dict[str, str]]:
     """Read the settings: `given` (from the command line) over `environ` over the defaults.
 

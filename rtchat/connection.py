@@ -9,6 +9,10 @@ from typing import Protocol
 
 from rtchat.room import Subscription, Write
 
+# Where a server that offers ready-made frames puts its link: scope["extensions"][LINK_EXTENSION]
+# is {"version": 1, "link": Link}. Without it frames go through ASGI's `send`, one by one.
+LINK_EXTENSION = "rtchat.link"
+
 
 class Link(Protocol):
     """Where whole, ready-made WebSocket frames go. Provided by the server, or built on ASGI.
@@ -26,6 +30,9 @@ class Link(Protocol):
 
     def abort(self) -> None:
         """End the socket now."""
+
+    async def flush(self) -> None:
+        """Return when what was written before is with the server, in order with what follows."""
 
 
 class Connection:
@@ -61,6 +68,11 @@ class Connection:
         self.moved: Callable[[], None] | None = None
         # Where the room has ended a subscription: channel to seq, until the notice of it comes too.
         self.ended: dict[int, int] = {}
+
+    @property
+    def paused(self) -> bool:
+        """Whether the socket takes nothing at the moment."""
+        return self.paused_at is not None
 
     def close(self, code: int, reason: str) -> None:
         """End it, once; nothing is written after that."""

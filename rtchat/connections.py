@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from rtchat import notice as notices, protocol
 from rtchat.bus import Bus
@@ -42,7 +42,7 @@ class Connections:
     def __len__(self) -> int:
         return len(self._all)
 
-    def __iter__(self) -> Iterable[Connection]:
+    def __iter__(self) -> Iterator[Connection]:
         return iter(list(self._all))
 
     def start(self) -> None:

@@ -32,6 +32,8 @@ EMAIL_MAX_CHARS = 254  # RFC 5321 §4.5.3.1.3, less the angle brackets
 # Deliberately loose: something, one @, a domain with a dot or none; no blanks, no controls.
 _EMAIL = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}@[^\s@\x00-\x1f\x7f]{1,189}")
 POLL_S = 2.0
+OVERLAP_S = 30.0
+PURGE_AFTER_S = 7 * 86_400.0  # a reused refresh token is noticed for this long after the end
 
 
 class Session(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
@@ -154,6 +156,10 @@ class Accounts:
             raise ChatError(Code.UNAUTHORIZED, "This session has ended.")
         return user
 
+    async def purge(self) -> None:
+        """Forget sessions whose end nobody needs to know any more."""
+        await self._sessions.purge(PURGE_AFTER_S)
+
     def _session(self, user: User, session_id: int, refresh_token: str) -> Session:
         return Session(
             user=user,
@@ -180,13 +186,16 @@ class Accounts:
 
     async def _poll(self) -> None:
         """Learn of ended sessions from the database, so that logout holds with the bus down."""
-        overlap_s = 30.0 + self._config.access_token_s  # the first time: all whose tokens may live
+        # The first time: all whose tokens may live still. Then: since the last time, and a while
+        # more, because a transaction's now() is earlier than the moment at which it can be seen.
+        last = time.monotonic() - self._config.access_token_s
         while True:
+            asked = time.monotonic()
             try:
-                news = self._note_revoked(await self._sessions.ended_since(overlap_s))
-                if news:
+                ended = await self._sessions.ended_since(asked - last + OVERLAP_S)
+                if news := self._note_revoked(ended):
                     self._on_ended(news)
-                overlap_s = 30.0
+                last = asked
             except ChatError:
                 pass  # the database is away, and said so
             await asyncio.sleep(POLL_S)

@@ -9,7 +9,11 @@ _ENTRY = """
     seq, kind, user_id, target, content, deleted_at IS NOT NULL AS deleted,
     (extract(epoch FROM timestamp) * 1000)::bigint AS ts
 """
-_MESSAGE = "channel_id, seq, user_id, content, timestamp, nonce, edited_at, deleted_at"
+# A nonce that begins with U+007F is a pod's own, of no use to anybody.
+_MESSAGE = (
+    "channel_id, seq, user_id, content, timestamp, edited_at, deleted_at,"
+    " nonce, left(nonce, 1) <> chr(127) AS given"
+)
 
 
 class MessageStore:
@@ -101,7 +105,7 @@ def _message(row: Record, reader: int) -> Message:
         user_id=row["user_id"],
         content=row["content"] or "",
         timestamp=rfc3339(row["timestamp"]),
-        nonce=row["nonce"] if row["user_id"] == reader else UNSET,
+        nonce=row["nonce"] if row["user_id"] == reader and row["given"] else UNSET,
         edited_at=rfc3339(row["edited_at"]) if row["edited_at"] else UNSET,
         deleted_at=rfc3339(row["deleted_at"]) if row["deleted_at"] else UNSET,
     )

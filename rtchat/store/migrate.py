@@ -36,11 +36,22 @@ def _config(url: str):  # type: ignore[no-untyped-def]  # Alembic is imported on
     return config
 
 
-def upgrade(url: str) -> None:
-    """Bring the database at `url` to the newest schema. Not from inside a running event loop."""
-    from alembic import command
+class MigrationError(Exception):
+    """The database cannot be reached, or does not allow what the migration needs."""
 
-    command.upgrade(_config(url), "head")
+
+def upgrade(url: str) -> None:
+    """Bring the database at `url` to the newest schema. Not from inside a running event loop.
+
+    Raises MigrationError.
+    """
+    from alembic import command
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        command.upgrade(_config(url), "head")
+    except (DBAPIError, OSError, ValueError) as error:
+        raise MigrationError(f"the migration failed: {error}") from error
 
 
 def check(url: str) -> None:

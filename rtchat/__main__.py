@@ -1,0 +1,5 @@
+"""`python -m rtchat` does what `rtchat` does."""
+
+from rtchat.cli import main
+
+main()

@@ -1,0 +1,28 @@
+"""The ASGI interface (spec version 2.4), as far as its types help."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Event: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Event]]
+Send: TypeAlias = Callable[[Event], Awaitable[None]]
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """The value of a header that may stand once; None where it is missing or stands twice."""
+    found = [value for key, value in scope["headers"] if key == name]
+    return found[0].decode("latin-1") if len(found) == 1 else None
+
+
+def path_of(scope: Scope) -> str:
+    """The path below where the app is mounted."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path.removeprefix(root) if root and path.startswith(f"{root}/") else path
+
+
+def client_of(scope: Scope) -> str:
+    """The peer's address, for logs."""
+    client = scope.get("client")
+    return f"{client[0]}:{client[1]}" if client else "-"

@@ -1,0 +1,51 @@
+"""What a handler gets: the services, who asks, and what came with the request."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from rtchat.auth.accounts import Accounts
+from rtchat.auth.tokens import Identity
+from rtchat.chat import Chat
+from rtchat.config import Config
+from rtchat.connections import Connections
+from rtchat.errors import ChatError, Code
+from rtchat.hub import Hub
+from rtchat.store.channels import ChannelStore
+from rtchat.store.database import Database
+from rtchat.store.users import UserStore
+from rtchat.tasks import Tasks
+
+
+@dataclass
+class Services:
+    """The parts that answer requests, built by `app`."""
+
+    config: Config
+    database: Database
+    users: UserStore
+    channels: ChannelStore
+    accounts: Accounts
+    chat: Chat
+    hub: Hub
+    connections: Connections
+    tasks: Tasks
+    draining: bool = False
+
+
+@dataclass
+class Call:
+    """One request on its way to its handler."""
+
+    services: Services
+    identity: Identity | None = None
+    refusal: ChatError | None = None  # why there is no identity, where none is required
+    ids: dict[str, int] = field(default_factory=dict)
+    body: Any = None
+    query: Any = None
+
+    @property
+    def user_id(self) -> int:
+        """Who asks. Raises ChatError(unauthorized) where nobody proved to be anybody."""
+        if self.identity is None:
+            raise self.refusal or ChatError(Code.UNAUTHORIZED)
+        return self.identity.user_id

@@ -1,0 +1,172 @@
+"""One signed-in socket's conversation: hello, then commands by a table until it ends.
+
+Owns: dispatch, the answers, and the limits of one connection: its rate of writes and of errors,
+and how many writes may be unanswered before it is read no further. Must never: let one command's
+failure end the socket, or one connection's load delay another's.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from rtchat import protocol
+from rtchat.api.asgi import Receive
+from rtchat.api.call import Services
+from rtchat.batch import Write
+from rtchat.connection import Connection
+from rtchat.errors import ChatError, Close, Code
+from rtchat.limits import Bucket
+from rtchat.model import User
+
+log = logging.getLogger(__name__)
+
+
+class Conversation:
+    """Reads one connection's commands and answers them."""
+
+    __slots__ = (
+        "_connection", "_errors", "_in_flight", "_loop", "_room_for_more", "_sends", "_services",
+        "_user",
+    )  # fmt: skip
+
+    def __init__(self, services: Services, connection: Connection, user: User) -> None:
+        config = services.config
+        self._services = services
+        self._connection = connection
+        self._user = user
+        self._loop = asyncio.get_running_loop()
+        now = self._loop.time()
+        self._sends = Bucket(config.sends_per_second, config.sends_burst, now)
+        self._errors = Bucket(config.errors_per_second, config.errors_burst, now)
+        self._in_flight = 0
+        self._room_for_more: asyncio.Future[None] | None = None
+
+    async def run(self, receive: Receive) -> None:
+        """Greet, then serve until the socket ends."""
+        config = self._services.config
+        self._connection.write(
+            protocol.hello(
+                session=self._connection.session_id,
+                user=self._user,
+                exp=self._connection.expires,
+                epoch=self._services.hub.epoch,
+                heartbeat_s=config.heartbeat_s,
+                limits={
+                    "frameBytes": config.frame_max_bytes,
+                    "contentChars": config.content_max_chars,
+                    "subs": config.subs_max,
+                    "sendsPerSecond": config.sends_per_second,
+                },
+            )
+        )
+        while not self._connection.closed:
+            event = await receive()
+            if event["type"] == "websocket.disconnect":
+                return
+            text = event.get("text")
+            if text is None:
+                self._connection.close(Close.UNSUPPORTED_DATA, "text frames only")
+                return
+            await self._handle(text)
+
+    async def _handle(self, text: str) -> None:
+        ref: protocol.Ref = None
+        try:
+            try:
+                command = protocol.decode(text)
+            except ChatError:
+                ref = protocol.ref_of(text)
+                raise
+            ref = command.ref
+            waiting = _COMMANDS[type(command)](self, command)
+            if waiting is not None:
+                await waiting
+        except ChatError as error:
+            self._refuse(ref, error)
+        except Exception:
+            log.exception("command failed", extra={"connection": self._connection.id})
+            self._refuse(ref, ChatError(Code.INTERNAL, after_ms=1000))
+
+    def _refuse(self, ref: protocol.Ref, error: ChatError) -> None:
+        if self._errors.take(self._loop.time()):
+            self._connection.close(Close.FLOOD, "too many errors")
+        elif not self._connection.closed:
+            self._connection.write(protocol.error(ref, error))
+
+    # --- commands
+
+    def send(self, command: protocol.Send) -> Awaitable[None] | None:
+        """Hand a message to the writer; wait where too many are unanswered."""
+        wait_s = self._sends.take(self._loop.time())
+        if wait_s:
+            raise ChatError(Code.RATE_LIMITED, after_ms=int(wait_s * 1000) + 1)
+        self._services.chat.submit_message(
+            self._connection.user_id,
+            command.ch,
+            command.content,
+            command.nonce,
+            self._written,
+            command.ref,
+        )
+        self._in_flight += 1
+        if self._in_flight < self._services.config.sends_in_flight:
+            return None
+        self._room_for_more = self._loop.create_future()
+        return self._room_for_more
+
+    def _written(self, write: Write) -> None:
+        self._in_flight -= 1
+        if self._room_for_more is not None and not self._room_for_more.done():
+            self._room_for_more.set_result(None)
+        if self._connection.closed:
+            return
+        if write.error is not None:
+            self._refuse(write.ref, write.error)
+        else:
+            assert write.seq is not None
+            self._connection.write(
+                protocol.ack(write.ref, write.channel_id, write.seq, write.ts, dup=write.dup)
+            )
+
+    async def sub(self, command: protocol.Sub) -> None:
+        """Subscribe."""
+        connection = self._connection
+        await self._services.hub.subscribe(
+            connection,
+            command.ch,
+            command.epoch,
+            lambda heads: connection.write(protocol.ok(command.ref, ch=heads)),
+        )
+
+    def unsub(self, command: protocol.Unsub) -> None:
+        """Unsubscribe."""
+        self._services.hub.unsubscribe(self._connection, command.ch)
+        self._connection.write(protocol.ok(command.ref))
+
+    def ping(self, command: protocol.Ping) -> None:
+        """Answer."""
+        self._connection.write(protocol.pong(command.ref))
+
+    async def auth(self, command: protocol.Auth) -> None:
+        """Renew the expiry; the new token may be of another session of the same user."""
+        identity = self._services.accounts.authenticate(command.token)
+        if identity.user_id != self._connection.user_id:
+            raise ChatError(Code.FORBIDDEN, "This socket is another user's.", field="token")
+        await self._services.accounts.user_of(identity)
+        connections, connection = self._services.connections, self._connection
+        if not connection.closed:
+            connections.discard(connection)
+            connection.session_id = identity.session_id
+            connection.expires, connection.warned = identity.expires, False
+            connections.add(connection)
+            connection.write(protocol.ok(command.ref, exp=identity.expires))
+
+
+_COMMANDS: dict[type, Callable[[Conversation, Any], Awaitable[None] | None]] = {
+    protocol.Auth: Conversation.auth,
+    protocol.Sub: Conversation.sub,
+    protocol.Unsub: Conversation.unsub,
+    protocol.Send: Conversation.send,
+    protocol.Ping: Conversation.ping,
+}

@@ -1,0 +1,42 @@
+"""Registering, signing in and out."""
+
+from rtchat.api import types
+from rtchat.api.call import Call
+from rtchat.api.router import Answer
+from rtchat.errors import ChatError, Code
+
+
+async def register(call: Call) -> Answer:
+    """Make an account and sign in."""
+    body: types.Register = call.body
+    session = await call.services.accounts.register(body.email, body.password, body.name)
+    return 201, session
+
+
+async def login(call: Call) -> Answer:
+    """Sign in with address and password."""
+    body: types.Login = call.body
+    return 200, await call.services.accounts.login(body.email, body.password)
+
+
+async def refresh(call: Call) -> Answer:
+    """Trade a refresh token for a new access token and its successor."""
+    body: types.Refresh = call.body
+    return 200, await call.services.accounts.refresh(body.refresh_token)
+
+
+async def logout(call: Call) -> Answer:
+    """End one session by its refresh token, or all of one's sessions."""
+    body: types.Logout = call.body
+    if body.all:
+        await call.services.accounts.logout_all(call.user_id)
+    elif body.refresh_token is not None:
+        await call.services.accounts.logout(body.refresh_token)
+    else:
+        raise ChatError(Code.BAD_FIELD, "Either refreshToken or all.", field="refreshToken")
+    return 204, None
+
+
+async def providers(_: Call) -> Answer:
+    """List the single sign-on providers that are set up."""
+    return 200, types.Providers(items=[])

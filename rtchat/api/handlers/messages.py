@@ -1,0 +1,28 @@
+"""The messages of a channel."""
+
+from rtchat.api import types
+from rtchat.api.call import Call
+from rtchat.api.router import Answer
+
+
+async def history(call: Call) -> Answer:
+    """Read a page of messages."""
+    query: types.HistoryQuery = call.query
+    items, more = await call.services.chat.history(
+        call.user_id, call.ids["id"], query.before, query.after, query.limit
+    )
+    return 200, types.Messages(items=items, has_more=more)
+
+
+async def send(call: Call) -> Answer:
+    """Store a message; the answer comes when it is committed."""
+    body: types.SendMessage = call.body
+    message, new = await call.services.chat.send(
+        call.user_id, call.ids["id"], body.content, body.nonce
+    )
+    return 201 if new else 200, message
+
+
+async def get(call: Call) -> Answer:
+    """Read one message."""
+    return 200, await call.services.chat.message(call.user_id, call.ids["id"], call.ids["seq"])

@@ -1,0 +1,184 @@
+"""One HTTP exchange: reading a bounded body, writing JSON or a problem (RFC 9457).
+
+Must never: read a body past its limit into memory, or show a client more of an unexpected error
+than its request's number.
+"""
+
+import asyncio
+import math
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+import orjson
+
+from rtchat.api.asgi import Event, Receive, Scope, Send, header
+from rtchat.api.types import Problem
+from rtchat.config import Config
+from rtchat.errors import ERRORS, ChatError, Code
+from rtchat.protocol import explain
+
+Headers = list[tuple[bytes, bytes]]
+
+_COMMON: Headers = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+]
+
+
+class Disconnected(Exception):  # noqa: N818  no error: the client has gone
+    """The client went away before its request was whole."""
+
+
+class TooLargeError(ChatError):
+    """A body over the limit, of which more may be on its way."""
+
+
+async def read_body(scope: Scope, receive: Receive, config: Config) -> bytes:
+    """Read the request's body. Raises ChatError, or Disconnected."""
+    _require_json(scope)
+    announced = header(scope, b"content-length")
+    if announced is not None and announced.isdigit() and int(announced) > config.body_max_bytes:
+        raise _too_large(config)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(config.body_read_s):
+            while True:
+                event = await receive()
+                if event["type"] == "http.disconnect":
+                    raise Disconnected
+                parts.append(event.get("body", b""))
+                size += len(parts[-1])
+                if size > config.body_max_bytes:
+                    raise _too_large(config)
+                if not event.get("more_body", False):
+                    return b"".join(parts)
+    except TimeoutError:
+        raise TooLargeError(Code.BAD_JSON, "The body did not arrive in time.") from None
+
+
+def _too_large(config: Config) -> TooLargeError:
+    return TooLargeError(Code.TOO_LARGE, f"At most {config.body_max_bytes} bytes.")
+
+
+def _require_json(scope: Scope) -> None:
+    kind, _, parameters = (header(scope, b"content-type") or "").partition(";")
+    charset = parameters.strip().lower()
+    if kind.strip().lower() != "application/json" or charset not in ("", "charset=utf-8"):
+        raise ChatError(Code.UNSUPPORTED_MEDIA_TYPE, "A body is application/json, in UTF-8.")
+    if (header(scope, b"content-encoding") or "identity").lower() != "identity":
+        raise ChatError(Code.UNSUPPORTED_MEDIA_TYPE, "A body is not encoded.")
+
+
+def decode(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:
+    """Decode and check a body. Raises ChatError with the field at fault."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise explain(error) from None
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise ChatError(Code.BAD_JSON) from None
+
+
+def parse_query(scope: Scope, query_type: Any) -> Any:
+    """Decode and check a query string. Raises ChatError with the parameter at fault."""
+    try:
+        pairs = parse_qsl(
+            scope["query_string"].decode("ascii"), keep_blank_values=True, max_num_fields=100
+        )
+    except (ValueError, UnicodeError):
+        raise ChatError(Code.BAD_FIELD, "The query string cannot be read.") from None
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        if name in values:
+            raise ChatError(Code.BAD_FIELD, "This parameter stands twice.", field=name)
+        values[name] = value
+    for name, value in values.items():
+        if "\0" in value or "�" in value or not value.isprintable():
+            raise ChatError(Code.BAD_FIELD, "No control characters.", field=name)
+    try:
+        return msgspec.convert(values, query_type, strict=False)
+    except msgspec.ValidationError as error:
+        raise explain(error) from None
+
+
+def to_json(answer: Any) -> bytes:
+    """Write an answer with orjson, in the contract's names."""
+    return orjson.dumps(msgspec.to_builtins(answer))
+
+
+class Responder:
+    """Answers one request, once."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        self._head = scope["method"] == "HEAD"
+        self._receive = receive
+        self._send = send
+        self._request_id = request_id
+        self.status = 0  # what was answered; 0: nothing yet
+
+    async def answer(self, status: int, body: Any = None) -> None:
+        """Send JSON, or nothing but a status."""
+        if body is None:
+            await self._write(status, b"", [])
+        else:
+            await self._write(status, to_json(body), [(b"content-type", b"application/json")])
+
+    async def allow(self, methods: Iterable[str]) -> None:
+        """Answer OPTIONS."""
+        await self._write(204, b"", [(b"allow", ", ".join(sorted(methods)).encode())])
+
+    async def problem(
+        self, error: ChatError, *, drain_bytes: int = 0, methods: Iterable[str] = ()
+    ) -> None:
+        """Send an error. With `drain_bytes`, then drop what is still coming and close."""
+        info = ERRORS[error.code]
+        after_s = None if error.after_ms is None else max(1, math.ceil(error.after_ms / 1000))
+        headers: Headers = [(b"content-type", b"application/problem+json")]
+        if after_s is not None:
+            headers.append((b"retry-after", str(after_s).encode()))
+        if info.status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        if methods:
+            headers.append((b"allow", ", ".join(sorted(methods)).encode()))
+        body = Problem(
+            type=f"urn:rtchat:error:{error.code.value}",
+            title=info.title,
+            status=info.status,
+            detail=error.message,
+            code=error.code.value,
+            field=msgspec.UNSET if error.field is None else error.field,
+            retry_after=msgspec.UNSET if after_s is None else after_s,
+        )
+        if isinstance(error, TooLargeError):
+            headers.append((b"connection", b"close"))
+            await self._write(info.status, to_json(body), headers, more=True)
+            await self._drain(drain_bytes)
+            await self._send({"type": "http.response.body", "body": b""})
+        else:
+            await self._write(info.status, to_json(body), headers)
+
+    async def _write(
+        self, status: int, body: bytes, headers: Headers, *, more: bool = False
+    ) -> None:
+        self.status = status
+        headers = [*headers, *_COMMON, (b"x-request-id", self._request_id.encode())]
+        if status != 204:
+            headers.append((b"content-length", str(len(body)).encode()))
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        body = b"" if self._head else body
+        await self._send({"type": "http.response.body", "body": body, "more_body": more})
+
+    async def _drain(self, limit: int) -> None:
+        """Drop what is on its way, so that the client reads the answer instead of a reset."""
+        try:
+            async with asyncio.timeout(5):
+                while limit > 0:
+                    event: Event = await self._receive()
+                    limit -= len(event.get("body", b""))
+                    if event["type"] == "http.disconnect" or not event.get("more_body", False):
+                        return
+        except TimeoutError:
+            return

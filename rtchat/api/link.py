@@ -1,0 +1,79 @@
+"""The link over plain ASGI, for servers that know nothing of ready-made frames.
+
+Owns: the frames that the server has not taken yet, bounded by the marks at which the hub stops and
+goes on. One task a connection sends them, one event a frame. They are lost with the connection; the
+client resumes by its cursor.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from rtchat import protocol
+from rtchat.api.asgi import Send
+from rtchat.tasks import Tasks
+
+
+def _ignore() -> None:
+    """Nobody listens yet."""
+
+
+class AsgiLink:
+    """A `connection.Link` that sends through ASGI's `send`."""
+
+    def __init__(self, send: Send, tasks: Tasks, *, high_bytes: int, low_bytes: int) -> None:
+        self.on_pause: Callable[[], None] = _ignore
+        self.on_resume: Callable[[], None] = _ignore
+        self._send = send
+        self._high, self._low = high_bytes, low_bytes
+        self._queue: deque[bytes] = deque()
+        self._size = 0
+        self._paused = False
+        self._more = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._pump = tasks.start(self._run())
+
+    def write(self, frames: bytes) -> None:
+        """Queue whole frames."""
+        if self._pump.done():
+            return
+        self._queue.append(frames)
+        self._size += len(frames)
+        self._empty.clear()
+        self._more.set()
+        if self._size > self._high and not self._paused:
+            self._paused = True
+            self.on_pause()
+
+    def abort(self) -> None:
+        """Send nothing more. ASGI has no way to drop the socket; returning from the app ends it."""
+        self._pump.cancel()
+        self._queue.clear()
+        self._empty.set()
+
+    async def flush(self) -> None:
+        """Return when the server has taken everything that was written."""
+        await self._empty.wait()
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                self._more.clear()
+                while self._queue:
+                    await self._send_frames(self._queue.popleft())
+                self._empty.set()
+                await self._more.wait()
+        except OSError:
+            pass  # the client has gone; the reader is told of it too
+        finally:
+            self._queue.clear()
+            self._empty.set()
+
+    async def _send_frames(self, frames: bytes) -> None:
+        for text in protocol.payloads(frames):
+            await self._send({"type": "websocket.send", "text": text})
+        self._size -= len(frames)
+        if self._paused and self._size <= self._low:
+            self._paused = False
+            self.on_resume()

@@ -1,0 +1,102 @@
+"""One REST request, from scope to answer: match, authenticate, decode, handle, log."""
+
+import logging
+import secrets
+import time
+
+from rtchat.api.asgi import Receive, Scope, Send, client_of, header, path_of
+from rtchat.api.call import Call, Services
+from rtchat.api.http import Disconnected, Responder, decode, parse_query, read_body
+from rtchat.api.router import Route, Router
+from rtchat.api.routes import ROUTES
+from rtchat.auth.accounts import Accounts
+from rtchat.auth.tokens import Identity
+from rtchat.errors import ChatError, Code
+
+log = logging.getLogger(__name__)
+
+# Probes ask every few seconds for ever; their lines would bury the others.
+QUIET_PATHS = frozenset({"/healthz", "/readyz"})
+
+
+class Rest:
+    """Answers HTTP requests by the route table."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._router = Router(ROUTES)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request. Whatever fails is answered and logged here."""
+        started = time.perf_counter()
+        request_id = secrets.token_hex(8)
+        responder = Responder(scope, receive, send, request_id)
+        path = path_of(scope)
+        user_id = None
+        try:
+            user_id = await self._handle(scope, path, receive, responder)
+        except Disconnected:
+            return
+        except ChatError as error:
+            await responder.problem(error, drain_bytes=self._services.config.body_drain_bytes)
+        except Exception:
+            log.exception("request failed", extra={"request": request_id})
+            if not responder.status:
+                text = f"Request {request_id} failed."
+                await responder.problem(ChatError(Code.INTERNAL, text, after_ms=1000))
+        if path not in QUIET_PATHS:
+            log.info(
+                "request",
+                extra={
+                    "request": request_id,
+                    "method": scope["method"],
+                    "path": path,
+                    "status": responder.status,
+                    "ms": round((time.perf_counter() - started) * 1000, 1),
+                    "user": user_id,
+                    "client": client_of(scope),
+                },
+            )
+
+    async def _handle(
+        self, scope: Scope, path: str, receive: Receive, responder: Responder
+    ) -> int | None:
+        """Answer by the route; returns who asked."""
+        routes, ids = self._router.match(path)
+        methods = _methods(routes)
+        if scope["method"] == "OPTIONS":
+            await responder.allow(methods)
+            return None
+        route = routes.get("GET" if scope["method"] == "HEAD" else scope["method"])
+        if route is None:
+            await responder.problem(ChatError(Code.METHOD_NOT_ALLOWED), methods=methods)
+            return None
+        call = Call(self._services, ids=ids)
+        try:
+            call.identity = identify(scope, self._services.accounts)
+        except ChatError as error:
+            if route.auth:
+                raise
+            call.refusal = error  # a stale token must not stand in the way of its own renewal
+        if route.query is not None:
+            call.query = parse_query(scope, route.query)
+        if route.decoder is not None:
+            call.body = decode(
+                route.decoder, await read_body(scope, receive, self._services.config)
+            )
+        status, answer = await route.handler(call)
+        assert status in route.answers, (route.path, status)
+        await responder.answer(status, answer)
+        return call.identity.user_id if call.identity else None
+
+
+def identify(scope: Scope, accounts: Accounts) -> Identity:
+    """Whom the bearer token speaks for. Raises ChatError where there is no good one."""
+    scheme, _, token = (header(scope, b"authorization") or "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise ChatError(Code.UNAUTHORIZED)
+    return accounts.authenticate(token.strip(" "))
+
+
+def _methods(routes: dict[str, Route]) -> set[str]:
+    return set(routes) | {"OPTIONS"} | ({"HEAD"} if "GET" in routes else set())

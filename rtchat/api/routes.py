@@ -1,0 +1,39 @@
+"""The route table: every REST path, what it takes, what it gives, who answers."""
+
+from rtchat.api import types
+from rtchat.api.handlers import auth, channels, health, members, messages, users
+from rtchat.api.router import Route
+from rtchat.auth.accounts import Session
+from rtchat.model import Channel, Member, Message, User
+
+_CHANNEL = "/channels/{id}"
+_MEMBERS = "/channels/{id}/members"
+_MEMBER = "/channels/{id}/members/{userId}"
+_MESSAGES = "/channels/{id}/messages"
+
+ROUTES: list[Route] = [
+    Route("POST", "/auth/register", auth.register, {201: Session}, types.Register, auth=False),
+    Route("POST", "/auth/login", auth.login, {200: Session}, types.Login, auth=False),
+    Route("POST", "/auth/refresh", auth.refresh, {200: Session}, types.Refresh, auth=False),
+    Route("POST", "/auth/logout", auth.logout, {204: None}, types.Logout, auth=False),
+    Route("GET", "/auth/providers", auth.providers, {200: types.Providers}, auth=False),
+    Route("GET", "/users/me", users.me, {200: User}),
+    Route("PATCH", "/users/me", users.update_me, {200: User}, types.UpdateUser),
+    Route("GET", "/users", users.find, {200: types.Users}, query=types.UserQuery),
+    Route("GET", "/channels", channels.listing, {200: types.Channels}, query=types.ChannelQuery),
+    Route("POST", "/channels", channels.create, {201: Channel, 200: Channel}, types.CreateChannel),
+    Route("GET", _CHANNEL, channels.get, {200: Channel}),
+    Route("PATCH", _CHANNEL, channels.rename, {200: Channel}, types.RenameChannel),
+    Route("DELETE", _CHANNEL, channels.drop, {204: None}),
+    Route("POST", f"{_CHANNEL}/join", channels.join, {200: Channel}),
+    Route("POST", f"{_CHANNEL}/leave", channels.leave, {204: None}),
+    Route("GET", _MEMBERS, members.listing, {200: types.Members}, query=types.MemberQuery),
+    Route("POST", _MEMBERS, members.add, {201: Member, 200: Member}, types.AddMember),
+    Route("PATCH", _MEMBER, members.set_role, {200: Member}, types.SetRole),
+    Route("DELETE", _MEMBER, members.remove, {204: None}),
+    Route("GET", _MESSAGES, messages.history, {200: types.Messages}, query=types.HistoryQuery),
+    Route("POST", _MESSAGES, messages.send, {201: Message, 200: Message}, types.SendMessage),
+    Route("GET", f"{_MESSAGES}/{{seq}}", messages.get, {200: Message}),
+    Route("GET", "/healthz", health.alive, {200: types.Health}, auth=False),
+    Route("GET", "/readyz", health.ready, {200: types.Health}, auth=False),
+]

@@ -1,0 +1,175 @@
+"""Bodies, queries and answers of the REST interface: each type both checks and documents."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from rtchat.model import Channel, ChannelType, Id, Member, Message, Role, Seq, User
+from rtchat.protocol import Nonce
+
+
+class _Body(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """Base of what comes in; unknown fields are ignored."""
+
+
+class Register(_Body, frozen=True):
+    """A new account."""
+
+    email: str
+    password: str
+    name: str | None = None
+
+
+class Login(_Body, frozen=True):
+    """Signing in."""
+
+    email: str
+    password: str
+
+
+RefreshToken = Annotated[str, Meta(max_length=256)]
+
+
+class Refresh(_Body, frozen=True):
+    """Trading a refresh token."""
+
+    refresh_token: RefreshToken
+
+
+class Logout(_Body, frozen=True):
+    """Signing out: one session by its refresh token, or all with a bearer token."""
+
+    refresh_token: RefreshToken | None = None
+    all: bool = False
+
+
+class UpdateUser(_Body, frozen=True):
+    """What to change of oneself."""
+
+    name: str | None = None
+    status: Annotated[str, Meta(max_length=140)] | None = None
+
+
+class CreateChannel(_Body, frozen=True):
+    """A channel to make; a dm has members and no name."""
+
+    type: ChannelType
+    name: str | None = None
+    members: Annotated[list[Id], Meta(max_length=1000)] = []
+
+
+class RenameChannel(_Body, frozen=True):
+    """What to change of a channel."""
+
+    name: str
+
+
+class AddMember(_Body, frozen=True):
+    """Somebody to add."""
+
+    user_id: Id
+    role: Role = Role.MEMBER
+
+
+class SetRole(_Body, frozen=True):
+    """A member's new role."""
+
+    role: Role
+
+
+class SendMessage(_Body, frozen=True):
+    """A message; with a nonce it may be sent again without harm."""
+
+    content: str
+    nonce: Nonce | None = None
+
+
+# Queries. Numbers are decimal digits.
+
+Limit = Annotated[int, Meta(ge=1, le=200)]
+
+
+class UserQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Find users by the beginning of a name or a whole address (q), or by ids."""
+
+    q: Annotated[str, Meta(max_length=254)] | None = None
+    ids: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,15}(,[1-9][0-9]{0,15}){0,199}$")] | None = None
+    limit: Limit = 20
+
+
+class ChannelQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which channels, and where to go on."""
+
+    scope: Annotated[str, Meta(pattern=r"^(mine|public)$")] = "mine"
+    cursor: Seq = 0
+    limit: Limit = 50
+
+
+class MemberQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to go on."""
+
+    cursor: Seq = 0
+    limit: Limit = 50
+
+
+class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which page of a channel's messages: before or after a seq; the newest without either."""
+
+    before: Seq | None = None
+    after: Seq | None = None
+    limit: Limit = 50
+
+
+# Answers that wrap.
+
+
+class Users(_Body, frozen=True):
+    """Some users."""
+
+    items: list[User]
+
+
+class Channels(_Body, frozen=True):
+    """A page of channels; `next` is the cursor of the one behind it."""
+
+    items: list[Channel]
+    next: int | None
+
+
+class Members(_Body, frozen=True):
+    """A page of members; `next` is the cursor of the one behind it."""
+
+    items: list[Member]
+    next: int | None
+
+
+class Messages(_Body, frozen=True):
+    """A page of messages, in the order of seq."""
+
+    items: list[Message]
+    has_more: bool
+
+
+class Providers(_Body, frozen=True):
+    """The single sign-on providers that are set up."""
+
+    items: list[dict[str, str]]
+
+
+class Health(_Body, frozen=True):
+    """Whether this process is well."""
+
+    status: str
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """An error, as application/problem+json (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    field: str | msgspec.UnsetType = msgspec.UNSET
+    retry_after: int | msgspec.UnsetType = msgspec.UNSET

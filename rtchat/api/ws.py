@@ -1,0 +1,196 @@
+"""The WebSocket endpoint: the handshake, authentication, and handing over to a `Conversation`.
+
+Owns: who gets a socket (path, origin, token), and how it ends. Must never: accept a browser from a
+foreign page (RFC 6455 §10.2), take a token from the URL, or leave anything behind when it returns.
+"""
+
+import asyncio
+import itertools
+import logging
+from typing import NamedTuple
+
+from rtchat import protocol
+from rtchat.api.asgi import Receive, Scope, Send, client_of, header, path_of
+from rtchat.api.call import Services
+from rtchat.api.conversation import Conversation
+from rtchat.api.http import to_json
+from rtchat.api.link import AsgiLink
+from rtchat.api.rest import identify
+from rtchat.auth.tokens import Identity
+from rtchat.connection import LINK_EXTENSION, Connection, Link
+from rtchat.errors import ERRORS, ChatError, Close, Code
+from rtchat.model import User
+
+log = logging.getLogger(__name__)
+
+PATH = "/ws"
+CLOSE_TIMEOUT_S = 1.0  # for a close frame to leave; then the socket is dropped
+
+
+class RefusedError(Exception):
+    """The socket was opened, but its client may not stay."""
+
+    def __init__(self, error: ChatError, code: Close) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.code = code
+
+
+class _Guest(NamedTuple):
+    identity: Identity
+    user: User
+
+
+class WebSocketEndpoint:
+    """Serves `/ws`."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._ids = itertools.count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one socket, from handshake to end."""
+        if (await receive())["type"] != "websocket.connect":
+            return
+        try:
+            guest = await self._admit(scope)
+        except ChatError as error:
+            await _deny(scope, send, error)
+            return
+        chosen = protocol.SUBPROTOCOL if protocol.SUBPROTOCOL in scope["subprotocols"] else None
+        await send({"type": "websocket.accept", "subprotocol": chosen})
+        link = self._link(scope, send)
+        try:
+            if guest is None:
+                guest = await self._await_auth(receive)
+        except RefusedError as refused:
+            link.write(protocol.error(None, refused.error))
+            await self._end(link, send, refused.code, refused.error.message)
+            return
+        if guest is not None:
+            await self._serve(scope, receive, send, link, guest)
+
+    async def _admit(self, scope: Scope) -> _Guest | None:
+        """Decide about the handshake; None: admitted, the token is to come in an `auth` frame."""
+        if path_of(scope) != PATH:
+            raise ChatError(Code.NOT_FOUND)
+        self._check_origin(scope)
+        if self._services.draining:
+            raise ChatError(Code.DRAINING, after_ms=1000)
+        if not any(key == b"authorization" for key, _ in scope["headers"]):
+            return None
+        identity = identify(scope, self._services.accounts)
+        return _Guest(identity, await self._services.accounts.user_of(identity))
+
+    def _check_origin(self, scope: Scope) -> None:
+        """A browser says from which page it comes; others send no `Origin` (RFC 6455 §4.1)."""
+        origins = [value for key, value in scope["headers"] if key == b"origin"]
+        if not origins:
+            return
+        origin = origins[0].decode("latin-1") if len(origins) == 1 else ""
+        scheme = "https" if scope.get("scheme") == "wss" else "http"
+        own = f"{scheme}://{header(scope, b'host')}"
+        if origin != own and origin not in self._services.config.origin_list:
+            raise ChatError(Code.FORBIDDEN, "This origin may not connect.")
+
+    def _link(self, scope: Scope, send: Send) -> Link:
+        offered = scope.get("extensions", {}).get(LINK_EXTENSION)
+        if offered is not None:
+            link: Link = offered["link"]
+            return link
+        config = self._services.config
+        return AsgiLink(
+            send,
+            self._services.tasks,
+            high_bytes=config.write_high_bytes,
+            low_bytes=config.write_low_bytes,
+        )
+
+    async def _await_auth(self, receive: Receive) -> _Guest | None:
+        """Take the first frame, which must be a good `auth`; None: the client went away."""
+        try:
+            async with asyncio.timeout(self._services.config.auth_deadline_ms / 1000):
+                event = await receive()
+        except TimeoutError:
+            late = ChatError(Code.UNAUTHORIZED, "No auth frame in time.")
+            raise RefusedError(late, Close.NOT_AUTHENTICATED) from None
+        if event["type"] == "websocket.disconnect":
+            return None
+        try:
+            command = protocol.decode(event.get("text") or "")
+            if not isinstance(command, protocol.Auth):
+                raise ChatError(Code.UNAUTHORIZED, "The first frame is auth.")
+            identity = self._services.accounts.authenticate(command.token)
+            return _Guest(identity, await self._services.accounts.user_of(identity))
+        except ChatError as error:
+            raise RefusedError(error, _CLOSES.get(error.code, Close.NOT_AUTHENTICATED)) from None
+
+    async def _serve(
+        self, scope: Scope, receive: Receive, send: Send, link: Link, guest: _Guest
+    ) -> None:
+        services = self._services
+
+        def on_close(code: int, reason: str) -> None:
+            self._forget(connection)
+            services.tasks.start(self._end(link, send, code, reason, stuck=connection.paused))
+
+        connection = Connection(
+            next(self._ids),
+            guest.identity.user_id,
+            guest.identity.session_id,
+            guest.identity.expires,
+            link,
+            on_close,
+        )
+        link.on_pause = lambda: services.hub.paused(connection)
+        link.on_resume = lambda: services.hub.resumed(connection)
+        about = {"connection": connection.id, "user": connection.user_id}
+        log.info("connected", extra={**about, "client": client_of(scope)})
+        services.connections.add(connection)
+        try:
+            await Conversation(services, connection, guest.user).run(receive)
+        finally:
+            connection.closed = True
+            self._forget(connection)
+            log.info("disconnected", extra=about)
+
+    def _forget(self, connection: Connection) -> None:
+        self._services.connections.discard(connection)
+        self._services.hub.leave(connection)
+
+    async def _end(
+        self, link: Link, send: Send, code: int, reason: str, *, stuck: bool = False
+    ) -> None:
+        """Close the socket; drop it where the client does not even take that."""
+        try:
+            async with asyncio.timeout(0 if stuck else CLOSE_TIMEOUT_S):
+                await link.flush()
+                await send({"type": "websocket.close", "code": code, "reason": reason})
+        except (TimeoutError, OSError):
+            link.abort()
+
+
+async def _deny(scope: Scope, send: Send, error: ChatError) -> None:
+    """Refuse the handshake, with the reason where the server can carry one."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close"})
+        return
+    status = ERRORS[error.code].status
+    headers = [(b"content-type", b"application/problem+json")]
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    body = {"title": ERRORS[error.code].title, "status": status, "detail": error.message}
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send(
+        {
+            "type": "websocket.http.response.body",
+            "body": to_json({**body, "code": error.code.value}),
+        }
+    )
+
+
+_CLOSES = {
+    Code.TOKEN_EXPIRED: Close.TOKEN_EXPIRED,
+    Code.UNAVAILABLE: Close.OVER_CAPACITY,
+    Code.OVERLOADED: Close.OVER_CAPACITY,
+}

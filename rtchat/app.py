@@ -1,0 +1,187 @@
+"""The composition root: builds every part in order, and is the ASGI application.
+
+Owns: which parts there are, who knows whom, and the order of starting and stopping. Only this file
+knows all of them. The app is valid ASGI: under rtchat's own server frames go out ready-made, under
+any other through `send`; mounted in another application, that one runs `lifespan`.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from rtchat import protocol
+from rtchat.api.asgi import Receive, Scope, Send
+from rtchat.api.call import Services
+from rtchat.api.rest import Rest
+from rtchat.api.ws import WebSocketEndpoint
+from rtchat.auth.accounts import Accounts
+from rtchat.auth.passwords import Passwords
+from rtchat.auth.tokens import Tokens
+from rtchat.bus import Bus
+from rtchat.bus.memory import Exchange, MemoryBus
+from rtchat.bus.redis import RedisBus
+from rtchat.chat import Chat
+from rtchat.config import Config
+from rtchat.connections import Connections
+from rtchat.envelope import Envelope
+from rtchat.errors import Close
+from rtchat.hub import Hub
+from rtchat.store.channels import ChannelStore
+from rtchat.store.database import Database
+from rtchat.store.log import LogWriter
+from rtchat.store.messages import MessageStore
+from rtchat.store.users import UserStore
+from rtchat.tasks import Tasks
+from rtchat.writer import Writer
+
+log = logging.getLogger(__name__)
+
+RECONNECT_SPREAD_MS = 5000  # over which clients are asked to spread their return
+HOUSEKEEPING_S = 10.0
+PURGE_AFTER_S = 60.0  # longer than any pod takes to hear that a channel is gone
+PURGE_ROWS = 1000
+
+
+class App:
+    """rtchat as an ASGI application."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.services: Services | None = None
+        self.port: int | None = None
+        self._writer: Writer | None = None
+        self._rest: Rest | None = None
+        self._ws: WebSocketEndpoint | None = None
+
+    # --- ASGI
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one scope."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            assert self._rest is not None, "the lifespan has not begun"
+            await self._rest(scope, receive, send)
+        elif scope["type"] == "websocket":
+            assert self._ws is not None, "the lifespan has not begun"
+            await self._ws(scope, receive, send)
+        else:
+            raise ValueError(f"unknown ASGI scope {scope['type']}")
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            async with self.running():
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except Exception as error:
+            if self.services is None:
+                log.exception("start failed")
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
+            raise
+        await send({"type": "lifespan.shutdown.complete"})
+
+    # --- the parts
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Services]:
+        """Build the parts, bottom first; end them, top first."""
+        config = self.config
+        async with AsyncExitStack() as stack:
+            database = Database(config)
+            await database.open()
+            stack.push_async_callback(database.close)
+            bus = make_bus(config)
+            await bus.start()
+            stack.push_async_callback(bus.close)
+
+            services, writer = _build(config, database, bus, stack)
+            await services.hub.start()
+            writer.start()
+            services.connections.start()
+            services.accounts.start()
+            services.tasks.start(_housekeeping(services))
+
+            self.services, self._writer = services, writer
+            self._rest, self._ws = Rest(services), WebSocketEndpoint(services)
+            log.info("started", extra={"bus": type(bus).__name__, "lanes": config.lanes})
+            yield services
+            log.info("stopping")
+
+    def on_listening(self, port: int) -> None:
+        """Told by the server once it accepts connections."""
+        self.port = port
+        log.info("listening", extra={"host": self.config.host, "port": port})
+
+    async def drain(self, timeout_s: float) -> None:
+        """Take no more work, answer what was accepted, and send everybody away in good order."""
+        if self.services is None or self._writer is None:
+            return
+        self.services.draining = True
+        await self._writer.drain(timeout_s)
+        for connection in self.services.connections:
+            back_ms = random.randrange(RECONNECT_SPREAD_MS)
+            connection.write(protocol.bye(Close.DRAINING, back_ms))
+            connection.close(Close.DRAINING, "draining")
+        await asyncio.sleep(0)  # the closes leave in this turn
+
+
+def make_bus(config: Config) -> Bus:
+    """The bus that the configuration asks for."""
+    if config.redis_nodes:
+        return RedisBus(
+            config.redis_nodes,
+            prefix=config.bus_prefix,
+            shards=config.bus_shards,
+            publish_buffer_bytes=config.bus_queue_bytes,
+        )
+    return MemoryBus(Exchange())
+
+
+def _build(
+    config: Config, database: Database, bus: Bus, stack: AsyncExitStack
+) -> tuple[Services, Writer]:
+    """Make the parts and introduce them to each other; nothing runs yet."""
+    users = UserStore(database)
+    channels = ChannelStore(database, config.unread_max)
+    messages = MessageStore(database)
+    hub = Hub(config, bus, channels, messages)
+    connections = Connections(config, bus, channels)
+
+    def on_commit(envelope: Envelope) -> None:
+        hub.deliver(envelope)
+        bus.publish(envelope.channel_id, bytes(envelope))
+
+    async def open_log() -> LogWriter:
+        return LogWriter(config, await database.dedicated())
+
+    writer = Writer(config, open_log, on_commit, hub.note_head)
+    hub.settled = writer.settled
+    passwords = Passwords(config)
+    accounts = Accounts(config, database, passwords, Tokens(config), connections.announce_ended)
+    chat = Chat(config, channels, messages, writer, connections)
+    tasks = Tasks("app")
+
+    stack.callback(passwords.close)
+    for part in (writer, connections, hub, accounts, tasks):
+        stack.push_async_callback(part.close)
+    return Services(
+        config, database, users, channels, accounts, chat, hub, connections, tasks
+    ), writer
+
+
+async def _housekeeping(services: Services) -> None:
+    """Remove what deleted channels and old sessions left, a little at a time."""
+    while True:
+        await asyncio.sleep(HOUSEKEEPING_S * random.uniform(0.5, 1.5))
+        try:
+            gone = 1
+            while gone:
+                gone = await services.channels.purge_dropped(PURGE_AFTER_S, PURGE_ROWS)
+                await asyncio.sleep(0.1)  # senders come first
+            await services.accounts.purge()
+        except Exception:
+            log.exception("housekeeping failed")

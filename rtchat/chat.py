@@ -1,0 +1,283 @@
+"""What users do with channels: the operations behind REST and WebSocket alike.
+
+Owns: checking what comes in, and the way of each operation: reads go to the store with the rules
+asked on the way, changes go to the writer, which asks them again where nothing can change in
+between. Must never: know of sockets, HTTP or SQL.
+"""
+
+import asyncio
+import base64
+import itertools
+import secrets
+from collections.abc import Callable, Sequence
+
+from msgspec import UNSET
+
+from rtchat.batch import Op, Write
+from rtchat.config import Config
+from rtchat.connections import Connections
+from rtchat.errors import ChatError, Code
+from rtchat.model import Channel, ChannelType, Member, Message, Role, rfc3339_from_ms
+from rtchat.names import check_storable, check_text, clean_name
+from rtchat.protocol import Ref
+from rtchat.rules import Act, missing_channel, require
+from rtchat.store.channels import ChannelStore
+from rtchat.store.messages import MessageStore
+from rtchat.writer import Writer
+
+# Begins every nonce that a pod makes for a write that came without; no client's nonce may.
+OWN_NONCE = "\x7f"
+
+
+class Chat:
+    """The operations on channels, each by a user whose identity is proven."""
+
+    def __init__(
+        self,
+        config: Config,
+        channels: ChannelStore,
+        messages: MessageStore,
+        writer: Writer,
+        connections: Connections,
+    ) -> None:
+        self._config = config
+        self._channels = channels
+        self._messages = messages
+        self._writer = writer
+        self._connections = connections
+        prefix = OWN_NONCE + base64.b64encode(secrets.token_bytes(9)).decode()
+        self._nonces = (f"{prefix}{n:x}" for n in itertools.count())
+
+    # --- messages
+
+    def submit_message(
+        self,
+        user_id: int,
+        channel_id: int,
+        content: str,
+        nonce: str | None,
+        done: Callable[[Write], None],
+        ref: Ref = None,
+    ) -> None:
+        """Hand a message to the writer; `done` gets the outcome. Raises ChatError at once."""
+        check_text(content, self._config.content_max_chars, "content")
+        if nonce is not None:
+            _check_nonce(nonce)
+        self._writer.submit(
+            Write(
+                Op.SEND,
+                channel_id,
+                user_id,
+                next(self._nonces) if nonce is None else nonce,
+                done,
+                given=nonce is not None,
+                content=content,
+                ref=ref,
+            )
+        )
+
+    async def send(
+        self, user_id: int, channel_id: int, content: str, nonce: str | None
+    ) -> tuple[Message, bool]:
+        """Store a message. Returns it, and whether it is new: a known nonce finds its first one."""
+        outcome: asyncio.Future[Write] = asyncio.get_running_loop().create_future()
+        self.submit_message(user_id, channel_id, content, nonce, _resolver(outcome))
+        write = await _result(outcome)
+        assert write.seq is not None
+        message = Message(
+            id=f"{channel_id}:{write.seq}",
+            channel_id=channel_id,
+            seq=write.seq,
+            user_id=user_id,
+            content=content,
+            timestamp=rfc3339_from_ms(write.ts),
+            nonce=UNSET if nonce is None else nonce,
+        )
+        if not write.dup:
+            return message, True
+        # As it is by now: edited perhaps; and a former member gets what the retry itself carries.
+        return await self._messages.one(channel_id, write.seq, user_id) or message, False
+
+    async def history(
+        self, user_id: int, channel_id: int, before: int | None, after: int | None, limit: int
+    ) -> tuple[list[Message], bool]:
+        """A page of messages, and whether there are more."""
+        if before is not None and after is not None:
+            raise ChatError(Code.BAD_FIELD, "Either before or after.", field="before")
+        await self._require(Act.TAKE_PART, user_id, channel_id)
+        return await self._messages.page(
+            channel_id, user_id, before=before, after=after, limit=limit
+        )
+
+    async def message(self, user_id: int, channel_id: int, seq: int) -> Message:
+        """One message."""
+        await self._require(Act.TAKE_PART, user_id, channel_id)
+        message = await self._messages.one(channel_id, seq, user_id)
+        if message is None:
+            raise ChatError(Code.NOT_FOUND, "There is no such message.")
+        return message
+
+    # --- channels
+
+    async def create_channel(
+        self, user_id: int, name: str | None, channel_type: ChannelType, members: Sequence[int]
+    ) -> tuple[Channel, bool]:
+        """Make a channel, or find the dm that these people have. Returns it and whether new."""
+        others = list(dict.fromkeys(m for m in members if m != user_id))
+        if channel_type is ChannelType.DM:
+            channel_id, new = await self._create_dm(user_id, name, others)
+        else:
+            if name is None:
+                raise ChatError(Code.BAD_FIELD, "A channel has a name.", field="name")
+            if len(others) >= self._config.new_channel_max_members:
+                limit = self._config.new_channel_max_members
+                raise ChatError(Code.TOO_LONG, f"At most {limit} members.", field="members")
+            name = clean_name(name, self._config.name_max_chars)
+            channel_id, new = (
+                await self._channels.create(user_id, name, channel_type, others),
+                True,
+            )
+        if new:
+            self._connections.announce_added(channel_id, [user_id, *others])
+        return await self.channel(user_id, channel_id), new
+
+    async def _create_dm(
+        self, user_id: int, name: str | None, others: list[int]
+    ) -> tuple[int, bool]:
+        if name is not None:
+            raise ChatError(Code.BAD_FIELD, "A dm has no name.", field="name")
+        if not others:
+            raise ChatError(Code.BAD_FIELD, "A dm is with somebody.", field="members")
+        if len(others) + 1 > self._config.dm_max_members:
+            limit = self._config.dm_max_members
+            raise ChatError(Code.TOO_LONG, f"At most {limit} people in a dm.", field="members")
+        return await self._channels.create_dm(user_id, [user_id, *others])
+
+    async def channel(self, user_id: int, channel_id: int) -> Channel:
+        """A channel as this user sees it."""
+        channel = await self._channels.view(user_id, channel_id)
+        if channel is None:
+            raise missing_channel()
+        require(Act.SEE, channel.type, channel.role)
+        return channel
+
+    async def my_channels(self, user_id: int, after: int, limit: int) -> list[Channel]:
+        """Channels that this user is a member of, by id."""
+        return await self._channels.mine(user_id, after, limit)
+
+    async def public_channels(self, user_id: int, after: int, limit: int) -> list[Channel]:
+        """Public channels, by id."""
+        return await self._channels.public(user_id, after, limit)
+
+    async def rename(self, user_id: int, channel_id: int, name: str) -> Channel:
+        """Give a channel another name."""
+        name = clean_name(name, self._config.name_max_chars)
+        await self._write(Op.RENAME, channel_id, user_id, content=name)
+        return await self.channel(user_id, channel_id)
+
+    async def drop(self, user_id: int, channel_id: int) -> None:
+        """Delete a channel, with its log and for everybody."""
+        await self._require(Act.MANAGE, user_id, channel_id)
+        members = await self._channels.member_ids(channel_id)
+        write = await self._write(Op.DROP, channel_id, user_id)
+        assert write.seq is not None
+        self._connections.announce_removed(channel_id, members, write.seq, "deleted")
+
+    # --- members
+
+    async def join(self, user_id: int, channel_id: int) -> Channel:
+        """Become a member; no change for one who is."""
+        write = await self._write(Op.JOIN, channel_id, user_id, target=user_id)
+        if write.seq is not None:
+            self._connections.announce_added(channel_id, [user_id])
+        return await self.channel(user_id, channel_id)
+
+    async def leave(self, user_id: int, channel_id: int) -> None:
+        """Cease to be a member; no change for one who is none."""
+        write = await self._write(Op.LEAVE, channel_id, user_id, target=user_id)
+        if write.seq is not None:
+            self._connections.announce_removed(channel_id, [user_id], write.seq, "left")
+
+    async def members(self, user_id: int, channel_id: int, after: int, limit: int) -> list[Member]:
+        """The members of a channel, by user id."""
+        await self._require(Act.TAKE_PART, user_id, channel_id)
+        return await self._channels.members(channel_id, after, limit)
+
+    async def add_member(
+        self, user_id: int, channel_id: int, target: int, role: Role
+    ) -> tuple[Member, bool]:
+        """Make somebody a member. Returns the member and whether it is new."""
+        write = await self._write(Op.ADD, channel_id, user_id, target=target, role=role)
+        if write.seq is not None:
+            self._connections.announce_added(channel_id, [target])
+        return await self._member(channel_id, target), write.seq is not None
+
+    async def set_role(self, user_id: int, channel_id: int, target: int, role: Role) -> Member:
+        """Change a member's role; `owner` hands the channel over."""
+        await self._write(Op.SET_ROLE, channel_id, user_id, target=target, role=role)
+        return await self._member(channel_id, target)
+
+    async def remove_member(self, user_id: int, channel_id: int, target: int) -> None:
+        """End somebody's membership."""
+        write = await self._write(Op.REMOVE, channel_id, user_id, target=target)
+        if write.seq is not None:
+            reason = "left" if target == user_id else "removed"
+            self._connections.announce_removed(channel_id, [target], write.seq, reason)
+
+    async def _member(self, channel_id: int, user_id: int) -> Member:
+        member = await self._channels.member(channel_id, user_id)
+        if member is None:  # removed again in the meantime
+            raise ChatError(Code.NOT_FOUND, "There is no such member.", field="userId")
+        return member
+
+    async def _require(self, act: Act, user_id: int, channel_id: int) -> None:
+        standing = (await self._channels.standing(user_id, [channel_id])).get(channel_id)
+        if standing is None:
+            raise missing_channel()
+        require(act, standing.type, standing.role)
+
+    async def _write(
+        self,
+        op: Op,
+        channel_id: int,
+        user_id: int,
+        *,
+        content: str | None = None,
+        target: int | None = None,
+        role: Role | None = None,
+    ) -> Write:
+        outcome: asyncio.Future[Write] = asyncio.get_running_loop().create_future()
+        self._writer.submit(
+            Write(
+                op,
+                channel_id,
+                user_id,
+                next(self._nonces),
+                _resolver(outcome),
+                content=content,
+                target=target,
+                role=role,
+            )
+        )
+        return await _result(outcome)
+
+
+def _check_nonce(nonce: str) -> None:
+    check_storable(nonce, "nonce")
+    if nonce.startswith(OWN_NONCE):
+        raise ChatError(Code.BAD_FIELD, "A nonce does not begin with U+007F.", field="nonce")
+
+
+def _resolver(outcome: asyncio.Future[Write]) -> Callable[[Write], None]:
+    def resolve(write: Write) -> None:
+        if not outcome.done():  # whoever waited may have gone
+            outcome.set_result(write)
+
+    return resolve
+
+
+async def _result(outcome: asyncio.Future[Write]) -> Write:
+    write = await outcome
+    if write.error is not None:
+        raise write.error
+    return write

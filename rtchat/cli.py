@@ -1,0 +1,98 @@
+"""The command line: parse, call, print. Each command imports what it needs when it runs.
+
+Exit status: 0 well; 1 an unexpected failure; 2 the command line or a setting is wrong; 3 something
+that rtchat depends on (the database, the port) is not there.
+"""
+
+import sys
+from typing import Any, NoReturn
+
+import click
+
+import rtchat
+from rtchat import config as settings
+from rtchat.config import Config, ConfigError
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    click.echo(f"rtchat: {message}", err=True)
+    sys.exit(status)
+
+
+def _load(**given: Any) -> tuple[Config, dict[str, str]]:
+    try:
+        return settings.load(**given)
+    except ConfigError as error:
+        _fail(str(error), 2)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(rtchat.__version__, prog_name="rtchat")
+def main() -> None:
+    """A realtime chat server: every acknowledged message stored, ordered and delivered."""
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0: any free one.")
+@click.option("--host", help="Address to listen on.")
+@click.option("--data", type=click.Path(file_okay=False), help="Where the data is kept.")
+def dev(port: int | None, host: str | None, data: str | None) -> None:
+    """Try rtchat out: brings its own PostgreSQL, needs nothing else, keeps its data."""
+    from rtchat import dev as development
+
+    config, _ = _load(port=port, host=host)
+    try:
+        development.run(config, data)
+    except development.StartError as error:
+        _fail(str(error), 3)
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0: any free one.")
+@click.option("--host", help="Address to listen on.")
+def serve(port: int | None, host: str | None) -> None:
+    """Serve in production, as the RTCHAT_… variables say (see: rtchat config)."""
+    config, _ = _load(port=port, host=host)
+    try:
+        settings.require_production(config)
+    except ConfigError as error:
+        _fail(str(error), 2)
+    from rtchat import logs
+    from rtchat.app import App
+    from rtchat.server.run import run
+
+    logs.configure(config.log_level, config.log_format)
+    run(App(config), config)
+
+
+@main.command()
+def migrate() -> None:
+    """Bring the database to the newest schema; safe to run from several places at once."""
+    config, _ = _load()
+    url = config.migrate_url or config.database_url
+    if not url:
+        _fail("RTCHAT_DATABASE_URL (or RTCHAT_MIGRATE_URL) is not set", 2)
+    from rtchat.store import migrate as migrations
+
+    try:
+        migrations.upgrade(url)
+    except migrations.MigrationError as error:
+        _fail(str(error), 3)
+    click.echo("the database has the newest schema")
+
+
+@main.command("config")
+@click.option("--all", "everything", is_flag=True, help="Those that are at their default too.")
+def show_config(*, everything: bool) -> None:
+    """Show each setting: its value, where it came from, what it means. Secrets are masked."""
+    config, sources = _load()
+    for name in settings.NAMES:
+        source = sources[name]
+        if source == "default" and not everything:
+            continue
+        value = getattr(config, name)
+        shown = ("••••••" if value else "") if settings.is_secret(name) else value
+        click.echo(f"{settings.PREFIX}{name.upper()}={shown}")
+        click.echo(f"    from {source}; {settings.describe(name)}")
+    if not everything:
+        click.echo("(the others are at their defaults: rtchat config --all)")

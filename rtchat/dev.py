@@ -1,0 +1,98 @@
+"""`rtchat dev`: the whole server on a machine that has nothing but Python.
+
+Owns: the embedded PostgreSQL's life around the server's, the secret that is made once and kept with
+the data, and the first words to whoever tries rtchat out. One process, the bus in memory. Killed at
+any moment, it leaves nothing running, and the next start finds every acknowledged message.
+"""
+
+import secrets
+import sys
+import time
+from pathlib import Path
+
+import click
+import msgspec
+
+from rtchat.config import Config
+
+
+class StartError(Exception):
+    """It cannot start; the text says why and what to do."""
+
+
+WELCOME = """
+  rtchat {version} is running on {url}
+
+  make an account:   curl -s {url}/auth/register -H 'content-type: application/json' \\
+                       -d '{{"email":"ann@example.org","password":"correct horse"}}'
+  look at yourself:  curl -s {url}/users/me -H "authorization: Bearer $TOKEN"
+  open a socket:     python -m websockets {ws}/ws
+                     then type {{"t":"auth","token":"…"}}
+  the 60-second tour is in README.md; data is in {data}
+  stop with Ctrl+C
+"""
+
+
+def run(config: Config, data: str | None) -> None:
+    """Start PostgreSQL, migrate, serve until a signal, stop. Raises StartError."""
+    from rtchat.server.account import default_data_dir
+    from rtchat.server.launch import LaunchError
+    from rtchat.server.postgres import EmbeddedPostgres
+
+    started = time.monotonic()
+    directory = Path(data) if data else default_data_dir()
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        directory = directory.resolve()
+    except OSError as error:
+        raise StartError(f"{directory} cannot be made: {error.strerror}; try --data") from None
+    if config.database_url:
+        _serve(config, directory, config.database_url, started)
+        return
+    try:
+        with EmbeddedPostgres(directory / "postgres") as server:
+            click.echo(f"  PostgreSQL: {server.summary}", err=True)
+            _serve(config, directory, server.url, started)
+    except LaunchError as error:
+        raise StartError(str(error)) from None
+
+
+def _serve(config: Config, directory: Path, url: str, started: float) -> None:
+    from rtchat import __version__, logs
+    from rtchat.app import App
+    from rtchat.server.run import run as run_server
+    from rtchat.store import migrate
+
+    logs.configure(config.log_level, config.log_format)
+    config = msgspec.structs.replace(
+        config, database_url=url, secret_key=config.secret_key or _kept_secret(directory)
+    )
+    migrate.upgrade(url)
+
+    class DevApp(App):
+        def on_listening(self, port: int) -> None:
+            super().on_listening(port)
+            host = "localhost" if config.host in ("127.0.0.1", "0.0.0.0", "::") else config.host  # noqa: S104
+            text = WELCOME.format(
+                version=__version__,
+                url=f"http://{host}:{port}",
+                ws=f"ws://{host}:{port}",
+                data=directory,
+            )
+            click.echo(text)
+            click.echo(f"  ready after {time.monotonic() - started:.1f} s", err=True)
+            sys.stdout.flush()
+
+    run_server(DevApp(config), config)
+
+
+def _kept_secret(directory: Path) -> str:
+    """The secret that signs tokens, made at the first start and kept: sign-ins outlive restarts."""
+    path = directory / "secret_key"
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        made = secrets.token_urlsafe(48)
+        path.touch(mode=0o600)
+        path.write_text(made)
+        return made

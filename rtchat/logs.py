@@ -1,0 +1,97 @@
+"""Logging: one JSON line an event, or plain text on a terminal; everybody's lines in one form.
+
+A line has `time` (RFC 3339, UTC), `level`, `event` (the message, a constant), `logger`, and what
+was passed as `extra`. Must never hold: content, passwords, tokens. JSON escapes line breaks, so no
+value can forge a line.
+"""
+
+import logging
+import logging.config
+import sys
+import traceback
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+# What the logging module itself puts on a record; the rest came as `extra`.
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
+
+
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    return {key: value for key, value in vars(record).items() if key not in _OWN}
+
+
+def _time(record: logging.LogRecord) -> str:
+    moment = datetime.fromtimestamp(record.created, UTC)
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            "logger": record.name,
+            **_extra(record),
+        }
+        if record.exc_info and record.exc_info[0] is not None:
+            line["error"] = "".join(traceback.format_exception(*record.exc_info))
+        return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+class TextFormatter(logging.Formatter):
+    """For people: time, level, event, then what else there is."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        # A terminal obeys control characters, so none may come through from a value.
+        extra = " ".join(f"{k}={_printable(v)}" for k, v in _extra(record).items())
+        event = _printable(record.getMessage())
+        line = f"{_time(record)[11:23]} {record.levelname.lower():7} {event} {extra}".rstrip()
+        if record.exc_info and record.exc_info[0] is not None:
+            line += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
+        return line
+
+
+def _printable(value: Any) -> str:
+    text = str(value)
+    return text if text.isprintable() else repr(text)
+
+
+class _NoQueryStrings(logging.Filter):
+    """uvicorn logs a WebSocket's path with its query, in which people put tokens."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return '- "WebSocket ' not in record.msg if isinstance(record.msg, str) else True
+
+
+def configure(level: str, form: str) -> None:
+    """Set up logging to standard error, for this process and all libraries in it."""
+    text = form == "text" or (form == "auto" and sys.stderr.isatty())
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"line": {"()": TextFormatter if text else JsonFormatter}},
+            "filters": {"no_query_strings": {"()": _NoQueryStrings}},
+            "handlers": {
+                "stderr": {
+                    "class": "logging.StreamHandler",
+                    "formatter": "line",
+                    "filters": ["no_query_strings"],
+                }
+            },
+            "root": {"level": level.upper(), "handlers": ["stderr"]},
+            # asyncpg and Alembic speak of each step at INFO.
+            "loggers": {
+                "alembic": {"level": "WARNING"},
+                "sqlalchemy": {"level": "WARNING"},
+                "asyncio": {"level": "WARNING"},
+                "uvicorn": {"level": "WARNING"},
+            },
+        }
+    )
+    logging.captureWarnings(capture=True)
