@@ -72,8 +72,10 @@ def migrate() -> None:
     url = config.migrate_url or config.database_url
     if not url:
         _fail("RTCHAT_DATABASE_URL (or RTCHAT_MIGRATE_URL) is not set", 2)
+    from rtchat import logs
     from rtchat.store import migrate as migrations
 
+    logs.configure(config.log_level, config.log_format)
     try:
         migrations.upgrade(url)
     except migrations.MigrationError as error:

@@ -40,21 +40,26 @@ def run(config: Config, data: str | None) -> None:
     from rtchat.server.postgres import EmbeddedPostgres
 
     started = time.monotonic()
-    directory = Path(data) if data else default_data_dir()
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        directory = directory.resolve()
-    except OSError as error:
-        raise StartError(f"{directory} cannot be made: {error.strerror}; try --data") from None
-    if config.database_url:
-        _serve(config, directory, config.database_url, started)
-        return
-    try:
+        directory = _make(Path(data) if data else default_data_dir())
+        if config.database_url:
+            _serve(config, directory, config.database_url, started)
+            return
         with EmbeddedPostgres(directory / "postgres") as server:
-            click.echo(f"  PostgreSQL: {server.summary}", err=True)
+            click.echo(f"  {server.summary}", err=True)
             _serve(config, directory, server.url, started)
     except LaunchError as error:
         raise StartError(str(error)) from None
+
+
+def _make(directory: Path) -> Path:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if directory.stat().st_mode & 0o002:
+            raise StartError(f"anyone may write to {directory}; choose another with --data")
+        return directory.resolve()
+    except OSError as error:
+        raise StartError(f"{directory} cannot be made: {error.strerror}; try --data") from None
 
 
 def _serve(config: Config, directory: Path, url: str, started: float) -> None:
@@ -93,6 +98,9 @@ def _kept_secret(directory: Path) -> str:
         return path.read_text().strip()
     except FileNotFoundError:
         made = secrets.token_urlsafe(48)
-        path.touch(mode=0o600)
-        path.write_text(made)
+        new = path.with_suffix(".new")  # renamed when whole: a kill leaves no half secret
+        new.unlink(missing_ok=True)
+        new.touch(mode=0o600, exist_ok=False)
+        new.write_text(made)
+        new.rename(path)
         return made

@@ -129,10 +129,12 @@ class WebSocketEndpoint:
         self, scope: Scope, receive: Receive, send: Send, link: Link, guest: _Guest
     ) -> None:
         services = self._services
+        ending: list[asyncio.Task[None]] = []
 
         def on_close(code: int, reason: str) -> None:
             self._forget(connection)
-            services.tasks.start(self._end(link, send, code, reason, stuck=connection.paused))
+            end = self._end(link, send, code, reason, stuck=connection.paused)
+            ending.append(services.tasks.start(end))
 
         connection = Connection(
             next(self._ids),
@@ -152,6 +154,8 @@ class WebSocketEndpoint:
         finally:
             connection.closed = True
             self._forget(connection)
+            if ending:  # the server drops the socket when we return: let the close leave first
+                await asyncio.wait(ending)
             log.info("disconnected", extra=about)
 
     def _forget(self, connection: Connection) -> None:

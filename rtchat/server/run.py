@@ -11,14 +11,30 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, Protocol
 
 import uvicorn
 
-from rtchat.app import App
 from rtchat.config import Config
 from rtchat.server.websocket import FrameProtocol
 
 log = logging.getLogger(__name__)
+
+FLUSH_STEPS = 20
+FLUSH_S = 1.0  # for the last frames to leave; a client that does not take them is cut
+
+
+class App(Protocol):
+    """The application, as far as its server knows it."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one ASGI scope."""
+
+    def on_listening(self, port: int) -> None:
+        """Learn that connections are accepted."""
+
+    async def drain(self, timeout_s: float) -> None:
+        """Finish what was accepted and send everybody away, while the sockets still stand."""
 
 
 class Server(uvicorn.Server):
@@ -52,12 +68,19 @@ class Server(uvicorn.Server):
         for server in self.servers:
             server.close()  # no new sockets from here on
         await self._rtchat.drain(self._drain_s)
-        for connection in list(self.server_state.connections):
-            transport = getattr(connection, "transport", None)
-            # A close waits for what the client does not take; with nothing to wait for, it is cut.
-            if transport is not None and transport.get_write_buffer_size():
-                transport.abort()
+        await self._flush()
         await super().shutdown(sockets)
+
+    async def _flush(self) -> None:
+        """Let the last frames leave, then cut whoever does not take them: a close would wait."""
+        transports = [c.transport for c in self.server_state.connections]
+        for _ in range(FLUSH_STEPS):
+            transports = [t for t in transports if t.get_write_buffer_size()]
+            if not transports:
+                return
+            await asyncio.sleep(FLUSH_S / FLUSH_STEPS)
+        for transport in transports:
+            transport.abort()
 
 
 def uvicorn_config(app: App, config: Config) -> uvicorn.Config:

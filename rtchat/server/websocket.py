@@ -69,22 +69,22 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         marks = {"high_bytes": config.write_high_bytes, "low_bytes": config.write_low_bytes}
         return type("FrameProtocol", (cls,), marks)
 
-    def connection_made(self, transport: BaseTransport) -> None:  # noqa: D102
+    def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)
         self.transport.set_write_buffer_limits(high=self.high_bytes, low=self.low_bytes)
         raw = cast(socket.socket | None, transport.get_extra_info("socket"))
         if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
             raw.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, NOTSENT_BYTES)
 
-    def pause_writing(self) -> None:  # noqa: D102
+    def pause_writing(self) -> None:
         super().pause_writing()
         self.link.on_pause()
 
-    def resume_writing(self) -> None:  # noqa: D102
+    def resume_writing(self) -> None:
         super().resume_writing()
         self.link.on_resume()
 
-    async def run_asgi(self) -> None:  # noqa: D102
+    async def run_asgi(self) -> None:
         extensions = cast(dict[str, Any], self.scope["extensions"])
         extensions[LINK_EXTENSION] = {"version": 1, "link": self.link}
         await super().run_asgi()
