@@ -1,12 +1,15 @@
 """Fixtures for every test: real services, started once a session and only if a test asks."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
+import httpx2
 import pytest
 import uvloop
 
 from rtchat.server.postgres import EmbeddedPostgres
 from rtchat.server.valkey import PrivateValkey
+from tests.people import People
+from tests.pods import Pod, Pods
 from tests.services import Databases, Given, run_postgres, run_valkey
 
 
@@ -49,3 +52,36 @@ def module_database_url(databases: Databases) -> Iterator[str]:
     """An empty database with the newest schema, for the tests of one module together."""
     with databases.fresh() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def pods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pods]:
+    """Where pods come from: `await pods.start(url, redis_urls=…)`; they end with the session."""
+    source = Pods(tmp_path_factory.mktemp("pods"))
+    yield source
+    source.close()
+
+
+@pytest.fixture(scope="session")
+def pod(databases: Databases, pods: Pods) -> Iterator[Pod]:
+    """One pod with its bus in memory, on a database of the session's; not to be stopped."""
+    with databases.fresh() as url:
+        pod = pods.spawn(url).wait()
+        yield pod
+        pod.kill()
+
+
+@pytest.fixture(scope="session")
+async def people(pod: Pod) -> AsyncIterator[People]:
+    """People on `pod`: `await people.new("ann")`."""
+    async with People(pod.database_url) as source:
+        yield source
+
+
+@pytest.fixture(scope="session")
+async def http(pod: Pod) -> AsyncIterator[httpx2.AsyncClient]:
+    """An HTTP client of `pod`'s, who is nobody: pass a person's `headers`."""
+    # The server closes what is idle for 5 s; a request must not be on its way just then.
+    limits = httpx2.Limits(keepalive_expiry=2)
+    async with httpx2.AsyncClient(base_url=pod.url, limits=limits, timeout=20) as client:
+        yield client
