@@ -1,5 +1,6 @@
 """Fixtures for every test: real services, started once a session and only if a test asks."""
 
+import secrets
 from collections.abc import AsyncIterator, Iterator
 
 import httpx2
@@ -69,6 +70,21 @@ def pod(databases: Databases, pods: Pods) -> Iterator[Pod]:
         pod = pods.spawn(url).wait()
         yield pod
         pod.kill()
+
+
+@pytest.fixture(scope="session")
+def two_pods(
+    databases: Databases, valkey: PrivateValkey | Given, pods: Pods
+) -> Iterator[tuple[Pod, Pod]]:
+    """Two pods on one database of the session's and one Valkey; not to be stopped."""
+    with databases.fresh() as url:
+        settings = {"redis_urls": valkey.url, "bus_prefix": f"pods-{secrets.token_hex(4)}"}
+        pair = pods.spawn(url, **settings), pods.spawn(url, **settings)
+        for pod in pair:
+            pod.wait()
+        yield pair
+        for pod in pair:
+            pod.kill()
 
 
 @pytest.fixture(scope="session")
