@@ -47,11 +47,13 @@ PURGE_ROWS = 1000
 class App:
     """rtchat as an ASGI application."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, bus: Bus | None = None) -> None:
+        """`bus`: another than the one that `config` asks for, as pods of one process share."""
         self.config = config
+        self._bus = bus
         self.services: Services | None = None
         self.port: int | None = None
-        self._writer: Writer | None = None
+        self.writer: Writer | None = None
         self._rest: Rest | None = None
         self._ws: WebSocketEndpoint | None = None
 
@@ -94,7 +96,7 @@ class App:
             database = Database(config)
             await database.open()
             stack.push_async_callback(database.close)
-            bus = make_bus(config)
+            bus = self._bus or make_bus(config)
             await bus.start()
             stack.push_async_callback(bus.close)
 
@@ -105,7 +107,7 @@ class App:
             services.accounts.start()
             services.tasks.start(_housekeeping(services))
 
-            self.services, self._writer = services, writer
+            self.services, self.writer = services, writer
             self._rest, self._ws = Rest(services), WebSocketEndpoint(services)
             log.info("started", extra={"bus": type(bus).__name__, "lanes": config.lanes})
             yield services
@@ -118,10 +120,10 @@ class App:
 
     async def drain(self, timeout_s: float) -> None:
         """Take no more work, answer what was accepted, and send everybody away in good order."""
-        if self.services is None or self._writer is None:
+        if self.services is None or self.writer is None:
             return
         self.services.draining = True
-        await self._writer.drain(timeout_s)
+        await self.writer.drain(timeout_s)
         for connection in self.services.connections:
             back_ms = random.randrange(RECONNECT_SPREAD_MS)
             connection.write(protocol.bye(Close.DRAINING, back_ms))

@@ -30,6 +30,7 @@ UNAVAILABLE = (
     OSError,
     TimeoutError,
     pg.InterfaceError,
+    pg.InternalClientError,  # what a statement gets on a connection that was just killed
     pg.PostgresConnectionError,
     pg.InsufficientResourcesError,
     pg.OperatorInterventionError,

@@ -16,7 +16,7 @@ from asyncpg import exceptions as pg
 from rtchat.batch import ChannelState, Decision, Known, Ledger, Op, Write, decide
 from rtchat.config import Config
 from rtchat.model import ChannelType, Kind, LogEntry, Role
-from rtchat.store.database import Connection
+from rtchat.store.database import UNAVAILABLE, Connection
 
 COLUMNS = (
     "channel_id", "seq", "kind", "user_id", "target", "content", "timestamp", "nonce",
@@ -86,7 +86,7 @@ class LogWriter:
             if self._connection.is_closed():
                 raise CommitUnknownError from error
             raise  # the server answered: it did not commit
-        except (pg.InterfaceError, OSError, TimeoutError) as error:
+        except (pg.InterfaceError, pg.InternalClientError, OSError, TimeoutError) as error:
             self._connection.terminate()
             raise CommitUnknownError from error
         except asyncio.CancelledError:
@@ -99,7 +99,7 @@ class LogWriter:
             return
         try:
             await self._connection.execute("ROLLBACK")
-        except (pg.PostgresError, pg.InterfaceError, OSError, TimeoutError):
+        except (*UNAVAILABLE, pg.PostgresError):
             self._connection.terminate()
 
     async def _lock(self, writes: Sequence[Write], *, wait: bool) -> set[int]:
