@@ -50,7 +50,7 @@ class App:
     def __init__(self, config: Config, bus: Bus | None = None) -> None:
         """`bus`: another than the one that `config` asks for, as pods of one process share."""
         self.config = config
-        self._bus = bus
+        self.bus = bus
         self.services: Services | None = None
         self.port: int | None = None
         self.writer: Writer | None = None
@@ -96,7 +96,7 @@ class App:
             database = Database(config)
             await database.open()
             stack.push_async_callback(database.close)
-            bus = self._bus or make_bus(config)
+            bus = self.bus = self.bus or make_bus(config)
             await bus.start()
             stack.push_async_callback(bus.close)
 
