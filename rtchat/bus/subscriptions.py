@@ -1,0 +1,145 @@
+"""What one connection should hear, what it does hear, and the commands that close the difference.
+
+Owns: the wanted topics of one node, what was asked of the server, and who waits for an answer.
+Pure: no socket, no clock; `take` returns the commands to send, `answer` is fed the replies.
+Must never: lose a wanted topic, or call a topic confirmed before the reply to its *last* SUBSCRIBE.
+Lost in a crash: all of it; the next process starts with what its clients want.
+
+Order. Only the difference between what is wanted and what was asked is sent, so any mix of
+subscribing and unsubscribing ends in what was wanted last. A server answers in order, one reply a
+topic; a reply that is not the expected one means that we no longer know what the server holds: the
+connection is given up, and the next one starts from the wanted topics.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator
+
+SUBSCRIBE, SUBSCRIBED = b"SUBSCRIBE", b"subscribe"
+UNSUBSCRIBE, UNSUBSCRIBED = b"UNSUBSCRIBE", b"unsubscribe"
+
+
+class Waiter:
+    """Someone who waits until a number of topics is confirmed. `done` is called once."""
+
+    __slots__ = ("done", "missing")
+
+    def __init__(self, done: Callable[[], None]) -> None:
+        self.missing = 0
+        self.done = done
+
+    def one_less(self) -> None:
+        """One of the topics needs no more waiting."""
+        self.missing -= 1
+        if self.missing == 0:
+            self.done()
+
+
+class Subscriptions:
+    """The subscriptions of one node, over all its connections."""
+
+    def __init__(self, batch_topics: int, window_topics: int) -> None:
+        self.answered = 0  # replies so far
+        self._asked = 0  # replies that will have come once all commands sent are answered
+        self._batch_topics = batch_topics
+        self._window_topics = window_topics
+        self._wanted: dict[bytes, None] = {}  # in the order of wanting, which restoring keeps
+        self._sent: dict[bytes, int] = {}  # asked for and not taken back: at which reply it stands
+        self._dirty: OrderedDict[bytes, None] = OrderedDict()  # may differ between the two above
+        self._expected: deque[tuple[bytes, bytes]] = deque()
+        self._waiters: dict[bytes, list[Waiter]] = {}
+
+    def __len__(self) -> int:
+        return len(self._wanted)
+
+    def add(self, topics: Iterable[bytes], waiter: Waiter | None = None) -> None:
+        """Want these topics. `waiter.missing` counts those not confirmed yet."""
+        for topic in topics:
+            if topic not in self._wanted:
+                self._wanted[topic] = None
+                self._dirty[topic] = None
+            if waiter is not None and not self._confirmed(topic):
+                waiter.missing += 1
+                self._waiters.setdefault(topic, []).append(waiter)
+
+    def remove(self, topics: Iterable[bytes]) -> None:
+        """Want them no longer; who still waits for one of them need not."""
+        for topic in topics:
+            if topic in self._wanted:
+                del self._wanted[topic]
+                if topic in self._sent:
+                    self._dirty[topic] = None
+                else:
+                    self._dirty.pop(topic, None)
+                self._release(topic)
+
+    def take(self) -> list[tuple[bytes, ...]]:
+        """The commands to send now, oldest wish first, as many as fit into the window.
+
+        The window bounds what a server holds for us while we come back with everything: 10,000
+        confirmations are 0.5 MB, where 600,000 at once would pass the 32 MB at which it hangs up.
+        """
+        subscribe: list[bytes] = []
+        unsubscribe: list[bytes] = []
+        room = self._window_topics - len(self._expected)
+        while self._dirty and len(subscribe) + len(unsubscribe) < room:
+            topic, _ = self._dirty.popitem(last=False)
+            if topic in self._wanted and topic not in self._sent:
+                subscribe.append(topic)
+            elif topic not in self._wanted and self._sent.pop(topic, None) is not None:
+                unsubscribe.append(topic)
+        for topic in unsubscribe:
+            self._expect(UNSUBSCRIBED, topic)
+        for topic in subscribe:
+            self._sent[topic] = self._expect(SUBSCRIBED, topic)
+        return [*self._cut(UNSUBSCRIBE, unsubscribe), *self._cut(SUBSCRIBE, subscribe)]
+
+    def answer(self, kind: bytes, topic: bytes) -> bool:
+        """Note one reply. False: it is not the expected one, and the connection is of no use."""
+        if not self._expected or self._expected[0] != (kind, topic):
+            return False
+        self._expected.popleft()
+        self.answered += 1
+        if self._sent.get(topic) == self.answered:
+            self._release(topic)
+        return True
+
+    def lost(self) -> None:
+        """The connection is gone: everything wanted is to be asked for again; nobody waits."""
+        if self._sent or self._expected:
+            self._sent.clear()
+            self._expected.clear()
+            self.answered = self._asked
+            self._dirty = OrderedDict.fromkeys(self._wanted)
+        for topic in list(self._waiters):
+            self._release(topic)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether `take` is worth calling again: there are wishes, and half a window is free."""
+        return bool(self._dirty) and 2 * len(self._expected) <= self._window_topics
+
+    @property
+    def settled(self) -> bool:
+        """Whether the server has confirmed everything that is wanted."""
+        return not self._dirty and not self._expected
+
+    @property
+    def backlog_ends(self) -> int:
+        """The value of `answered` at which all that is wanted now is confirmed, at the latest."""
+        return self._asked + len(self._dirty)
+
+    def _confirmed(self, topic: bytes) -> bool:
+        return self._sent.get(topic, self.answered + 1) <= self.answered
+
+    def _expect(self, kind: bytes, topic: bytes) -> int:
+        self._expected.append((kind, topic))
+        self._asked += 1
+        return self._asked
+
+    def _release(self, topic: bytes) -> None:
+        for waiter in self._waiters.pop(topic, ()):
+            waiter.one_less()
+
+    def _cut(self, word: bytes, topics: list[bytes]) -> Iterator[tuple[bytes, ...]]:
+        for at in range(0, len(topics), self._batch_topics):
+            yield (word, *topics[at : at + self._batch_topics])

@@ -1,0 +1,36 @@
+"""What the tests of the bus talk about: pods that note what they hear."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from rtchat.bus import Bus
+
+
+class BusPod:
+    """A bus and everything that arrived on it."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.bus = bus
+        self.heard: list[bytes] = []
+        self.controls: list[bytes] = []
+        self.restored = 0
+        bus.on_envelope = self.heard.append
+        bus.on_control = self.controls.append
+        bus.on_restored = self._restored
+
+    def _restored(self) -> None:
+        self.restored += 1
+
+    async def hears(self, envelope: bytes, within_s: float = 5) -> None:
+        """Wait until this envelope arrived."""
+        await until(lambda: envelope in self.heard, within_s)
+
+
+async def until(condition: Callable[[], bool], within_s: float = 5) -> float:
+    """Wait until `condition` holds; returns how long that took."""
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < within_s, "did not come true in time"
+        await asyncio.sleep(0.002)
+    return time.monotonic() - start

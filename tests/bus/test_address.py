@@ -1,0 +1,120 @@
+"""Every way into a Redis node works, and none of them shows its password."""
+
+import datetime
+import ipaddress
+import ssl
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from rtchat.bus.address import Address
+from rtchat.bus.redis import RedisBus
+from rtchat.server.valkey import PrivateValkey
+from tests.bus.bus_pod import BusPod, until
+from tests.bus.proxy import Proxy
+from tests.services import Given
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate for 127.0.0.1, signed by itself, in one file with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            critical=False,
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path / "certificate.pem"
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
+
+
+async def hears_itself(url: str, prefix: str) -> bool:
+    pod = BusPod(RedisBus([url], prefix=prefix))
+    await pod.bus.start()
+    if pod.bus.connected:
+        await pod.bus.subscribe([1])
+        pod.bus.publish(1, b"hello")
+        await pod.hears(b"hello")
+        assert pod.restored == 0
+    connected = pod.bus.connected
+    await pod.bus.close()
+    return connected
+
+
+async def test_tls(valkey: PrivateValkey | Given, certificate: Path):
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    async with Proxy(valkey.url, context) as proxy:
+        assert await hears_itself(f"{proxy.url}?ssl_ca_certs={certificate}", "tls")
+        assert not await hears_itself(proxy.url, "tls"), "a certificate that nobody vouches for"
+        assert await hears_itself(f"{proxy.url}?ssl_cert_reqs=none", "tls")
+
+
+async def test_a_unix_socket(tmp_path: Path):
+    path = tmp_path / "valkey.sock"
+    with PrivateValkey({"unixsocket": str(path)}):
+        assert await hears_itself(f"unix://{path}", "unix")
+
+
+def test_reads_what_redis_py_reads():
+    address = Address.parse("redis://user:p%40ss@host:7000/3")
+    assert (address.name, address.host, address.port) == ("host:7000", "host", 7000)
+    assert address.tls is None
+    assert address.greeting("me") == [
+        (b"AUTH", b"user", b"p@ss"),
+        (b"CLIENT", b"SETNAME", b"me"),
+    ]
+    assert Address.parse("redis://:p@host").greeting("me")[0] == (b"AUTH", b"p")
+    assert Address.parse("redis://").name == "localhost:6379"
+    assert Address.parse("rediss://host").tls is not None
+
+
+def test_the_name_that_places_shards_does_not_change_with_the_password():
+    assert Address.parse("redis://:old@host/1").name == Address.parse("rediss://:new@host").name
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://:s3cret@host", "redis://:s3cret/x@host", "redis://:s3cret@host?no_such_option=1"],
+)
+def test_a_bad_url_is_refused_without_being_shown(url: str):
+    with pytest.raises(ValueError, match="URL") as caught:
+        Address.parse(url)
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+def test_a_password_is_not_part_of_the_representation():
+    assert "s3cret" not in repr(Address.parse("redis://:s3cret@host"))
+
+
+async def test_a_host_that_does_not_exist_is_tried_for_ever(caplog: pytest.LogCaptureFixture):
+    pod = BusPod(RedisBus(["redis://no-such-host.invalid"], backoff_base_ms=1, backoff_cap_ms=2))
+    await pod.bus.start()
+    await until(lambda: pod.bus._nodes[0]._hearing._failures > 3)  # type: ignore[attr-defined]
+    assert not pod.bus.connected
+    await pod.bus.close()

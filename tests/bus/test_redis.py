@@ -1,0 +1,462 @@
+"""The bus on Redis when Redis misbehaves: killed, frozen, half-open, refusing, talking nonsense.
+
+What holds on every bus is in tests/contract. The servers here are real and are killed.
+"""
+
+import asyncio
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from rtchat.bus.redis import RedisBus
+from rtchat.server.valkey import PrivateValkey
+from tests.bus.bus_pod import BusPod, until
+from tests.bus.proxy import Proxy
+
+QUICK = {"probe_interval_s": 0.05, "probe_silence_s": 0.15, "subscribe_timeout_s": 0.3}
+MakePod = Callable[..., BusPod]
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[PrivateValkey]:
+    with PrivateValkey() as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: PrivateValkey) -> Iterator[PrivateValkey]:
+    """A server to break; mended for the next test."""
+    yield running
+    running.kill()
+    running.start()
+
+
+@pytest.fixture
+def admin(server: PrivateValkey) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(server.url, decode_responses=True) as client:
+        yield client
+
+
+@pytest.fixture
+async def make_pod(server: PrivateValkey) -> AsyncIterator[MakePod]:
+    """Makes pods of one prefix, on `server` unless told otherwise, and closes them at the end."""
+    pods: list[BusPod] = []
+    prefix = f"test-{secrets.token_hex(4)}"
+
+    def make(*urls: str, **limits: Any) -> BusPod:
+        pods.append(BusPod(RedisBus(urls or [server.url], **{"prefix": prefix, **limits})))
+        return pods[-1]
+
+    yield make
+    for pod in pods:
+        await pod.bus.close()
+
+
+def bus_of(pod: BusPod) -> RedisBus:
+    assert isinstance(pod.bus, RedisBus)
+    return pod.bus
+
+
+async def took_s(subscribing: Awaitable[None]) -> float:
+    start = time.monotonic()
+    await subscribing
+    return time.monotonic() - start
+
+
+def number_of_tasks() -> int:
+    return len(asyncio.all_tasks())
+
+
+async def test_a_server_killed_and_started_again(server: PrivateValkey, make_pod: MakePod):
+    sender, pod = make_pod(), make_pod()
+    await sender.bus.start()
+    await pod.bus.start()
+    await pod.bus.subscribe([1])
+    server.kill()
+    await until(lambda: not pod.bus.connected and not sender.bus.connected)
+    assert await took_s(pod.bus.subscribe(range(2, 500))) < 0.1
+    for _ in range(100):
+        sender.bus.publish(1, b"into the void")
+    assert bus_of(sender).dropped == 100
+    assert pod.restored == 0
+    server.start()
+    await until(lambda: pod.bus.connected and sender.bus.connected)
+    assert pod.restored == 1
+    for channel in (1, 2, 499):
+        sender.bus.publish(channel, b"%d" % channel)
+    await until(lambda: len(pod.heard) == 3)
+    assert bus_of(pod).reconnects == 2
+    assert pod.restored == 1
+
+
+async def test_a_start_without_a_server(server: PrivateValkey, make_pod: MakePod):
+    server.kill()
+    pod = make_pod()
+    assert await took_s(pod.bus.start()) < 0.5
+    assert not pod.bus.connected
+    assert await took_s(pod.bus.subscribe([1])) < 0.1
+    server.start()
+    await until(lambda: pod.restored == 1)
+    sender = make_pod()
+    await sender.bus.start()
+    sender.bus.publish(1, b"hello")
+    await pod.hears(b"hello")
+    assert bus_of(pod).reconnects == 0
+
+
+async def test_subscribers_that_the_server_kills_over_and_over(
+    admin: redis.Redis, make_pod: MakePod
+):
+    sender, pod = make_pod(), make_pod()
+    await sender.bus.start()
+    await pod.bus.start()
+    await pod.bus.subscribe(range(3_000))
+    tasks = number_of_tasks()
+    for number in range(20):
+        assert admin.client_kill_filter(_type="pubsub") == 2
+        await until(lambda: pod.restored == sender.restored == number + 1)  # noqa: B023
+        sender.bus.publish(2_999, b"%d" % number)
+        await pod.hears(b"%d" % number)
+    assert pod.restored == 20, "one call each"
+    assert bus_of(sender).dropped == 0, "publishing has a link of its own"
+    assert number_of_tasks() == tasks
+    assert len(admin.client_list()) == 1 + 2 * 2
+
+
+async def test_a_receiver_that_raises_when_told_of_a_loss(
+    admin: redis.Redis, make_pod: MakePod, caplog: pytest.LogCaptureFixture
+):
+    pod = make_pod()
+
+    def fail() -> None:
+        raise ZeroDivisionError("a receiver's mistake")
+
+    pod.bus.on_restored = fail
+    await pod.bus.start()
+    await pod.bus.subscribe([1])
+    admin.client_kill_filter(_type="pubsub")
+    await until(lambda: bus_of(pod).receiver_errors == 1)
+    assert "a receiver's mistake" in caplog.text
+    pod.bus.publish(1, b"hello")
+    await pod.hears(b"hello")
+
+
+async def test_a_long_list_of_topics_is_not_taken_for_a_dead_link(make_pod: MakePod):
+    """A subscriber goes on after its time, is told later, and the link is left to work."""
+    sender, pod = make_pod(), make_pod(subscribe_timeout_s=0.02, subscribe_window_topics=500)
+    await sender.bus.start()
+    await pod.bus.start()
+    assert await took_s(pod.bus.subscribe(range(50_000))) < 1
+    assert not pod.bus.connected
+    await until(lambda: pod.restored == 1)
+    assert bus_of(pod).reconnects == 0
+    for channel in (0, 30_000, 49_999):
+        sender.bus.publish(channel, b"%d" % channel)
+    await until(lambda: len(pod.heard) == 3)
+
+
+async def test_a_half_open_link_is_noticed_in_three_seconds(
+    server: PrivateValkey, make_pod: MakePod
+):
+    async with Proxy(server.url) as proxy:
+        sender, pod = make_pod(), make_pod(proxy.url)
+        await sender.bus.start()
+        await pod.bus.start()
+        await pod.bus.subscribe([1])
+        await asyncio.sleep(0.5)
+        proxy.hang(b"-sub")
+        assert await until(lambda: pod.restored == 1) < 3.5
+        sender.bus.publish(1, b"hello")
+        await pod.hears(b"hello")
+
+
+@pytest.mark.parametrize("link", [b"-sub", b"-pub"])
+async def test_either_link_may_be_the_one_that_hangs(
+    server: PrivateValkey, make_pod: MakePod, link: bytes
+):
+    async with Proxy(server.url) as proxy:
+        pod, other = make_pod(proxy.url, **QUICK), make_pod()
+        await pod.bus.start()
+        await other.bus.start()
+        await pod.bus.subscribe([1])
+        await other.bus.subscribe([1])
+        proxy.hang(link)
+        await until(lambda: pod.restored == 1)
+        await until(lambda: pod.bus.connected)
+        pod.bus.publish(1, b"out")
+        await other.hears(b"out")
+        other.bus.publish(1, b"in")
+        await pod.hears(b"in")
+
+
+async def test_a_link_that_hangs_while_the_other_cannot_come_back(
+    server: PrivateValkey, make_pod: MakePod
+):
+    async with Proxy(server.url) as proxy:
+        pod = make_pod(proxy.url, **QUICK)
+        await pod.bus.start()
+        await asyncio.sleep(0.2)
+        server.kill()
+        proxy.hang(b"-sub")
+        server.start()
+        await until(lambda: pod.restored == 1)
+
+
+async def test_a_quiet_healthy_link_is_left_alone(make_pod: MakePod):
+    pod = make_pod(**QUICK)
+    await pod.bus.start()
+    await asyncio.sleep(0.3)
+    time.sleep(0.5)  # noqa: ASYNC251 the pod itself stalls, for longer than the time of silence
+    await asyncio.sleep(0.3)
+    assert bus_of(pod).reconnects == 0
+    assert pod.bus.connected
+
+
+async def test_a_frozen_server(server: PrivateValkey, make_pod: MakePod):
+    limit_bytes = 8 << 20
+    sender, pod = make_pod(publish_buffer_bytes=limit_bytes), make_pod()
+    await sender.bus.start()
+    await pod.bus.start()
+    await pod.bus.subscribe([1])
+    server.send_signal(signal.SIGSTOP)
+    sent = [b"%05d" % number + b"x" * 10_000 for number in range(3_000)]
+    start = time.monotonic()
+    for envelope in sent:
+        sender.bus.publish(1, envelope)
+    assert time.monotonic() - start < 0.5
+    await asyncio.sleep(0.01)
+    [node] = bus_of(sender)._nodes
+    wire = node._speaking.wire
+    assert wire is not None
+    assert 0 < wire.buffered_bytes() <= limit_bytes
+    assert 1_000 < bus_of(sender).dropped < 3_000
+    assert 0.9 < await took_s(pod.bus.subscribe([2])) < 1.5, "given up, and taken for dead"
+    assert await took_s(pod.bus.subscribe([3])) < 0.1
+    await until(lambda: not sender.bus.connected)
+    server.send_signal(signal.SIGCONT)
+    await until(lambda: pod.restored == 1 and sender.bus.connected)
+    sender.bus.publish(1, b"the last one")
+    sender.bus.publish(3, b"hello")
+    await pod.hears(b"the last one")
+    await pod.hears(b"hello")
+    assert len(pod.heard) == len(set(pod.heard)), "nothing is repeated"
+
+
+async def test_closing_is_bounded_when_the_server_is_frozen(
+    server: PrivateValkey, make_pod: MakePod
+):
+    pod = make_pod(close_timeout_s=0.2)
+    await pod.bus.start()
+    server.send_signal(signal.SIGSTOP)
+    waiting = asyncio.get_running_loop().create_task(took_s(pod.bus.subscribe([1])))
+    for _ in range(1_000):
+        pod.bus.publish(1, b"x" * 10_000)
+    await asyncio.sleep(0.01)
+    assert await took_s(pod.bus.close()) < 0.5
+    assert await waiting < 0.5, "who waited is let go"
+
+
+async def test_a_connection_that_nobody_answers_is_given_up(
+    server: PrivateValkey, make_pod: MakePod
+):
+    server.send_signal(signal.SIGSTOP)
+    pod = make_pod(connect_timeout_s=0.2)
+    assert await took_s(pod.bus.start()) < 0.5
+    assert await took_s(pod.bus.subscribe([1])) < 0.1
+    server.send_signal(signal.SIGCONT)
+    await until(lambda: pod.restored == 1 and pod.bus.connected)
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"-NOPERM no such luck\r\n",
+        b"+OK so what\r\n",
+        b":1\r\n",
+        b"*0\r\n",
+        b"*2\r\n$7\r\nmessage\r\n$1\r\nx\r\n",
+        b"*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n",
+        b"$99999999\r\n" + b"x" * 200_000,
+    ],
+    ids=["http", "error", "status", "number", "nothing", "short", "unasked", "too-large"],
+)
+async def test_nonsense_costs_the_link_and_not_the_reader(
+    server: PrivateValkey, make_pod: MakePod, nonsense: bytes
+):
+    async with Proxy(server.url) as proxy:
+        sender, pod = make_pod(), make_pod(proxy.url, reply_bytes_max=100_000)
+        await sender.bus.start()
+        await pod.bus.start()
+        await pod.bus.subscribe([1])
+        proxy.inject(b"-sub", nonsense)
+        await until(lambda: pod.restored == 1)
+        sender.bus.publish(1, b"hello")
+        await pod.hears(b"hello")
+        proxy.inject(b"-pub", b"+nonsense\r\n")
+        await until(lambda: bus_of(pod).reconnects == 2)
+        await until(lambda: pod.bus.connected)
+
+
+async def test_a_forged_message_reaches_the_receiver_as_it_is(
+    server: PrivateValkey, admin: redis.Redis, make_pod: MakePod
+):
+    """Whoever can publish can forge; receivers check what is in an item."""
+    pod = make_pod()
+    await pod.bus.start()
+    await pod.bus.subscribe([1])
+    [topic] = [name for name in admin.pubsub_channels("test-*") if str(name).endswith(":1")]
+    admin.publish(str(topic), "forged")
+    await pod.hears(b"forged")
+
+
+async def test_two_nodes_share_the_channels(server: PrivateValkey, make_pod: MakePod):
+    with PrivateValkey() as second:
+        urls = [server.url, second.url]
+        sender, pod = make_pod(*urls), make_pod(*reversed(urls))
+        await sender.bus.start()
+        await pod.bus.start()
+        await pod.bus.subscribe(range(1_000))
+        for channel in range(1_000):
+            sender.bus.publish(channel, b"%d" % channel)
+        sender.bus.publish_control(b"for all")
+        await until(lambda: len(pod.heard) == 1_000 and pod.controls == [b"for all"])
+        for url in urls:
+            with redis.Redis.from_url(url) as admin:
+                assert 250 < len(admin.pubsub_channels()) < 750
+
+        second.kill()
+        await until(lambda: not pod.bus.connected and not sender.bus.connected)
+        assert await took_s(pod.bus.subscribe(range(1_000, 2_000))) < 0.5
+        pod.heard.clear()
+        for channel in range(2_000):
+            sender.bus.publish(channel, b"%d" % channel)
+        alive = 2_000 - bus_of(sender).dropped
+        assert 500 < alive < 1_500
+        await until(lambda: len(pod.heard) == alive)
+        second.start()
+        await until(lambda: pod.bus.connected and sender.bus.connected)
+        assert pod.restored == 1
+        pod.heard.clear()
+        for channel in range(2_000):
+            sender.bus.publish(channel, b"%d" % channel)
+        await until(lambda: len(pod.heard) == 2_000)
+        await sender.bus.close()
+        await pod.bus.close()
+
+
+async def test_pods_of_other_prefixes_are_not_heard(make_pod: MakePod):
+    pod, stranger = make_pod(), make_pod(prefix="other")
+    await pod.bus.start()
+    await stranger.bus.start()
+    await pod.bus.subscribe([1])
+    stranger.bus.publish(1, b"hello")
+    stranger.bus.publish_control(b"hello")
+    pod.bus.publish(1, b"own echo")
+    await pod.hears(b"own echo")
+    assert pod.heard == [b"own echo"]
+    assert pod.controls == []
+
+
+async def test_who_subscribes_in_the_same_turn_shares_a_command(
+    admin: redis.Redis, make_pod: MakePod
+):
+    def calls() -> int:
+        stats = admin.info("commandstats")
+        return int(stats.get("cmdstat_subscribe", {"calls": 0})["calls"])
+
+    pod = make_pod(subscribe_batch_topics=500)
+    await pod.bus.start()
+    before = calls()
+    async with asyncio.TaskGroup() as group:
+        for channel in range(100):
+            group.create_task(pod.bus.subscribe([channel, channel + 1]))
+    assert calls() == before + 1
+    await pod.bus.subscribe([0, 100])
+    assert calls() == before + 1, "nothing to ask for"
+    await pod.bus.subscribe(range(1_000, 2_600))
+    assert calls() == before + 1 + 4, "a command is bounded"
+
+
+async def test_a_window_bounds_what_is_not_confirmed(make_pod: MakePod, admin: redis.Redis):
+    sender = make_pod()
+    pod = make_pod(subscribe_batch_topics=10, subscribe_window_topics=20)
+    await sender.bus.start()
+    await pod.bus.start()
+    await pod.bus.subscribe(range(1_000))
+    admin.client_kill_filter(_type="pubsub")
+    await until(lambda: pod.restored == 1)
+    for channel in range(1_000):
+        sender.bus.publish(channel, b"%d" % channel)
+    await until(lambda: len(pod.heard) == 1_000)
+
+
+async def test_what_the_server_refuses_is_counted_and_logged_once(
+    server: PrivateValkey, admin: redis.Redis, make_pod: MakePod, caplog: pytest.LogCaptureFixture
+):
+    admin.acl_setuser(
+        "half",
+        enabled=True,
+        passwords=["+p/w@ü"],
+        categories=["+@all"],
+        channels=["mine*"],
+        reset=True,
+        reset_channels=True,
+    )
+    url = server.url.replace("//", "//half:p%2Fw%40%C3%BC@")
+    pod = make_pod(url, prefix="mine")
+    await pod.bus.start()
+    assert pod.bus.connected
+    await pod.bus.subscribe([1])
+    pod.bus.publish(1, b"allowed")
+    await pod.hears(b"allowed")
+    admin.acl_setuser("half", enabled=True, commands=["-publish"])
+    for _ in range(100):
+        pod.bus.publish(1, b"forbidden")
+    await until(lambda: bus_of(pod).refused >= 100)
+    assert bus_of(pod).dropped == 0
+    refusals = [record for record in caplog.records if record.message == "bus item refused"]
+    assert len(refusals) == 1
+    assert "NOPERM" in vars(refusals[0])["why"]
+
+
+async def test_a_password_in_the_url(caplog: pytest.LogCaptureFixture, make_pod: MakePod):
+    with PrivateValkey({"requirepass": "s3cret/%"}) as locked:
+        good, bad, none = (
+            make_pod(locked.url.replace("//", f"//{login}"))
+            for login in (":s3cret%2F%25@", ":wr0ng@", "")
+        )
+        for pod in (good, bad, none):
+            assert await took_s(pod.bus.start()) < 0.5
+        assert [pod.bus.connected for pod in (good, bad, none)] == [True, False, False]
+        await good.bus.subscribe([1])
+        assert await took_s(bad.bus.subscribe([1])) < 0.1
+        good.bus.publish(1, b"hello")
+        await good.hears(b"hello")
+        reasons = {str(vars(record).get("why")) for record in caplog.records}
+        assert any("WRONGPASS" in reason for reason in reasons)
+        assert any("NOAUTH" in reason for reason in reasons)
+        told = caplog.text + repr(reasons) + repr(good.bus) + repr(bad.bus)
+        assert "s3cret" not in told
+        assert "wr0ng" not in told
+        for pod in (good, bad, none):
+            await pod.bus.close()
+
+
+async def test_the_status_line_names_nodes_and_state(server: PrivateValkey, make_pod: MakePod):
+    pod = make_pod()
+    assert repr(pod.bus) == f"<RedisBus [<Node 127.0.0.1:{server.port} down topics=2>]>"
+    await pod.bus.start()
+    await pod.bus.subscribe([1, 2, 3])
+    assert repr(pod.bus) == f"<RedisBus [<Node 127.0.0.1:{server.port} up topics=5>]>"
+
+
+@pytest.mark.parametrize("urls", [[], ["redis://a", "redis://a:6379/1"], ["http://a"]])
+def test_a_bad_list_of_nodes_is_refused(urls: list[str]):
+    with pytest.raises(ValueError, match=r"(?i)redis"):
+        RedisBus(urls)

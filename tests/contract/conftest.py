@@ -1,0 +1,59 @@
+"""Fixtures of the tests that speak REST to the session's pod."""
+
+from collections.abc import Awaitable, Callable, Iterator
+
+import httpx2
+import pytest
+
+from tests.contract.rest import Caller
+from tests.people import People
+from tests.pods import Pod
+
+SignIn = Callable[..., Awaitable[Caller]]
+
+
+@pytest.fixture
+def nobody(http: httpx2.AsyncClient) -> Caller:
+    """Somebody who is not signed in."""
+    return Caller(http)
+
+
+@pytest.fixture(scope="session")
+def sign_in(http: httpx2.AsyncClient, people: People) -> SignIn:
+    """Somebody new who is signed in: `ann = await sign_in("ann")`."""
+
+    async def new(name: str = "ann") -> Caller:
+        return Caller(http, await people.new(name))
+
+    return new
+
+
+@pytest.fixture(scope="module")
+async def ann(sign_in: SignIn) -> Caller:
+    """Ann, the same for a whole module."""
+    return await sign_in("ann")
+
+
+@pytest.fixture(scope="module")
+async def bob(sign_in: SignIn) -> Caller:
+    """Bob, the same for a whole module."""
+    return await sign_in("bob")
+
+
+@pytest.fixture(scope="module")
+async def eve(sign_in: SignIn) -> Caller:
+    """Eve, who is a member of nothing."""
+    return await sign_in("eve")
+
+
+@pytest.fixture(scope="module")
+def calm(pod: Pod) -> Iterator[None]:
+    """Whatever a module sends: afterwards the pod lives, answers, and has nothing to complain of."""
+    before = len(pod.log())
+    yield
+    alive = httpx2.get(f"{pod.url}/healthz", timeout=10)
+    assert alive.status_code == 200
+    said = pod.log()[before:]
+    assert "Traceback" not in said, said[-4000:]
+    errors = [line for line in said.splitlines() if '"level":"error"' in line]
+    assert not errors, errors[:5]
