@@ -48,7 +48,7 @@ async def eve(sign_in: SignIn) -> Caller:
 
 @pytest.fixture(scope="module")
 def calm(pod: Pod) -> Iterator[None]:
-    """Whatever a module sends: afterwards the pod lives, answers, and has nothing to complain of."""
+    """Whatever a module sends: afterwards the pod answers, and its log has no complaint."""
     before = len(pod.log())
     yield
     alive = httpx2.get(f"{pod.url}/healthz", timeout=10)
