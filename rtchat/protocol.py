@@ -84,8 +84,20 @@ def decode(text: str) -> Command:
     try:
         return _decode(text)
     except msgspec.ValidationError as error:
+        require_json(text)
         raise explain(error) from None
     except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise ChatError(Code.BAD_JSON) from None
+
+
+def require_json(text: str | bytes) -> None:
+    """Raise ChatError(bad_json) unless `text` is JSON to its end.
+
+    msgspec stops at the first wrong value; whether what follows is JSON at all it has not seen.
+    """
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
         raise ChatError(Code.BAD_JSON) from None
 
 

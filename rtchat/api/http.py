@@ -17,7 +17,7 @@ from rtchat.api.asgi import Event, Receive, Scope, Send, header
 from rtchat.api.types import Problem
 from rtchat.config import Config
 from rtchat.errors import ERRORS, ChatError, Code
-from rtchat.protocol import explain
+from rtchat.protocol import explain, require_json
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -77,6 +77,7 @@ def decode(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
+        require_json(body)
         raise explain(error) from None
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise ChatError(Code.BAD_JSON) from None
