@@ -11,7 +11,7 @@ import pytest
 
 from tests.people import People, Person
 from tests.pods import Pod
-from tests.wire import Wire, wire
+from tests.sockets import Wire, wire
 
 BIG = 2**53
 

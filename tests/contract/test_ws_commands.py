@@ -8,7 +8,7 @@ import pytest
 
 from tests.people import People, Person
 from tests.pods import Pod
-from tests.wire import wire
+from tests.sockets import wire
 
 
 async def new_channel(http: httpx2.AsyncClient, owner: Person, *members: Person) -> int:

@@ -11,7 +11,7 @@ from rtchat.auth.tokens import Tokens
 from rtchat.config import Config
 from tests.people import People
 from tests.pods import SECRET_KEY, Pod, Pods
-from tests.wire import wire
+from tests.sockets import wire
 
 
 def signed(person_id: int, session_id: int, now: float) -> str:
