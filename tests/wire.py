@@ -1,78 +1,35 @@
-"""A WebSocket client that hides nothing: frames as they come, in order, and how it ended."""
+"""What a client makes of the server's bytes, by the client side of the websockets library."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
+import json
 from typing import Any
 
-import orjson
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
-
-from tests.people import Person
-
-PATIENCE_S = 10.0  # on two busy cores; what is expected comes in milliseconds
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Protocol, Side, State
 
 
-class Wire:
-    """One socket."""
-
-    def __init__(self, socket: ClientConnection) -> None:
-        self.socket = socket
-
-    async def send(self, frame: dict[str, Any] | str | bytes) -> None:
-        """Send an object as JSON, or exactly this text or these bytes."""
-        await self.socket.send(orjson.dumps(frame).decode() if isinstance(frame, dict) else frame)
-
-    async def recv(self) -> dict[str, Any]:
-        """The next frame."""
-        async with asyncio.timeout(PATIENCE_S):
-            frame: dict[str, Any] = orjson.loads(await self.socket.recv())
-            return frame
-
-    async def ask(self, frame: dict[str, Any]) -> dict[str, Any]:
-        """Send, and return the next frame, which must be the answer: it has the same `ref`."""
-        await self.send(frame)
-        answer = await self.recv()
-        assert answer.get("ref") == frame.get("ref"), answer
-        return answer
-
-    async def until(self, **expected: Any) -> list[dict[str, Any]]:
-        """Read frames up to the first that has these fields, that one included."""
-        frames = [await self.recv()]
-        while any(frames[-1].get(key) != value for key, value in expected.items()):
-            frames.append(await self.recv())
-        return frames
-
-    async def silence(self, for_s: float = 0.2) -> None:
-        """Assert that nothing comes for a while."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(for_s):
-                raise AssertionError(f"not silent: {await self.socket.recv()!r}")
-
-    async def closed(self) -> tuple[int, list[dict[str, Any]]]:
-        """Wait for the end: the close code, and the frames that came before it."""
-        frames = []
-        try:
-            while True:
-                frames.append(await self.recv())
-        except ConnectionClosed:
-            assert self.socket.close_code is not None
-            return self.socket.close_code, frames
-
-    async def alive(self) -> None:
-        """Assert that the socket is open and answers."""
-        assert await self.ask({"t": "ping", "ref": "alive?"}) == {"t": "pong", "ref": "alive?"}
+def read_frames(data: bytes) -> list[Frame]:
+    """Take the frames out of `data`, which must hold whole valid ones and nothing else."""
+    client = Protocol(Side.CLIENT, state=State.OPEN, max_size=None)
+    client.receive_data(data)
+    assert client.parser_exc is None, client.parser_exc
+    frames = [event for event in client.events_received() if isinstance(event, Frame)]
+    # A frame that is not whole is no event: what was read must be all that was there.
+    assert sum(_size(len(frame.data)) for frame in frames) == len(data)
+    return frames
 
 
-@contextlib.asynccontextmanager
-async def wire(ws_url: str, person: Person | None = None, **options: Any) -> AsyncIterator[Wire]:
-    """Open a socket; as `person`, by the header, and past `hello`."""
-    options.setdefault("compression", None)
-    if person is not None:
-        options["additional_headers"] = person.headers
-    async with connect(ws_url, proxy=None, **options) as socket:
-        opened = Wire(socket)
-        if person is not None:
-            assert (await opened.recv())["t"] == "hello"
-        yield opened
+def _size(payload: int) -> int:
+    """How long a frame without a mask is (RFC 6455 §5.2)."""
+    return payload + (2 if payload < 126 else 4 if payload < 65_536 else 10)
+
+
+def texts(data: bytes) -> list[str]:
+    """Read text frames, each of them whole."""
+    frames = read_frames(data)
+    assert all(f.opcode is Opcode.TEXT and f.fin and not (f.rsv1 or f.rsv2) for f in frames)
+    return [bytes(frame.data).decode() for frame in frames]
+
+
+def events(data: bytes) -> list[dict[str, Any]]:
+    """Read the server's events."""
+    return [json.loads(text) for text in texts(data)]
