@@ -69,6 +69,7 @@ class Wire:
 async def wire(ws_url: str, person: Person | None = None, **options: Any) -> AsyncIterator[Wire]:
     """Open a socket; as `person`, by the header, and past `hello`."""
     options.setdefault("compression", None)
+    options.setdefault("close_timeout", 0.5)  # a test that stops reading will not see the answer
     if person is not None:
         options["additional_headers"] = person.headers
     async with connect(ws_url, proxy=None, **options) as socket:
