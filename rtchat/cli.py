@@ -84,17 +84,11 @@ def migrate() -> None:
 
 
 @main.command("config")
-@click.option("--all", "everything", is_flag=True, help="Those that are at their default too.")
-def show_config(*, everything: bool) -> None:
+def show_config() -> None:
     """Show each setting: its value, where it came from, what it means. Secrets are masked."""
     config, sources = _load()
     for name in settings.NAMES:
-        source = sources[name]
-        if source == "default" and not everything:
-            continue
         value = getattr(config, name)
         shown = ("••••••" if value else "") if settings.is_secret(name) else value
-        click.echo(f"{settings.PREFIX}{name.upper()}={shown}")
-        click.echo(f"    from {source}; {settings.describe(name)}")
-    if not everything:
-        click.echo("(the others are at their defaults: rtchat config --all)")
+        click.echo(f"{settings.PREFIX}{name.upper()}={shown}  (from {sources[name]})")
+        click.echo(f"    {settings.describe(name)}")

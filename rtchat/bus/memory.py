@@ -30,7 +30,7 @@ class MemoryBus:
     def __init__(self, exchange: Exchange) -> None:
         self.on_envelope: Callable[[bytes], None] = _ignore
         self.on_control: Callable[[bytes], None] = _ignore
-        self.on_restored: Callable[[], None] = _nothing  # never called: nothing is lost here
+        self.on_restored: Callable[[], None] = _nothing
         self.published = 0
         self.received = 0
         self.dropped = 0
@@ -55,6 +55,8 @@ class MemoryBus:
         assert self._loop is None, "started twice"
         self._loop = asyncio.get_running_loop()
         self._exchange.buses.append(self)
+        if self._heard:  # subscribed before: the only time at which something is missed here
+            self._loop.call_soon(self.on_restored)
 
     async def close(self) -> None:
         """Leave the exchange. What is still on its way is not delivered."""

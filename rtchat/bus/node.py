@@ -66,7 +66,7 @@ class Node:
         self._subscriptions.add((probe, control) if carries_control else (probe,))
         self._flush_due = False
         self._stands_at: int | None = 0  # the reply with which all will stand; None: all does
-        self._lossy = False  # someone went on without a confirmation, or heard nothing for a time
+        self._disturbed = False  # whether anything can ever have been missed
         self._tried: asyncio.Future[None] | None = None
         self._seldom = Seldom(log)
         self._hearing = Link(
@@ -162,7 +162,7 @@ class Node:
         """Hear these topics. Done when confirmed or when the link breaks; None: no need to wait."""
         if self._hearing.wire is None:
             self._subscriptions.add(topics)
-            self._lossy = True
+            self._disturbed = True
             return None
         confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiter = Waiter(lambda: confirmed.set_result(None))
@@ -184,7 +184,7 @@ class Node:
         A server that confirmed nothing at all in this time is taken for dead; one that works off a
         long list is not, or a pod with many topics could never come back.
         """
-        self._lossy = True
+        self._disturbed = True
         if self._subscriptions.answered == answered:
             self._hearing.drop("a subscription was not confirmed in time")
         else:
@@ -245,8 +245,7 @@ class Node:
         self._hearing.proven()
         if self._speaking.wire is not None:
             self._tried_once()
-        if self._lossy:
-            self._lossy = False
+        if self._disturbed:
             try:
                 self._receiver.on_restored()
             except Exception as error:  # noqa: BLE001 as for an item
@@ -262,7 +261,7 @@ class Node:
         self._flush()
 
     def _hearing_down(self) -> None:
-        self._lossy = True
+        self._disturbed = True
         self._stands_at = 0
         self._subscriptions.lost()
         self._tried_once()

@@ -46,6 +46,7 @@ class Proxy:
         self._tls = tls
         self._server: asyncio.Server | None = None
         self.pipes: list[Pipe] = []
+        self.refuses = False  # new connections
         self.url = ""
 
     async def __aenter__(self) -> Self:
@@ -74,13 +75,15 @@ class Proxy:
         for pipe in self.of(name):
             pipe.client.write(data)
 
-    def cut(self) -> None:
-        """Break all connections."""
-        for pipe in self.pipes:
+    def cut(self, name: bytes = b"") -> None:
+        """Break these connections, or all."""
+        for pipe in self.of(name) if name else self.pipes:
             pipe.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
+            if self.refuses:
+                raise ConnectionRefusedError
             server_reader, server_writer = await asyncio.open_connection(*self._target)
         except OSError:
             writer.transport.abort()

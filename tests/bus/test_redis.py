@@ -194,17 +194,37 @@ async def test_either_link_may_be_the_one_that_hangs(
         await pod.hears(b"in")
 
 
-async def test_a_link_that_hangs_while_the_other_cannot_come_back(
+async def test_hearing_goes_on_while_there_is_no_way_to_speak(
     server: PrivateValkey, make_pod: MakePod
 ):
     async with Proxy(server.url) as proxy:
-        pod = make_pod(proxy.url, **QUICK)
+        sender, pod = make_pod(), make_pod(proxy.url, **QUICK)
+        await sender.bus.start()
         await pod.bus.start()
-        await asyncio.sleep(0.2)
-        server.kill()
+        await pod.bus.subscribe([1])
+        proxy.refuses = True
+        proxy.cut(b"-pub")
+        await until(lambda: not pod.bus.connected)
+        await asyncio.sleep(0.5)
+        sender.bus.publish(1, b"hello")
+        await pod.hears(b"hello")
+        assert pod.restored == 0
         proxy.hang(b"-sub")
-        server.start()
-        await until(lambda: pod.restored == 1)
+        await until(lambda: not proxy.of(b"-sub"), within_s=1)
+        proxy.refuses = False
+        await until(lambda: pod.restored == 1 and pod.bus.connected)
+
+
+async def test_a_pod_that_stalls_reads_before_it_judges(make_pod: MakePod):
+    pod = make_pod(subscribe_timeout_s=0.05)
+    await pod.bus.start()
+    subscribing = asyncio.get_running_loop().create_task(pod.bus.subscribe([1]))
+    for _ in range(3):  # enough to send it
+        await asyncio.sleep(0)
+    time.sleep(0.1)  # noqa: ASYNC251
+    await subscribing
+    assert pod.bus.connected
+    assert pod.restored == bus_of(pod).reconnects == 0
 
 
 async def test_a_quiet_healthy_link_is_left_alone(make_pod: MakePod):
@@ -287,7 +307,7 @@ async def test_a_connection_that_nobody_answers_is_given_up(
     ids=["http", "error", "status", "number", "nothing", "short", "unasked", "too-large"],
 )
 async def test_nonsense_costs_the_link_and_not_the_reader(
-    server: PrivateValkey, make_pod: MakePod, nonsense: bytes
+    server: PrivateValkey, make_pod: MakePod, nonsense: bytes, caplog: pytest.LogCaptureFixture
 ):
     async with Proxy(server.url) as proxy:
         sender, pod = make_pod(), make_pod(proxy.url, reply_bytes_max=100_000)
@@ -295,12 +315,13 @@ async def test_nonsense_costs_the_link_and_not_the_reader(
         await pod.bus.start()
         await pod.bus.subscribe([1])
         proxy.inject(b"-sub", nonsense)
-        await until(lambda: pod.restored == 1)
+        await until(lambda: pod.restored == 1, within_s=2)  # not only once the probe notices
         sender.bus.publish(1, b"hello")
         await pod.hears(b"hello")
         proxy.inject(b"-pub", b"+nonsense\r\n")
-        await until(lambda: bus_of(pod).reconnects == 2)
+        await until(lambda: bus_of(pod).reconnects == 2, within_s=2)
         await until(lambda: pod.bus.connected)
+        assert "asyncio" not in {record.name for record in caplog.records}, "no unhandled error"
 
 
 async def test_a_forged_message_reaches_the_receiver_as_it_is(

@@ -10,11 +10,20 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from rtchat.bus.subscriptions import SUBSCRIBE, SUBSCRIBED, UNSUBSCRIBED, Subscriptions, Waiter
+from rtchat.bus.subscriptions import (
+    SUBSCRIBE,
+    SUBSCRIBED,
+    UNSUBSCRIBE,
+    UNSUBSCRIBED,
+    Subscriptions,
+    Waiter,
+)
 
 BATCH, WINDOW = 3, 8
 TOPICS = [b"%d" % number for number in range(12)]
-topics = st.lists(st.sampled_from(TOPICS), max_size=12)
+few = st.lists(st.sampled_from(TOPICS[:3]), max_size=3)
+many = st.lists(st.sampled_from(TOPICS), max_size=12)
+topics = few | many
 
 
 class Machine(RuleBasedStateMachine):
@@ -63,6 +72,7 @@ class Machine(RuleBasedStateMachine):
     def serve(self, number: int) -> None:
         for _ in range(min(number, len(self.to_server))):
             word, topic = self.to_server.popleft()
+            assert (topic in self.server) == (word == UNSUBSCRIBE), "no command is in vain"
             if word == SUBSCRIBE:
                 self.server.add(topic)
                 self.from_server.append((SUBSCRIBED, topic))
@@ -75,8 +85,10 @@ class Machine(RuleBasedStateMachine):
         for _ in range(min(number, len(self.from_server))):
             assert self.subscriptions.answer(*self.from_server.popleft())
 
-    @rule()
-    def break_the_connection(self) -> None:
+    @rule(breaks=st.sampled_from([False, False, False, True]))
+    def break_the_connection(self, breaks: bool) -> None:
+        if not breaks:
+            return
         self.to_server.clear()
         self.from_server.clear()
         self.server.clear()
@@ -107,6 +119,23 @@ class Machine(RuleBasedStateMachine):
 
 TestSubscriptions = Machine.TestCase
 TestSubscriptions.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+
+
+def test_only_the_answer_to_the_last_subscribe_confirms():
+    subscriptions = Subscriptions(BATCH, WINDOW)
+    confirmed: list[str] = []
+    subscriptions.add([b"1"], Waiter(lambda: confirmed.append("taken back")))
+    subscriptions.take()
+    subscriptions.remove([b"1"])
+    assert confirmed == ["taken back"]
+    subscriptions.take()
+    subscriptions.add([b"1"], Waiter(lambda: confirmed.append("last")))
+    subscriptions.take()
+    assert subscriptions.answer(SUBSCRIBED, b"1")
+    assert subscriptions.answer(UNSUBSCRIBED, b"1")
+    assert "last" not in confirmed
+    assert subscriptions.answer(SUBSCRIBED, b"1")
+    assert "last" in confirmed
 
 
 def test_a_reconnected_link_asks_in_the_order_of_wanting():
