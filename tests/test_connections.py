@@ -1,0 +1,123 @@
+"""The registry of sockets: deadlines, and what pods tell each other of users and sessions."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from rtchat import notice
+from rtchat.batch import Op
+from rtchat.bus.memory import Exchange, MemoryBus
+from rtchat.notice import Removed, SessionsEnded
+from tests.world import World, world
+
+
+@pytest.fixture
+async def pods(database_url: str) -> AsyncIterator[tuple[World, World]]:
+    exchange = Exchange()
+    async with (
+        world(database_url, MemoryBus(exchange)) as one,
+        world(database_url, MemoryBus(exchange)) as two,
+    ):
+        yield one, two
+
+
+async def test_expiry_is_announced_once_then_closes(database_url: str) -> None:
+    """`expiring` comes `expiring_s` before the end with the time that is left; then 4202."""
+    async with world(database_url, expiring_s=60) as pod:
+        socket = pod.connect(await pod.person())
+        socket.connection.expires = 1000
+        connections = pod.services.connections
+        connections.sweep(939, 0)
+        assert socket.read() == []
+        connections.sweep(941.5, 0)
+        connections.sweep(950, 0)
+        assert socket.read() == [{"t": "expiring", "in": 58}]
+        connections.sweep(1000, 0)
+        assert socket.closed_with == 4202
+        assert len(connections) == 0
+
+
+async def test_a_renewed_socket_is_announced_again(database_url: str) -> None:
+    """Renewal starts the clock anew."""
+    async with world(database_url) as pod:
+        socket = pod.connect(await pod.person())
+        socket.connection.expires = 1000
+        pod.services.connections.sweep(990, 0)
+        socket.connection.expires, socket.connection.warned = 2000, False
+        pod.services.connections.sweep(1500, 0)
+        pod.services.connections.sweep(1990, 0)
+        assert [e["in"] for e in socket.read()] == [10, 10]
+        assert socket.closed_with is None
+
+
+async def test_an_ended_session_closes_its_sockets_on_every_pod(
+    pods: tuple[World, World],
+) -> None:
+    """4004 there, and nothing to other sessions."""
+    one, two = pods
+    user = await one.person()
+    gone, stays = [p.connect(user) for p in pods], two.connect(user)
+    two.services.connections.discard(stays.connection)
+    stays.connection.session_id = 2
+    two.services.connections.add(stays.connection)
+    one.services.connections.announce_ended([1])
+    while gone[1].closed_with is None:
+        await asyncio.sleep(0.01)
+    assert [s.closed_with for s in gone] == [4004, 4004]
+    assert stays.closed_with is None
+
+
+async def test_a_session_that_ended_unheard_is_found_in_the_database(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logout on a pod whose word is lost holds here too, within the poll."""
+    monkeypatch.setattr("rtchat.auth.accounts.POLL_S", 0.1)
+    async with world(database_url) as pod:
+        accounts = pod.services.accounts
+        session = await accounts.register("ann@example.org", "correct horse", None)
+        identity = accounts.authenticate(session.access_token)
+        socket = pod.connect(identity.user_id)
+        pod.services.connections.discard(socket.connection)
+        socket.connection.session_id = identity.session_id
+        pod.services.connections.add(socket.connection)
+        await pod.services.database.execute(
+            "UPDATE sessions SET ended_at = now() WHERE id = $1", identity.session_id
+        )
+        began = time.monotonic()
+        while socket.closed_with is None:
+            await asyncio.sleep(0.02)
+        assert time.monotonic() - began < 2
+        assert socket.closed_with == 4004
+        with pytest.raises(Exception, match="session has ended"):
+            accounts.authenticate(session.access_token)
+
+
+@pytest.mark.parametrize("first", ["notice", "room"])
+async def test_removed_is_told_once(database_url: str, first: str) -> None:
+    """Whether the room ends the subscription first or the notice comes first."""
+    async with world(database_url) as pod:
+        owner, member = await pod.person(), await pod.person()
+        channel = await pod.channel(owner, member)
+        socket = pod.connect(member)
+        await socket.sub({channel: None})
+        told = notice.encode(Removed("another pod", channel, [member], 1, "removed"))
+        if first == "notice":
+            pod.services.connections.receive(told)
+        # The entry alone, as it comes from the log or the bus; chat would send its notice too.
+        await pod.services.chat._write(Op.REMOVE, channel, owner, target=member)
+        if first == "room":
+            pod.services.connections.receive(told)
+        assert [e["t"] for e in socket.read()] == ["leave", "removed"]
+
+
+async def test_garbage_on_the_control_topic_does_no_harm(database_url: str) -> None:
+    """It is dropped, and the next notice is heard."""
+    async with world(database_url) as pod:
+        socket = pod.connect(await pod.person())
+        for garbage in (b"", b"\xc1", b"garbage", notice.encode(SessionsEnded("x", [1]))[:-1]):
+            pod.services.connections.receive(garbage)
+        assert socket.closed_with is None
+        pod.services.connections.receive(notice.encode(SessionsEnded("another pod", [1])))
+        assert socket.closed_with == 4004
