@@ -2,7 +2,7 @@
 
 import math
 
-from hypothesis import settings, strategies as st
+from hypothesis import Phase, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from rtchat.batch import Op, Write
@@ -321,6 +321,7 @@ class Writer(RuleBasedStateMachine):
 
 
 Writer.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, derandomize=True
-)
+    max_examples=60, stateful_step_count=40, deadline=None, derandomize=True,
+    phases=(Phase.generate, Phase.shrink),
+)  # fmt: skip
 TestWriter = Writer.TestCase
