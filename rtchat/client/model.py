@@ -1,0 +1,90 @@
+"""The values of the REST interface and of the frames that carry them (contract §2).
+
+Owns: the client's own reading of User, Channel, Member, Message and Session. Unknown fields are
+ignored, and what the contract calls optional has a default, so that a newer server can add.
+Timestamps stay the text that they are: RFC 3339, UTC, milliseconds.
+"""
+
+import msgspec
+
+
+class _Value(msgspec.Struct, rename="camel", kw_only=True, gc=False):
+    """Base: camelCase on the wire, snake_case here."""
+
+
+class User(_Value):
+    """A person; `email` is there for oneself only."""
+
+    id: int
+    name: str
+    status: str = ""
+    email: str | None = None
+    last_active: str | None = None
+
+
+class Channel(_Value):
+    """A channel as the asker sees it; `role` is None for a non-member."""
+
+    id: int
+    type: str
+    last_seq: int
+    name: str | None = None
+    created_by: int | None = None
+    created_at: str = ""
+    updated_at: str = ""
+    role: str | None = None
+    read_seq: int | None = None
+    unread: int | None = None
+
+
+class Member(_Value):
+    """A user in a channel."""
+
+    user: User
+    role: str
+    joined_at: str
+
+
+class Message(_Value):
+    """A message as stored; (`channel_id`, `seq`) names it, and `id` is both as one text."""
+
+    id: str
+    channel_id: int
+    seq: int
+    user_id: int
+    content: str
+    timestamp: str
+    nonce: str | None = None
+    edited_at: str | None = None
+    deleted_at: str | None = None
+
+
+class Session(_Value):
+    """The answer to signing in. `expires_in` is the access token's life in seconds."""
+
+    user: User
+    access_token: str
+    refresh_token: str
+    expires_in: float
+    token_type: str = "Bearer"  # noqa: S105  the scheme's name (RFC 6750)
+
+
+class Messages(_Value):
+    """A page of history, in the order of seq."""
+
+    items: list[Message]
+    has_more: bool
+
+
+class Members(_Value):
+    """A page of members; `next` is the cursor of the following one."""
+
+    items: list[Member]
+    next: int | None = None
+
+
+class Channels(_Value):
+    """A page of channels; `next` is the cursor of the following one."""
+
+    items: list[Channel]
+    next: int | None = None
