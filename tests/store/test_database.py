@@ -1,0 +1,275 @@
+"""Connections to a database that goes away, hangs, fills up, or is set so that it forgets."""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+
+import msgspec
+import pytest
+from asyncpg import exceptions as pg
+
+from rtchat.config import Config
+from rtchat.errors import ERRORS, ChatError, Code
+from rtchat.server.postgres import EmbeddedPostgres
+from rtchat.store.database import Database
+from tests.services import temporary_directory
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedPostgres]:
+    """A PostgreSQL that may be killed, frozen and badly set."""
+    with (
+        temporary_directory() as directory,
+        EmbeddedPostgres(directory / "data", {"max_connections": "20"}) as server,
+    ):
+        yield server
+
+
+def config(server: EmbeddedPostgres, **changes: int) -> Config:
+    """Few connections and short times."""
+    short = Config(
+        database_url=server.url,
+        pool_max=2,
+        connect_timeout_ms=500,
+        acquire_timeout_ms=300,
+        query_timeout_ms=500,
+    )
+    return msgspec.structs.replace(short, **changes)
+
+
+@pytest.fixture
+async def database(server: EmbeddedPostgres) -> AsyncIterator[Database]:
+    database = Database(config(server))
+    await database.open()
+    yield database
+    await database.close()
+
+
+async def refused(database: Database, sql: str = "SELECT 1") -> float:
+    """Check that a statement is `unavailable`, and when to retry; returns its seconds."""
+    started = time.monotonic()
+    with pytest.raises(ChatError) as caught:
+        await database.fetch(sql)
+    assert caught.value.code is Code.UNAVAILABLE
+    assert ERRORS[caught.value.code].retry
+    assert caught.value.after_ms
+    return time.monotonic() - started
+
+
+async def answers(database: Database) -> bool:
+    try:
+        return [row[0] for row in await database.fetch("SELECT 1")] == [1]
+    except ChatError:
+        return False
+
+
+async def answers_soon(database: Database) -> None:
+    """Wait until the database is found again."""
+    async with asyncio.timeout(10):
+        while not await answers(database):
+            await asyncio.sleep(0.02)
+
+
+async def test_rows_come_back(database: Database):
+    assert [tuple(row) for row in await database.fetch("VALUES (1), (2)")] == [(1,), (2,)]
+    row = await database.fetchrow("SELECT $1::text AS word", "hi")
+    assert row is not None
+    assert row["word"] == "hi"
+    assert await database.fetchrow("SELECT 1 WHERE false") is None
+    assert await database.execute("CREATE TEMPORARY TABLE t (n int)") == "CREATE TABLE"
+
+
+async def test_a_database_that_went_away_is_unavailable_and_found_again(
+    server: EmbeddedPostgres, database: Database
+):
+    """Each statement is told so in time; the pool recovers by itself."""
+    assert await answers(database)
+    server.kill()
+    try:
+        for _ in range(3):
+            assert await refused(database) < 2
+    finally:
+        server.start()
+    await answers_soon(database)
+
+
+async def test_a_database_that_hangs_is_unavailable_in_time(
+    server: EmbeddedPostgres, database: Database
+):
+    """No statement waits longer than its settings say, though the link stands."""
+    assert await answers(database)
+    server.send_signal(signal.SIGSTOP)
+    try:
+        for _ in range(3):
+            assert await refused(database) < 2.5
+    finally:
+        server.send_signal(signal.SIGCONT)
+    await answers_soon(database)
+
+
+async def test_a_slow_statement_is_cut_off(database: Database):
+    """And the connection is good for the next one."""
+    assert await refused(database, "SELECT pg_sleep(30)") < 2
+    assert await answers(database)
+
+
+async def test_connections_that_were_ended_are_replaced(
+    server: EmbeddedPostgres, database: Database
+):
+    """An administrator's doing: at most the statements under way are refused."""
+    assert await answers(database)
+    other = Database(config(server))
+    await other.open()
+    await other.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name = 'rtchat' AND pid <> pg_backend_pid()"
+    )
+    await answers_soon(database)
+    await other.close()
+
+
+async def test_waiting_for_a_connection_is_bounded(server: EmbeddedPostgres, database: Database):
+    """All busy: `unavailable` after the time that is set, and free again afterwards."""
+    async with database.connection(), database.connection():
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(refused(database)) for _ in range(20)]
+        assert all(0.25 < task.result() < 1.5 for task in tasks)
+    assert await answers(database)
+
+
+async def test_reads_cannot_starve_the_writer(database: Database):
+    """A dedicated connection is opened beside the pool."""
+    async with database.connection(), database.connection():
+        own = await database.dedicated()
+        assert await own.fetchval("SELECT 1") == 1
+        assert await own.fetchval("SHOW application_name") == "rtchat writer"
+        await own.close()
+
+
+async def test_a_server_without_a_free_connection_is_unavailable(
+    server: EmbeddedPostgres, database: Database
+):
+    """Too many clients is a state that passes."""
+    crowd = Database(config(server, pool_max=30))
+    await crowd.open()
+    held = 0
+    async with AsyncExitStack() as lent:
+        try:
+            for _ in range(30):
+                await lent.enter_async_context(crowd.connection())
+                held += 1
+        except ChatError as error:
+            assert error.code is Code.UNAVAILABLE
+    assert 5 < held < 20
+    await crowd.close()
+    await answers_soon(database)
+
+
+async def test_a_read_only_server_is_unavailable(server: EmbeddedPostgres, database: Database):
+    """A standby that is not promoted yet: writing has to wait, reading goes on."""
+    await database.execute("CREATE TABLE IF NOT EXISTS t (n int)")
+    name = server.url.rpartition("/")[2]
+    await database.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    standby = Database(config(server))
+    await standby.open()
+    try:
+        await refused(standby, "INSERT INTO t VALUES (1)")
+        assert await answers(standby)
+    finally:
+        await standby.close()
+        await database.execute(
+            f"BEGIN READ WRITE; ALTER DATABASE {name} RESET default_transaction_read_only; COMMIT"
+        )
+
+
+async def test_mistakes_are_not_dressed_up(database: Database):
+    """A wrong statement or a broken constraint is nothing that waiting mends."""
+    with pytest.raises(pg.PostgresSyntaxError):
+        await database.fetch("SELEC 1")
+    with pytest.raises(pg.UndefinedTableError):
+        await database.fetch("SELECT * FROM nothing_of_that_name")
+    with pytest.raises(pg.NotNullViolationError):
+        await database.execute("CREATE TABLE u (n int NOT NULL); INSERT INTO u VALUES (NULL)")
+
+
+async def test_before_it_is_opened_and_after_it_is_closed_it_is_unavailable(
+    server: EmbeddedPostgres,
+):
+    database = Database(config(server))
+    for _ in range(2):
+        with pytest.raises(ChatError) as caught:
+            await database.fetch("SELECT 1")
+        assert caught.value.code is Code.UNAVAILABLE
+        await database.open()
+        assert await answers(database)
+        await database.close()
+        await database.close()
+
+
+async def test_opening_a_database_that_is_not_there_fails_in_time(server: EmbeddedPostgres):
+    """Whoever starts the server sees what is wrong: nothing is translated."""
+    started = time.monotonic()
+    nowhere = Database(Config(database_url="postgresql://x@127.0.0.1:1/x", connect_timeout_ms=500))
+    with pytest.raises(ConnectionRefusedError):
+        await nowhere.open()
+    wrong = Database(Config(database_url=server.url.replace("rtchat:", "rtchat:x"), pool_max=1))
+    with pytest.raises(pg.InvalidPasswordError):
+        await wrong.open()
+    assert time.monotonic() - started < 5
+
+
+async def test_closing_does_not_wait_for_a_busy_connection(server: EmbeddedPostgres):
+    """A second, then it is cut."""
+    database = Database(config(server, query_timeout_ms=20_000))
+    await database.open()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(refused(database, "SELECT pg_sleep(20)"))
+        await asyncio.sleep(0.1)
+        started = time.monotonic()
+        await database.close()
+        assert time.monotonic() - started < 3
+
+
+# --- durability
+
+
+async def test_a_safe_server_has_no_unsafe_settings(database: Database):
+    assert await database.unsafe_settings() == []
+
+
+async def test_unsafe_settings_are_named(
+    server: EmbeddedPostgres, caplog: pytest.LogCaptureFixture
+):
+    """Each that would let an acknowledged message die; at the start they are complained of."""
+    server.stop()
+    server.settings |= {"fsync": "off", "full_page_writes": "off"}
+    server.start()
+    try:
+        database = Database(config(server))
+        with caplog.at_level(logging.ERROR, "rtchat.store.database"):
+            await database.open()
+        assert sorted(await database.unsafe_settings()) == ["fsync", "full_page_writes"]
+        assert [vars(record)["setting"] for record in caplog.records] == [
+            "fsync", "full_page_writes",
+        ]  # fmt: skip
+        await database.close()
+    finally:
+        server.stop()
+        for name in ("fsync", "full_page_writes"):
+            del server.settings[name]
+        server.start()
+
+
+async def test_it_works_without_prepared_statements(server: EmbeddedPostgres):
+    """As behind a pooler that hands out another session each time."""
+    database = Database(config(server, statement_cache=0))
+    await database.open()
+    for _ in range(3):
+        assert await answers(database)
+    row = await database.fetchrow("SELECT count(*) AS n FROM pg_prepared_statements")
+    assert row is not None
+    assert row["n"] <= 1
+    await database.close()

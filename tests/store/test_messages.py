@@ -1,0 +1,137 @@
+"""SQL that reads the log."""
+
+import time
+
+import pytest
+
+from rtchat.model import Kind, Message
+from rtchat.store.database import Database
+from rtchat.store.messages import MessageStore
+from tests.store.conftest import Rows
+
+
+@pytest.fixture(scope="module")
+def store(database: Database) -> MessageStore:
+    return MessageStore(database)
+
+
+@pytest.fixture
+async def ann(rows: Rows) -> int:
+    return await rows.user("ann")
+
+
+@pytest.fixture
+async def channel(rows: Rows, ann: int) -> int:
+    """A log of 1 to 10: the third is a joining, the sixth an edit, the others are messages."""
+    channel_id = await rows.channel(ann)
+    for number in range(1, 11):
+        if number == 3:
+            await rows.entry(channel_id, ann, None, Kind.JOIN, target=ann)
+        elif number == 6:
+            await rows.entry(channel_id, ann, "edited", Kind.EDIT, target=5)
+        else:
+            await rows.entry(channel_id, ann, f"message {number}", nonce=f"n{number}")
+    other = await rows.channel(ann)
+    await rows.entry(other, ann, "of another channel")
+    return channel_id
+
+
+MESSAGES = [1, 2, 4, 5, 7, 8, 9, 10]
+
+
+def seqs(messages: list[Message]) -> list[int]:
+    return [message.seq for message in messages]
+
+
+async def test_entries_are_all_of_the_log_in_order(store: MessageStore, channel: int, ann: int):
+    """Of every kind, after one seq and up to another, as many as are asked for."""
+    entries = await store.entries(channel, 0, None, 100)
+    assert [entry.seq for entry in entries] == list(range(1, 11))
+    assert entries[2].kind is Kind.JOIN
+    assert (entries[2].target, entries[2].content) == (ann, None)
+    assert (entries[5].kind, entries[5].target, entries[5].content) == (Kind.EDIT, 5, "edited")
+    assert all(abs(entry.ts - time.time() * 1000) < 60_000 for entry in entries)
+    assert [e.seq for e in await store.entries(channel, 4, None, 3)] == [5, 6, 7]
+    assert [e.seq for e in await store.entries(channel, 4, 6, 100)] == [5, 6]
+    assert await store.entries(channel, 10, None, 100) == []
+    assert await store.entries(channel, 2**53 - 1, None, 100) == []
+
+
+async def test_pages_hold_messages_only(store: MessageStore, channel: int, ann: int):
+    """In seq order, whichever way they were read; and whether there are more that way."""
+
+    async def page(limit: int, *, before: int | None = None, after: int | None = None):
+        items, more = await store.page(channel, ann, before=before, after=after, limit=limit)
+        return seqs(items), more
+
+    assert await page(100) == (MESSAGES, False)
+    assert await page(3) == ([8, 9, 10], True)
+    assert await page(3, before=8) == ([4, 5, 7], True)
+    assert await page(3, before=4) == ([1, 2], False)
+    assert await page(3, after=0) == ([1, 2, 4], True)
+    assert await page(3, after=5) == ([7, 8, 9], True)
+    assert await page(4, after=5) == ([7, 8, 9, 10], False)
+    assert await page(3, after=10) == ([], False)
+    assert await page(3, before=1) == ([], False)
+
+
+async def test_one_message_is_found_by_its_number(store: MessageStore, channel: int, ann: int):
+    """Entries of other kinds are no messages."""
+    found = await store.one(channel, 5, ann)
+    assert found is not None
+    assert (found.id, found.content, found.user_id) == (f"{channel}:5", "message 5", ann)
+    for seq in (3, 6, 11):
+        assert await store.one(channel, seq, ann) is None
+    assert await store.one(999_999, 1, ann) is None
+
+
+async def test_a_nonce_is_its_authors(rows: Rows, store: MessageStore, channel: int, ann: int):
+    """And one that a pod made is nobody's."""
+    bob = await rows.user("bob")
+    mine, theirs = await store.one(channel, 5, ann), await store.one(channel, 5, bob)
+    assert mine is not None
+    assert theirs is not None
+    assert mine.nonce == "n5"
+    assert not isinstance(theirs.nonce, str)
+    seq = await rows.entry(channel, ann, "without a nonce of mine")
+    made = await store.one(channel, seq, ann)
+    assert made is not None
+    assert not isinstance(made.nonce, str)
+
+
+async def test_edits_and_deletions_show(rows: Rows, store: MessageStore, channel: int, ann: int):
+    """Both as moments of the message; a deletion also in the entries that are caught up with."""
+    await rows.sql.execute(
+        "UPDATE messages SET edited_at = now() WHERE channel_id = $1 AND seq = 4", channel
+    )
+    await rows.sql.execute(
+        "UPDATE messages SET deleted_at = now(), content = NULL WHERE channel_id = $1 AND seq = 5",
+        channel,
+    )
+    edited, deleted = await store.one(channel, 4, ann), await store.one(channel, 5, ann)
+    assert edited is not None
+    assert deleted is not None
+    assert isinstance(edited.edited_at, str)
+    assert not isinstance(edited.deleted_at, str)
+    assert isinstance(deleted.deleted_at, str)
+    assert deleted.content == ""
+    entries = await store.entries(channel, 3, 5, 10)
+    assert [entry.deleted for entry in entries] == [False, True]
+
+
+async def test_heads_are_those_of_channels_that_have_a_log(
+    rows: Rows, store: MessageStore, channel: int
+):
+    """A dropped one has its tombstone still; a missing one is left out."""
+    await rows.sql.execute("UPDATE channels SET deleted_at = now() WHERE id = $1", channel)
+    assert await store.heads([channel, 999_999]) == {channel: 10}
+    assert await store.heads([]) == {}
+
+
+async def test_the_newest_epoch_counts(rows: Rows, store: MessageStore):
+    """An operator adds one after a restore."""
+    first = await store.epoch()
+    await rows.sql.execute("INSERT INTO log_epochs DEFAULT VALUES")
+    second = await store.epoch()
+    assert second != first
+    assert await store.epoch() == second
