@@ -1,0 +1,277 @@
+"""The command line: what each command says, and the status it ends with."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+import rtchat
+from tests.pods import SECRET_KEY, Pods
+
+DATABASE = "postgresql://ann:geheim@127.0.0.1:1/x"  # nobody listens there
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+def run(*arguments: str, **settings: str) -> Run:
+    """Run `rtchat` with these settings (names in lower case, without the prefix) and no others."""
+    variables = {f"RTCHAT_{name.upper()}": value for name, value in settings.items()}
+    return run_in(variables, *arguments)
+
+
+def run_in(variables: Mapping[str, str], *arguments: str) -> Run:
+    """Run `rtchat` with these variables."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("RTCHAT_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "rtchat", *arguments],
+        env={**clean, **variables},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    return Run(done.returncode, done.stdout, done.stderr)
+
+
+def fails(done: Run, status: int, *words: str) -> None:
+    """Check that a command failed with one helpful line, and gave no secret away."""
+    assert done.status == status, (done.out, done.err)
+    assert "Traceback" not in done.err
+    for word in words:
+        assert word in done.err, done.err
+    assert "geheim" not in done.out + done.err
+
+
+# --- help
+
+
+def test_help_names_the_commands():
+    done = run("--help")
+    assert done.status == 0
+    for command in ("dev", "serve", "migrate", "config"):
+        assert f"\n  {command} " in done.out
+    assert run("-h").out == done.out
+
+
+def test_every_command_explains_itself():
+    for command in ("dev", "serve", "migrate", "config"):
+        done = run(command, "--help")
+        assert done.status == 0
+        assert f"rtchat {command}" in done.out
+
+
+def test_the_version_is_the_packages():
+    done = run("--version")
+    assert (done.status, done.out.strip()) == (0, f"rtchat, version {rtchat.__version__}")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["config"]])
+def test_what_only_talks_loads_no_machinery(arguments: list[str]):
+    """Neither drivers nor server: so that help comes at once."""
+    code = (
+        "import sys, rtchat.cli\n"
+        f"try: rtchat.cli.main({arguments!r})\n"
+        "except SystemExit: pass\n"
+        "heavy = {'asyncpg', 'sqlalchemy', 'alembic', 'uvicorn', 'uvloop', 'redis', 'websockets',"
+        " 'authlib', 'bcrypt', 'jwt', 'asyncio'}\n"
+        "print('LOADED', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "LOADED []"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["nonsense"], ["serve", "--nonsense"], ["serve", "extra"], ["serve", "--port", "x"],
+     ["serve", "--port", "65536"], ["serve", "--port", "-1"], ["migrate", "extra"]],
+)  # fmt: skip
+def test_a_wrong_command_line_ends_with_2(arguments: list[str]):
+    fails(run(*arguments), 2)
+
+
+# --- config
+
+
+def test_config_shows_every_setting(tmp_path: Path):
+    """Each with its value, where it came from and what it means; secrets are masked."""
+    secret_file = tmp_path / "secret"
+    secret_file.write_text("geheim-from-a-file\n")
+    done = run(
+        "config",
+        database_url=DATABASE,
+        redis_urls="redis://:geheim@127.0.0.1",
+        secret_key_file=str(secret_file),
+        pool_max="9",
+    )
+    assert done.status == 0
+    assert "geheim" not in done.out + done.err
+    lines = done.out.splitlines()
+    for name, value, source in (
+        ("DATABASE_URL", "••••••", "RTCHAT_DATABASE_URL"),
+        ("REDIS_URLS", "••••••", "RTCHAT_REDIS_URLS"),
+        ("SECRET_KEY", "••••••", str(secret_file)),
+        ("MIGRATE_URL", "", "default"),
+        ("POOL_MAX", "9", "RTCHAT_POOL_MAX"),
+        ("LANES", "4", "default"),
+    ):
+        at = lines.index(f"RTCHAT_{name}={value}  (from {source})")
+        assert lines[at + 1].strip(), "what it means"
+    lanes = lines[lines.index("RTCHAT_LANES=4  (from default)") + 1]
+    assert "(1 to 64)" in lanes
+    assert "default 4" in lanes
+
+
+# --- settings that are wrong
+
+
+@pytest.mark.parametrize("command", ["config", "serve", "migrate", "dev"])
+def test_an_unknown_variable_is_refused_with_the_nearest_name(command: str):
+    """A slip of the pen leaves no limit at its default."""
+    done = run(command, pool_maxx="9", database_url=DATABASE, secret_key=SECRET_KEY)
+    fails(done, 2, "RTCHAT_POOL_MAXX", "RTCHAT_POOL_MAX?")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"pool_max": "many"}, ["RTCHAT_POOL_MAX", "many"]),
+        ({"pool_max": "0"}, ["RTCHAT_POOL_MAX", "1"]),
+        ({"pool_max": "1001"}, ["RTCHAT_POOL_MAX", "1000"]),
+        ({"pool_max": ""}, ["RTCHAT_POOL_MAX"]),
+        ({"pool_max": "1.5"}, ["RTCHAT_POOL_MAX"]),
+        ({"log_level": "loud"}, ["RTCHAT_LOG_LEVEL", "loud"]),
+        ({"bus_prefix": "a b"}, ["RTCHAT_BUS_PREFIX"]),
+        ({"write_low_bytes": "2000", "write_high_bytes": "1024"}, ["write_low_bytes"]),
+        ({"content_max_chars": "16000"}, ["content_max_chars", "frame_max_bytes"]),
+        ({"pool_max": "3", "pool_max_file": "/x"}, ["RTCHAT_POOL_MAX_FILE"]),
+        ({"secret_key_file": "/no/such/file"}, ["RTCHAT_SECRET_KEY_FILE", "/no/such/file"]),
+        ({"secret_key": "geheim" * 1000}, ["RTCHAT_SECRET_KEY"]),
+    ],
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
+)
+def test_a_wrong_setting_is_named(settings: dict[str, str], words: list[str]):
+    """Which one, and what it should be; never the value of a secret."""
+    fails(run("config", **settings), 2, *words)
+
+
+def test_variables_of_others_are_left_alone():
+    """Those of tests and benches, and of the rest of the world."""
+    variables = {"RTCHAT_TEST_X": "1", "RTCHAT_BENCH_X": "1", "RTCHA_X": "1", "OTHER": "1"}
+    assert run_in(variables, "config").status == 0
+
+
+# --- serve
+
+
+def test_serve_needs_a_database():
+    """It says so, how to name one, and that there is another command for trying out."""
+    fails(run("serve"), 2, "RTCHAT_DATABASE_URL", "postgresql://", "rtchat dev")
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["", "short", "geheim", "x" * 64, "abcabcabc" * 8, "changeme-changeme-changeme-changeme",
+     "your-secret-key-goes-here-0123456789", "this is an EXAMPLE, of thirty-two bytes and more"],
+)  # fmt: skip
+def test_serve_needs_a_secret_that_nobody_knows(secret: str):
+    """S-15, S-17: none, short, of few letters, or a sample's; it tells how to make one."""
+    done = run("serve", database_url=DATABASE, secret_key=secret)
+    fails(done, 2, "RTCHAT_SECRET_KEY", "token_urlsafe")
+    assert not secret or secret not in done.err
+
+
+def test_serve_without_its_database_ends_in_time():
+    """Status 3, for something that is not there; it says which, without the password."""
+    done = run("serve", database_url=DATABASE, secret_key=SECRET_KEY, port="0", log_format="json")
+    fails(done, 3)
+    assert "database" in done.err
+
+
+def test_serve_on_a_taken_port_ends_in_time(database_url: str):
+    """Status 3; it names the port."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = run("serve", "--port", str(port), database_url=database_url, secret_key=SECRET_KEY)
+    fails(done, 3, str(port))
+
+
+def test_serve_on_an_old_schema_ends_in_time(database_url: str):
+    """Status 3; it tells which command mends that."""
+    run_sql(database_url, "DROP SCHEMA public CASCADE")
+    run_sql(database_url, "CREATE SCHEMA public")
+    done = run("serve", database_url=database_url, secret_key=SECRET_KEY, port="0")
+    fails(done, 3, "rtchat migrate")
+
+
+def test_serve_ends_well_at_sigterm(database_url: str, pods: Pods):
+    """Status 0, soon, and the log tells it."""
+    pod = pods.spawn(database_url).wait()
+    assert pod.stop(within_s=10) == 0
+    assert pod.events("stopping")
+    assert "Traceback" not in pod.log()
+
+
+def test_the_command_line_comes_before_the_environment(database_url: str):
+    """A port in the environment that would be refused, and one that is free."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        settings = {"database_url": database_url, "secret_key": SECRET_KEY, "port": "1"}
+        fails(run("serve", "--port", port, **settings), 3, port)
+
+
+# --- migrate
+
+
+def run_sql(url: str, statement: str) -> None:
+    async def execute() -> None:
+        connection = await asyncpg.connect(url)
+        await connection.execute(statement)
+        await connection.close()
+
+    with asyncio.Runner() as runner:
+        runner.run(execute())
+
+
+def test_migrate_brings_the_newest_schema_and_may_be_repeated(database_url: str):
+    """Status 0 both times."""
+    run_sql(database_url, "DROP SCHEMA public CASCADE")
+    run_sql(database_url, "CREATE SCHEMA public")
+    for _ in range(2):
+        done = run("migrate", database_url=database_url)
+        assert done.status == 0, done.err
+        assert "newest schema" in done.out
+    run_sql(database_url, "SELECT epoch FROM log_epochs")
+
+
+def test_migrate_has_a_url_of_its_own(database_url: str):
+    """Where the other one leads to a pooler."""
+    done = run("migrate", database_url=DATABASE, migrate_url=database_url)
+    assert done.status == 0, done.err
+
+
+def test_migrate_needs_a_database():
+    fails(run("migrate"), 2, "RTCHAT_DATABASE_URL")
+
+
+@pytest.mark.parametrize("url", [DATABASE, "nonsense"])
+def test_migrate_without_its_database_ends_with_3(url: str):
+    """Something that rtchat depends on is not there."""
+    fails(run("migrate", database_url=url), 3, "migration")
