@@ -154,14 +154,14 @@ def _build(
     connections = Connections(config, bus, channels)
 
     def on_commit(envelope: Envelope) -> None:
-        hub.deliver(envelope)
+        hub.rooms.deliver(envelope)
         bus.publish(envelope.channel_id, bytes(envelope))
 
     async def open_log() -> LogWriter:
         return LogWriter(config, await database.dedicated())
 
-    writer = Writer(config, open_log, on_commit, hub.note_head)
-    hub.settled = writer.settled
+    writer = Writer(config, open_log, on_commit, hub.rooms.note_head)
+    hub.rooms.settled = writer.settled
     passwords = Passwords(config)
     accounts = Accounts(config, database, passwords, Tokens(config), connections.announce_ended)
     chat = Chat(config, channels, messages, writer, connections)

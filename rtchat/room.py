@@ -90,6 +90,11 @@ class Room:
         )
 
     @property
+    def is_open(self) -> bool:
+        """Whether the room has a cursor; before that it only holds what arrives."""
+        return self.cursor >= 0
+
+    @property
     def empty(self) -> bool:
         """Whether nobody is here."""
         return not (self.live or self.others)
@@ -123,7 +128,7 @@ class Room:
         if envelope.last <= self.cursor:
             return False
         self.head = max(self.head, envelope.last)
-        if self.cursor < 0 or envelope.first > self.cursor + 1:
+        if not self.is_open or envelope.first > self.cursor + 1:
             self._hold(envelope)
             return False
         self._advance(envelope.after(self.cursor))

@@ -110,19 +110,25 @@ class Writer:
             self._bytes -= write.size
             try:
                 write.done(write)
+                if write.check and write.seq is not None:
+                    self._on_known(write.channel_id, write.seq)
             except Exception:  # one connection's trouble must not cost the others their answers
                 log.exception("answering a write failed")
-            if write.check and write.seq is not None:
-                self._on_known(write.channel_id, write.seq)
         if not self._rows:
             self._idle.set()
         if decision is not None:
-            by_channel: dict[int, list[LogEntry]] = {}
-            for entry in decision.entries:
-                by_channel.setdefault(entry.channel_id, []).append(entry)
-            for entries in by_channel.values():
+            self._deliver(decision)
+
+    def _deliver(self, decision: Decision) -> None:
+        by_channel: dict[int, list[LogEntry]] = {}
+        for entry in decision.entries:
+            by_channel.setdefault(entry.channel_id, []).append(entry)
+        for entries in by_channel.values():
+            try:
                 for envelope in pack(entries, self._config.write_low_bytes):
                     self._on_commit(envelope)
+            except Exception:  # it is committed: the head check brings it
+                log.exception("delivering a batch failed")
 
 
 class _LaneRunner:

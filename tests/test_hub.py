@@ -77,9 +77,13 @@ async def test_backlog_and_live_join_without_hole_or_double(pod: World) -> None:
     user = await pod.person()
     channel = await pod.channel(user)
 
+    sent = 0
+
     async def talk() -> None:
+        nonlocal sent
         for i in range(300):
             await pod.send(user, channel, f"m{i}")
+            sent += 1
 
     async def come(cursor: int) -> list[int]:
         socket = pod.connect(user)
@@ -92,7 +96,8 @@ async def test_backlog_and_live_join_without_hole_or_double(pod: World) -> None:
         group.create_task(talk())
         visits = []
         for i in range(40):
-            visits.append((i, group.create_task(come(i))))
+            cursor = max(0, sent - 5 * i)
+            visits.append((cursor, group.create_task(come(cursor))))
             await asyncio.sleep(0.01)
     for cursor, visit in visits:
         assert visit.result() == list(range(cursor + 1, 301))
@@ -268,10 +273,10 @@ async def test_what_comes_twice_late_or_never_was_is_dropped(pod: World) -> None
     socket = pod.connect(user)
     await socket.sub({channel: None})
     await pod.send(user, channel, "a")
-    hub = pod.services.hub
-    hub.receive(b"garbage")
-    hub.receive(bytes(Envelope(channel, 1, (2,), (), b"xx")))  # known
-    hub.receive(bytes(Envelope(channel, 10**6, (2,), (), b"xx")))  # a lie
+    rooms = pod.services.hub.rooms
+    rooms.receive(b"garbage")
+    rooms.receive(bytes(Envelope(channel, 1, (2,), (), b"xx")))  # known
+    rooms.receive(bytes(Envelope(channel, 10**6, (2,), (), b"xx")))  # a lie
     await asyncio.sleep(0.1)
     await pod.send(user, channel, "b")
     assert await socket.seqs(2) == [1, 2]
@@ -314,9 +319,9 @@ async def test_a_room_that_nobody_is_in_is_closed(database_url: str) -> None:
         channel = await pod.channel(user)
         socket = pod.connect(user)
         await socket.sub({channel: None})
-        assert repr(pod.services.hub).startswith("<Hub 1 rooms")
+        assert len(pod.services.hub.rooms) == 1
         socket.leave()
-        while not repr(pod.services.hub).startswith("<Hub 0 rooms"):
+        while len(pod.services.hub.rooms):
             await asyncio.sleep(0.02)
         again = pod.connect(user)
         await again.sub({channel: 0})

@@ -1,7 +1,7 @@
 """One signed-in socket's conversation: hello, then commands by a table until it ends.
 
 Owns: dispatch, the answers, and the limits of one connection: its rate of writes and of errors,
-and how many writes may be unanswered before it is read no further. Must never: let one command's
+and how much may be unanswered or unread before it is read no further. Must never: let one command's
 failure end the socket, or one connection's load delay another's.
 """
 
@@ -26,7 +26,7 @@ class Conversation:
     """Reads one connection's commands and answers them."""
 
     __slots__ = (
-        "_connection", "_errors", "_in_flight", "_loop", "_room_for_more", "_sends", "_services",
+        "_connection", "_errors", "_gate", "_in_flight", "_loop", "_sends", "_services",
         "_user",
     )  # fmt: skip
 
@@ -40,7 +40,7 @@ class Conversation:
         self._sends = Bucket(config.sends_per_second, config.sends_burst, now)
         self._errors = Bucket(config.errors_per_second, config.errors_burst, now)
         self._in_flight = 0
-        self._room_for_more: asyncio.Future[None] | None = None
+        self._gate: asyncio.Future[None] | None = None  # there while reading is held back
 
     async def run(self, receive: Receive) -> None:
         """Greet, then serve until the socket ends."""
@@ -69,6 +69,19 @@ class Conversation:
                 self._connection.close(Close.UNSUPPORTED_DATA, "text frames only")
                 return
             await self._handle(text)
+            while self._held_back() and not self._connection.closed:
+                self._gate = self._loop.create_future()
+                await self._gate
+
+    def _held_back(self) -> bool:
+        """Whether to read no further: too much is unanswered, or our answers are not read."""
+        in_flight = self._in_flight >= self._services.config.sends_in_flight
+        return in_flight or self._connection.paused
+
+    def go_on(self) -> None:
+        """Look again whether to read on."""
+        if self._gate is not None and not self._gate.done():
+            self._gate.set_result(None)
 
     async def _handle(self, text: str) -> None:
         ref: protocol.Ref = None
@@ -96,8 +109,8 @@ class Conversation:
 
     # --- commands
 
-    def send(self, command: protocol.Send) -> Awaitable[None] | None:
-        """Hand a message to the writer; wait where too many are unanswered."""
+    def send(self, command: protocol.Send) -> None:
+        """Hand a message to the writer."""
         wait_s = self._sends.take(self._loop.time())
         if wait_s:
             raise ChatError(Code.RATE_LIMITED, after_ms=int(wait_s * 1000) + 1)
@@ -110,15 +123,10 @@ class Conversation:
             command.ref,
         )
         self._in_flight += 1
-        if self._in_flight < self._services.config.sends_in_flight:
-            return None
-        self._room_for_more = self._loop.create_future()
-        return self._room_for_more
 
     def _written(self, write: Write) -> None:
         self._in_flight -= 1
-        if self._room_for_more is not None and not self._room_for_more.done():
-            self._room_for_more.set_result(None)
+        self.go_on()
         if self._connection.closed:
             return
         if write.error is not None:

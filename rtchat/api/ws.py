@@ -133,6 +133,7 @@ class WebSocketEndpoint:
 
         def on_close(code: int, reason: str) -> None:
             self._forget(connection)
+            conversation.go_on()
             end = self._end(link, send, code, reason, stuck=connection.paused)
             ending.append(services.tasks.start(end))
 
@@ -144,13 +145,19 @@ class WebSocketEndpoint:
             link,
             on_close,
         )
+        conversation = Conversation(services, connection, guest.user)
+
+        def on_resume() -> None:
+            services.hub.resumed(connection)
+            conversation.go_on()
+
         link.on_pause = lambda: services.hub.paused(connection)
-        link.on_resume = lambda: services.hub.resumed(connection)
+        link.on_resume = on_resume
         about = {"connection": connection.id, "user": connection.user_id}
         log.info("connected", extra={**about, "client": client_of(scope)})
         services.connections.add(connection)
         try:
-            await Conversation(services, connection, guest.user).run(receive)
+            await conversation.run(receive)
         finally:
             connection.closed = True
             self._forget(connection)

@@ -1,6 +1,8 @@
 """What a signed-in socket can do, and what it is answered (contract §3, §4)."""
 
 import asyncio
+import contextlib
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -217,3 +219,27 @@ async def test_frames_of_the_wrong_kind_close(
     async with wire(pod.ws_url, await people.new("ann")) as socket:
         await socket.send(data)
         assert (await socket.closed())[0] == code
+
+
+async def test_who_does_not_read_the_answers_is_read_no_further(pod: Pod, people: People) -> None:
+    """A flood of pings without reading the pongs: the pod stops reading, and keeps little."""
+    async with wire(pod.ws_url, await people.new("ann"), max_queue=1) as flooder:
+        ping = b'{"t":"ping","ref":"' + b"x" * 60 + b'"}'
+        before = rss_kb(pod)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(4):
+                for _ in range(500_000):  # blocks long before the last one
+                    await flooder.socket.send(ping, text=True)
+                    await asyncio.sleep(0)
+        assert rss_kb(pod) - before < 20_000
+        async with wire(pod.ws_url, await people.new("bob")) as other:
+            await other.alive()
+        flooder.socket.transport.abort()  # a close would stand in line behind the pings
+
+
+def rss_kb(pod: Pod) -> int:
+    """The pod's resident memory."""
+    for line in Path(f"/proc/{pod.pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1])
+    raise AssertionError("no VmRSS")

@@ -1,0 +1,235 @@
+"""The rooms that are open on this pod, and their way to the log and to the other pods.
+
+Owns: opening and closing rooms, and the tasks that fill their holes and check their heads. The
+order of entries is the room's business (`room`), plain code; the waiting happens here.
+
+The bus is a hint, the log the truth: an envelope that does not continue a room waits `reorder_ms`
+for the missing one, then the hole is read from the log; the head check finds a lost last message,
+which no hole reveals. Must never: deliver what is not committed, go past a hole, or let a
+connection's own message reach it before its ack. A crash loses nothing: clients resume on any pod.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+from rtchat import protocol
+from rtchat.bus import Bus
+from rtchat.config import Config
+from rtchat.envelope import BadEnvelopeError, ControlKind, Envelope
+from rtchat.errors import ChatError
+from rtchat.room import OnEnded, Room, State, Tails
+from rtchat.store.messages import MessageStore
+from rtchat.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+Settled = Callable[[int, float], Awaitable[None]]
+OnMoved = Callable[[Room], None]
+
+
+class Rooms:
+    """The open rooms. `on_ended` is told of each subscription that the log ends, `on_moved` of each
+    room that has got further. `settled` is the writer's, set by whoever builds both."""
+
+    settled: Settled
+
+    def __init__(
+        self,
+        config: Config,
+        bus: Bus,
+        messages: MessageStore,
+        on_ended: OnEnded,
+        on_moved: OnMoved,
+    ) -> None:
+        self._config = config
+        self._bus = bus
+        self._messages = messages
+        self._on_ended = on_ended
+        self._on_moved = on_moved
+        self._rooms: dict[int, Room] = {}
+        self._opening: dict[int, asyncio.Task[None]] = {}
+        self._filling: set[int] = set()
+        self._empty_since: dict[int, float] = {}
+        self._tails = Tails(config.tail_max_bytes)
+        self._tasks = Tasks("rooms")
+        self._check_now = asyncio.Event()
+        bus.on_envelope = self.receive
+        bus.on_restored = self._check_now.set
+
+    def __repr__(self) -> str:
+        return f"<Rooms {len(self._rooms)} open, {len(self._filling)} filling>"
+
+    def __len__(self) -> int:
+        return len(self._rooms)
+
+    def __iter__(self) -> Iterator[Room]:
+        return iter(list(self._rooms.values()))
+
+    def get(self, channel_id: int) -> Room | None:
+        """The room of a channel, if it is open."""
+        room = self._rooms.get(channel_id)
+        return room if room is not None and room.is_open else None
+
+    def start(self) -> None:
+        """Begin to check heads."""
+        self._tasks.start(self._watch())
+
+    async def close(self) -> None:
+        """Stop; the rooms are gone with it."""
+        await self._tasks.close()
+
+    # --- entries come in
+
+    def deliver(self, envelope: Envelope) -> None:
+        """Take what this pod has committed, or what the bus brought."""
+        room = self._rooms.get(envelope.channel_id)
+        if room is None:
+            return
+        if room.offer(envelope):
+            self._on_moved(room)
+        if room.behind and room.is_open:
+            self._fill_soon(room)
+
+    def receive(self, data: bytes) -> None:
+        """Take an envelope from the bus."""
+        try:
+            envelope = Envelope.parse(data)
+        except BadEnvelopeError as error:
+            log.warning("not an envelope", extra={"error": str(error)})
+            return
+        self.deliver(envelope)
+
+    def note_head(self, channel_id: int, head: int) -> None:
+        """Learn that a channel's log goes up to `head`, its entries perhaps having been lost."""
+        room = self._rooms.get(channel_id)
+        if room is not None and room.is_open:
+            room.note_head(head)
+            if room.behind:
+                self._fill_soon(room)
+
+    def _fill_soon(self, room: Room) -> None:
+        if room.channel_id not in self._filling:
+            self._filling.add(room.channel_id)
+            self._tasks.start(self._fill(room))
+
+    async def _fill(self, room: Room) -> None:
+        """Wait a little for what may be on its way, then read the hole from the log."""
+        try:
+            await asyncio.sleep(self._config.reorder_ms / 1000)
+            while room.behind and self._rooms.get(room.channel_id) is room:
+                if not await self._fill_page(room):
+                    return
+        except ChatError:
+            pass  # the database is away; the next head check comes back to it
+        finally:
+            self._filling.discard(room.channel_id)
+
+    async def _fill_page(self, room: Room) -> bool:
+        cursor, head = room.cursor, room.head
+        rows = self._config.catch_up_rows
+        entries = await self._messages.entries(room.channel_id, cursor, None, rows)
+        # Of these, what this pod wrote must be answered first: an ack comes before its `msg`.
+        await self.settled(room.channel_id, self._config.write_timeout_ms / 1000)
+        if not entries:
+            if room.cursor == cursor and room.head == head:
+                log.warning("the log ends before what was announced", extra={"room": repr(room)})
+                room.forget_beyond(cursor)
+            return True
+        if entries[-1].seq - cursor != len(entries):
+            self._drop(room)  # the channel was deleted and its log purged
+            return False
+        moved = False
+        for envelope in protocol.pack(entries, self._config.write_low_bytes):
+            moved |= room.offer(envelope)
+        if moved:
+            self._on_moved(room)
+        return True
+
+    async def _watch(self) -> None:
+        """Check heads again and again, and at once when the bus may have lost something."""
+        while True:
+            try:
+                async with asyncio.timeout(self._config.head_check_ms / 1000):
+                    await self._check_now.wait()
+            except TimeoutError:
+                pass
+            self._check_now.clear()
+            self._close_empty_rooms()
+            try:
+                await self._check_heads()
+            except ChatError:
+                pass  # said by the database already; the rooms wait
+            except Exception:  # without this check a lost message could stay lost
+                log.exception("head check failed")
+
+    async def _check_heads(self) -> None:
+        rooms = {c: r for c, r in self._rooms.items() if r.is_open}
+        if not rooms:
+            return
+        heads = await self._messages.heads(list(rooms))
+        for channel_id, room in rooms.items():
+            if self._rooms.get(channel_id) is not room:
+                continue
+            if channel_id not in heads:
+                self._drop(room)
+            else:
+                self.note_head(channel_id, heads[channel_id])
+
+    # --- opening and closing
+
+    async def open(self, channels: Sequence[int]) -> None:
+        """Open these rooms, or wait until whoever opens them now has done so."""
+        fresh = [c for c in channels if c not in self._rooms]
+        if fresh:
+            # A task of our own: it must not end with the connection that happened to come first.
+            task = self._tasks.start(self._open_fresh(fresh))
+            for channel_id in fresh:
+                self._rooms[channel_id] = Room(
+                    channel_id, self._on_ended, self._tails, self._config.reorder_max_bytes
+                )
+                self._opening[channel_id] = task
+        for task in {self._opening[c] for c in channels if c in self._opening}:
+            await asyncio.shield(task)
+
+    async def _open_fresh(self, channels: list[int]) -> None:
+        """In this order: hear the bus, then read the head, then open. Nothing falls in between."""
+        heads: dict[int, int] = {}
+        try:
+            await self._bus.subscribe(channels)
+            heads = await self._messages.heads(channels)
+        except ChatError:
+            pass  # the rooms are given up below; whoever asked gets the same error by itself
+        finally:
+            for channel_id in channels:
+                del self._opening[channel_id]
+                if channel_id in heads:
+                    self._rooms[channel_id].open(heads[channel_id])
+                    self._empty_since[channel_id] = asyncio.get_running_loop().time()
+                else:
+                    del self._rooms[channel_id]
+            self._bus.unsubscribe([c for c in channels if c not in heads])
+
+    def _drop(self, room: Room) -> None:
+        """The channel is gone."""
+        for sub in [*room.live, *room.others]:
+            if sub.state is State.JOINING:
+                sub.ended_at = room.cursor + 1
+            else:
+                self._on_ended(sub, ControlKind.DELETED, room.cursor + 1)
+
+    def _close_empty_rooms(self) -> None:
+        now = asyncio.get_running_loop().time()
+        closing = []
+        for channel_id, room in self._rooms.items():
+            if not room.is_open or not room.empty:
+                self._empty_since.pop(channel_id, None)
+            elif now - self._empty_since.setdefault(channel_id, now) >= (
+                self._config.room_linger_ms / 1000
+            ):
+                closing.append(channel_id)
+        for channel_id in closing:
+            self._rooms.pop(channel_id).close()
+            del self._empty_since[channel_id]
+        if closing:
+            self._bus.unsubscribe(closing)
