@@ -11,8 +11,10 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from click.testing import CliRunner
 
 import rtchat
+from rtchat.cli import main
 from tests.pods import SECRET_KEY, Pods
 
 DATABASE = "postgresql://ann:geheim@127.0.0.1:1/x"  # nobody listens there
@@ -47,6 +49,15 @@ def run_in(variables: Mapping[str, str], *arguments: str) -> Run:
     return Run(done.returncode, done.stdout, done.stderr)
 
 
+def read(*arguments: str, **settings: str) -> Run:
+    """What `run` gives, without a process: for command lines that start nothing."""
+    clean: dict[str, str | None] = {k: None for k in os.environ if k.startswith("RTCHAT_")}
+    given = {f"RTCHAT_{name.upper()}": value for name, value in settings.items()}
+    result = CliRunner().invoke(main, arguments, env={**clean, **given}, prog_name="rtchat")
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return Run(result.exit_code, result.stdout, result.stderr)
+
+
 def fails(done: Run, status: int, *words: str) -> None:
     """Check that a command failed with one helpful line, and gave no secret away."""
     assert done.status == status, (done.out, done.err)
@@ -69,7 +80,7 @@ def test_help_names_the_commands():
 
 def test_every_command_explains_itself():
     for command in ("dev", "serve", "migrate", "config"):
-        done = run(command, "--help")
+        done = read(command, "--help")
         assert done.status == 0
         assert f"rtchat {command}" in done.out
 
@@ -100,7 +111,7 @@ def test_what_only_talks_loads_no_machinery(arguments: list[str]):
      ["serve", "--port", "65536"], ["serve", "--port", "-1"], ["migrate", "extra"]],
 )  # fmt: skip
 def test_a_wrong_command_line_ends_with_2(arguments: list[str]):
-    fails(run(*arguments), 2)
+    fails(read(*arguments), 2)
 
 
 # --- config
@@ -141,7 +152,7 @@ def test_config_shows_every_setting(tmp_path: Path):
 @pytest.mark.parametrize("command", ["config", "serve", "migrate", "dev"])
 def test_an_unknown_variable_is_refused_with_the_nearest_name(command: str):
     """A slip of the pen leaves no limit at its default."""
-    done = run(command, pool_maxx="9", database_url=DATABASE, secret_key=SECRET_KEY)
+    done = read(command, pool_maxx="9", database_url=DATABASE, secret_key=SECRET_KEY)
     fails(done, 2, "RTCHAT_POOL_MAXX", "RTCHAT_POOL_MAX?")
 
 
@@ -165,7 +176,7 @@ def test_an_unknown_variable_is_refused_with_the_nearest_name(command: str):
 )
 def test_a_wrong_setting_is_named(settings: dict[str, str], words: list[str]):
     """Which one, and what it should be; never the value of a secret."""
-    fails(run("config", **settings), 2, *words)
+    fails(read("config", **settings), 2, *words)
 
 
 def test_variables_of_others_are_left_alone():
@@ -189,7 +200,7 @@ def test_serve_needs_a_database():
 )  # fmt: skip
 def test_serve_needs_a_secret_that_nobody_knows(secret: str):
     """S-15, S-17: none, short, of few letters, or a sample's; it tells how to make one."""
-    done = run("serve", database_url=DATABASE, secret_key=secret)
+    done = read("serve", database_url=DATABASE, secret_key=secret)
     fails(done, 2, "RTCHAT_SECRET_KEY", "token_urlsafe")
     assert not secret or secret not in done.err
 
