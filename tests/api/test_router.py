@@ -69,7 +69,8 @@ def test_a_path_leads_to_its_routes(path: str, methods: list[str], ids: dict[str
     ["", "//", "/channels/", "//channels", "/channels//17", "/channels/17/", "/Channels",
      "/CHANNELS", "channels", "/channels/.", "/channels/../channels", "/./channels", "/channels;x",
      "/channels%2F", "/channels/17/members", "/channels/17/members/42/x", "/nothing", "/channels\0",
-     "/channels ", "http://evil.example/channels", "http:/channels", "x/channels", "/users/ME", "/{id}", "/channels/{id}"],
+     "/channels ", "http://evil.example/channels", "http:/channels", "x/channels", "/users/ME",
+     "/{id}", "/channels/{id}"],
 )  # fmt: skip
 def test_no_other_path_leads_anywhere(path: str):
     assert is_nothing(path)
