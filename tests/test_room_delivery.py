@@ -9,7 +9,7 @@ The machine does with a room what the hub and its catching up do, one step at a 
 from dataclasses import dataclass
 
 from hypothesis import Phase, settings, strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from rtchat import protocol
 from rtchat.envelope import ControlKind, Envelope
@@ -117,6 +117,20 @@ class Delivery(RuleBasedStateMachine):
         return [r for r, sub in self.readers.items() if sub.state is state]
 
     # --- entries are committed, and travel
+
+    @initialize(old=st.integers(0, 4), new=st.integers(0, 4), heard=st.sets(st.integers(0, 3)))
+    def begin_with_some_history(self, old: int, new: int, heard: set[int]) -> None:
+        """The room hears the bus before its head is read, and is opened with that later."""
+        for _ in range(old):
+            self.log.append(Kind.MESSAGE, 1)
+        self.head_read = self.log.head
+        for i in range(new):
+            self.log.append(Kind.MESSAGE, 1)
+            (envelope,) = protocol.pack(self.log.entries[-1:], 0)
+            if i in heard:
+                self.room.offer(envelope)
+            else:
+                self.network.append(envelope)
 
     @precondition(lambda self: not self.log.dropped)
     @rule(
