@@ -232,7 +232,6 @@ class Node:
     def _answered(self, kind: bytes, topic: bytes) -> None:
         if not self._subscriptions.answer(kind, topic):
             raise LinkError(f"an answer out of turn: {kind!r} {topic!r:.100}")
-        self._silent_beats = 0
         if self._subscriptions.has_room:
             self._flush()
         if self._stands_at is not None and (

@@ -54,15 +54,16 @@ def certificate(tmp_path: Path) -> Path:
 
 async def hears_itself(url: str, prefix: str) -> bool:
     pod = BusPod(RedisBus([url], prefix=prefix))
-    await pod.bus.start()
-    if pod.bus.connected:
-        await pod.bus.subscribe([1])
-        pod.bus.publish(1, b"hello")
-        await pod.hears(b"hello")
-        assert pod.restored == 0
-    connected = pod.bus.connected
-    await pod.bus.close()
-    return connected
+    try:
+        await pod.bus.start()
+        if pod.bus.connected:
+            await pod.bus.subscribe([1])
+            pod.bus.publish(1, b"hello")
+            await pod.hears(b"hello")
+            assert pod.restored == 0
+        return pod.bus.connected
+    finally:
+        await pod.bus.close()
 
 
 async def test_tls(valkey: PrivateValkey | Given, certificate: Path):
@@ -113,8 +114,10 @@ def test_a_password_is_not_part_of_the_representation():
 
 
 async def test_a_host_that_does_not_exist_is_tried_for_ever(caplog: pytest.LogCaptureFixture):
-    pod = BusPod(RedisBus(["redis://no-such-host.invalid"], backoff_base_ms=1, backoff_cap_ms=2))
-    await pod.bus.start()
-    await until(lambda: pod.bus._nodes[0]._hearing._failures > 3)  # type: ignore[attr-defined]
-    assert not pod.bus.connected
-    await pod.bus.close()
+    bus = RedisBus(["redis://no-such-host.invalid"], backoff_base_ms=1, backoff_cap_ms=2)
+    try:
+        await bus.start()
+        await until(lambda: bus._nodes[0]._hearing._failures > 3)
+        assert not bus.connected
+    finally:
+        await bus.close()

@@ -14,6 +14,7 @@ from tests.bus.bus_pod import BusPod, until
 from tests.services import Given
 
 MakeBus = Callable[[], Bus]
+MakePod = Callable[[], BusPod]
 StartPods = Callable[[int], Awaitable[list[BusPod]]]
 
 
@@ -38,20 +39,30 @@ def make_bus(request: pytest.FixtureRequest) -> MakeBus:
 
 
 @pytest.fixture
-async def start_pods(make_bus: MakeBus) -> AsyncIterator[StartPods]:
-    """Starts pods and closes them at the end."""
-    started: list[BusPod] = []
+async def make_pod(make_bus: MakeBus) -> AsyncIterator[MakePod]:
+    """Makes pods and closes them at the end."""
+    made: list[BusPod] = []
+
+    def make() -> BusPod:
+        made.append(BusPod(make_bus()))
+        return made[-1]
+
+    yield make
+    for pod in made:
+        await pod.bus.close()
+
+
+@pytest.fixture
+async def start_pods(make_pod: MakePod) -> StartPods:
+    """Makes pods and starts them."""
 
     async def start(number: int) -> list[BusPod]:
-        new = [BusPod(make_bus()) for _ in range(number)]
-        started.extend(new)
-        for pod in new:
+        pods = [make_pod() for _ in range(number)]
+        for pod in pods:
             await pod.bus.start()
-        return new
+        return pods
 
-    yield start
-    for pod in started:
-        await pod.bus.close()
+    return start
 
 
 async def test_an_envelope_reaches_every_other_pod_that_subscribed(start_pods: StartPods):
@@ -283,8 +294,8 @@ async def test_a_receiver_may_use_the_bus(start_pods: StartPods):
     await other.hears(b"answer to hello")
 
 
-async def test_publishing_is_never_an_error(make_bus: MakeBus):
-    pod = BusPod(make_bus())
+async def test_publishing_is_never_an_error(make_pod: MakePod):
+    pod = make_pod()
     pod.bus.publish(1, b"before the start")
     pod.bus.publish_control(b"before the start")
     connected = [pod.bus.connected]
@@ -301,15 +312,14 @@ async def test_publishing_is_never_an_error(make_bus: MakeBus):
     assert connected == [False, True, False]
 
 
-async def test_subscribing_before_the_start_counts(start_pods: StartPods, make_bus: MakeBus):
+async def test_subscribing_before_the_start_counts(start_pods: StartPods, make_pod: MakePod):
     [sender] = await start_pods(1)
-    pod = BusPod(make_bus())
+    pod = make_pod()
     await pod.bus.subscribe([1])
     await pod.bus.start()
     sender.bus.publish(1, b"hello")
     await pod.hears(b"hello")
     assert pod.restored == 1, "until the start it could miss something"
-    await pod.bus.close()
 
 
 async def test_a_closed_bus_hears_nothing_and_the_others_go_on(start_pods: StartPods):
