@@ -26,7 +26,7 @@ from rtchat.chat import Chat
 from rtchat.config import Config
 from rtchat.connections import Connections
 from rtchat.envelope import Envelope
-from rtchat.errors import Close
+from rtchat.errors import Close, StartError
 from rtchat.hub import Hub
 from rtchat.store.channels import ChannelStore
 from rtchat.store.database import Database
@@ -78,12 +78,10 @@ class App:
             async with self.running():
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
-        except Exception as error:
-            if self.services is None:
-                log.exception("start failed")
-                await send({"type": "lifespan.startup.failed", "message": str(error)})
-                return
-            raise
+        except StartError as error:
+            log.error("start failed", extra={"reason": str(error)})
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
         await send({"type": "lifespan.shutdown.complete"})
 
     # --- the parts

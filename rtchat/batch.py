@@ -30,11 +30,18 @@ class Op(Enum):
     SET_ROLE = auto()  # the one operation that leaves no entry in the log
     RENAME = auto()
     DROP = auto()
+    EDIT = auto()
+    DELETE = auto()
+
+
+ABOUT_USERS = frozenset({Op.JOIN, Op.LEAVE, Op.ADD, Op.REMOVE, Op.SET_ROLE})
+ABOUT_MESSAGES = frozenset({Op.EDIT, Op.DELETE})
 
 
 class Write:
     """One wish to change a channel, from its acceptance to its answer.
 
+    `target` is the user or the seq that it is about (ABOUT_USERS, ABOUT_MESSAGES).
     `nonce` is the client's (`given`) or one that this pod made; with `check` the log is searched
     for it. `done` is called exactly once, after the outcome is final for this request: `error` is
     set, or the write is committed and `seq` and `ts` name its entry (no `seq`: nothing to change).
@@ -96,6 +103,13 @@ class Known(NamedTuple):
     changed: bool = False
 
 
+class Target(NamedTuple):
+    """A message that is to be edited or deleted."""
+
+    author: int
+    deleted: bool
+
+
 @dataclass(slots=True)
 class ChannelState:
     """A channel's row, as of the lock."""
@@ -115,6 +129,7 @@ class Ledger:
     roles: dict[tuple[int, int], Role]
     users: set[int]  # those of the targets that exist
     known: dict[tuple[int, int, str], Known]
+    targets: dict[tuple[int, int], Target] = field(default_factory=dict)  # by channel and seq
 
 
 @dataclass(slots=True)
@@ -126,6 +141,8 @@ class Decision:
     roles: dict[tuple[int, int], Role | None] = field(default_factory=dict)  # None: gone
     names: dict[int, str] = field(default_factory=dict)
     dropped: set[int] = field(default_factory=set)
+    edited: dict[tuple[int, int], str] = field(default_factory=dict)  # new content of a message
+    blanked: set[tuple[int, int]] = field(default_factory=set)
     passed_over: list[Write] = field(default_factory=list)  # another pod holds the lock
 
     @property
@@ -142,6 +159,8 @@ KINDS = {
     Op.REMOVE: Kind.LEAVE,
     Op.RENAME: Kind.RENAME,
     Op.DROP: Kind.DROP,
+    Op.EDIT: Kind.EDIT,
+    Op.DELETE: Kind.DELETE,
 }
 
 
@@ -155,7 +174,7 @@ def decide(writes: Iterable[Write], ledger: Ledger) -> Decision:
             continue
         write.reset()
         try:
-            if channel is None or channel.deleted:
+            if channel is None or (channel.deleted and write.op is not Op.DROP):
                 raise missing_channel()
             if write.check and _answer_known(write, ledger):
                 continue
@@ -260,9 +279,12 @@ def _remove(w: Write, channel: ChannelState, ledger: Ledger, decision: Decision)
 def _role(w: Write, channel: ChannelState, ledger: Ledger, decision: Decision) -> bool:
     assert w.target is not None
     assert w.role is not None
+    done = ledger.roles.get((w.channel_id, w.target)) is w.role
+    if done and w.check:  # by an earlier try, which may have cost the right to do it
+        return False
     act = Act.HAND_OVER if w.role is Role.OWNER else Act.MANAGE
     require(act, channel.type, ledger.roles.get((w.channel_id, w.user_id)))
-    if ledger.roles.get((w.channel_id, w.target)) is w.role:
+    if done:
         return False
     _require_subject(w, ledger)
     _set_role(w.channel_id, w.target, w.role, ledger, decision)
@@ -279,10 +301,47 @@ def _rename(w: Write, channel: ChannelState, ledger: Ledger, decision: Decision)
 
 
 def _drop(w: Write, channel: ChannelState, ledger: Ledger, decision: Decision) -> bool:
+    if channel.deleted:
+        raise missing_channel()
     require(Act.MANAGE, channel.type, ledger.roles.get((w.channel_id, w.user_id)))
     channel.deleted = True
     decision.dropped.add(w.channel_id)
     return True
+
+
+def _edit(w: Write, channel: ChannelState, ledger: Ledger, decision: Decision) -> bool:
+    assert w.target is not None
+    assert w.content is not None
+    require(Act.TAKE_PART, channel.type, ledger.roles.get((w.channel_id, w.user_id)))
+    target = _message(w, ledger)
+    if target.author != w.user_id:
+        raise ChatError(Code.FORBIDDEN, "Only its author edits a message.")
+    if target.deleted:
+        raise ChatError(Code.NOT_FOUND, "This message was deleted.")
+    decision.edited[w.channel_id, w.target] = w.content
+    return True
+
+
+def _delete(w: Write, channel: ChannelState, ledger: Ledger, decision: Decision) -> bool:
+    assert w.target is not None
+    role = ledger.roles.get((w.channel_id, w.user_id))
+    require(Act.TAKE_PART, channel.type, role)
+    target = _message(w, ledger)
+    if target.author != w.user_id:
+        require(Act.MANAGE, channel.type, role)
+    if target.deleted:
+        raise ChatError(Code.NOT_FOUND, "This message was deleted.")
+    ledger.targets[w.channel_id, w.target] = target._replace(deleted=True)
+    decision.edited.pop((w.channel_id, w.target), None)
+    decision.blanked.add((w.channel_id, w.target))
+    return True
+
+
+def _message(w: Write, ledger: Ledger) -> Target:
+    target = ledger.targets.get((w.channel_id, w.target or 0))
+    if target is None:
+        raise ChatError(Code.NOT_FOUND, "There is no such message.")
+    return target
 
 
 def _require_subject(w: Write, ledger: Ledger) -> None:
@@ -313,4 +372,6 @@ _DECIDE: dict[Op, Callable[[Write, ChannelState, Ledger, Decision], bool]] = {
     Op.SET_ROLE: _role,
     Op.RENAME: _rename,
     Op.DROP: _drop,
+    Op.EDIT: _edit,
+    Op.DELETE: _delete,
 }

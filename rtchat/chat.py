@@ -10,6 +10,7 @@ import base64
 import itertools
 import secrets
 from collections.abc import Callable, Sequence
+from typing import TypedDict, Unpack
 
 from msgspec import UNSET
 
@@ -27,6 +28,16 @@ from rtchat.writer import Writer
 
 # Begins every nonce that a pod makes for a write that came without; no client's nonce may.
 OWN_NONCE = "\x7f"
+
+
+class Request(TypedDict):
+    """Who asks for a write, where, and who is told of the outcome."""
+
+    user_id: int
+    channel_id: int
+    nonce: str | None
+    done: Callable[[Write], None]
+    ref: Ref
 
 
 class Chat:
@@ -50,29 +61,37 @@ class Chat:
 
     # --- messages
 
-    def submit_message(
-        self,
-        user_id: int,
-        channel_id: int,
-        content: str,
-        nonce: str | None,
-        done: Callable[[Write], None],
-        ref: Ref = None,
-    ) -> None:
+    def submit_message(self, *, content: str, **request: Unpack[Request]) -> None:
         """Hand a message to the writer; `done` gets the outcome. Raises ChatError at once."""
         check_text(content, self._config.content_max_chars, "content")
+        self._submit(Op.SEND, request, content=content)
+
+    def submit_edit(self, *, seq: int, content: str, **request: Unpack[Request]) -> None:
+        """Hand an edit of message `seq` to the writer, as `submit_message` does."""
+        check_text(content, self._config.content_max_chars, "content")
+        self._submit(Op.EDIT, request, content=content, target=seq)
+
+    def submit_deletion(self, *, seq: int, **request: Unpack[Request]) -> None:
+        """Hand a deletion of message `seq` to the writer, as `submit_message` does."""
+        self._submit(Op.DELETE, request, target=seq)
+
+    def _submit(
+        self, op: Op, request: Request, content: str | None = None, target: int | None = None
+    ) -> None:
+        nonce = request["nonce"]
         if nonce is not None:
             _check_nonce(nonce)
         self._writer.submit(
             Write(
-                Op.SEND,
-                channel_id,
-                user_id,
+                op,
+                request["channel_id"],
+                request["user_id"],
                 next(self._nonces) if nonce is None else nonce,
-                done,
+                request["done"],
                 given=nonce is not None,
                 content=content,
-                ref=ref,
+                target=target,
+                ref=request["ref"],
             )
         )
 
@@ -81,7 +100,9 @@ class Chat:
     ) -> tuple[Message, bool]:
         """Store a message. Returns it, and whether it is new: a known nonce finds its first one."""
         outcome: asyncio.Future[Write] = asyncio.get_running_loop().create_future()
-        self.submit_message(user_id, channel_id, content, nonce, _resolver(outcome))
+        self.submit_message(
+            content=content, **_request(user_id, channel_id, nonce, _resolver(outcome))
+        )
         write = await _result(outcome)
         assert write.seq is not None
         message = Message(
@@ -98,6 +119,21 @@ class Chat:
         # As it is by now: edited perhaps; and a former member gets what the retry itself carries.
         return await self._messages.one(channel_id, write.seq, user_id) or message, False
 
+    async def edit(
+        self, user_id: int, channel_id: int, seq: int, content: str, nonce: str | None
+    ) -> Message:
+        """Give a message other content. Returns it as it is then."""
+        outcome: asyncio.Future[Write] = asyncio.get_running_loop().create_future()
+        self.submit_edit(
+            seq=seq, content=content, **_request(user_id, channel_id, nonce, _resolver(outcome))
+        )
+        await _result(outcome)
+        return await self._message(user_id, channel_id, seq)
+
+    async def delete(self, user_id: int, channel_id: int, seq: int) -> None:
+        """Blank a message and its edits; its place in the log stays."""
+        await self._write(Op.DELETE, channel_id, user_id, target=seq)
+
     async def history(
         self, user_id: int, channel_id: int, before: int | None, after: int | None, limit: int
     ) -> tuple[list[Message], bool]:
@@ -112,6 +148,9 @@ class Chat:
     async def message(self, user_id: int, channel_id: int, seq: int) -> Message:
         """One message."""
         await self._require(Act.TAKE_PART, user_id, channel_id)
+        return await self._message(user_id, channel_id, seq)
+
+    async def _message(self, user_id: int, channel_id: int, seq: int) -> Message:
         message = await self._messages.one(channel_id, seq, user_id)
         if message is None:
             raise ChatError(Code.NOT_FOUND, "There is no such message.")
@@ -169,10 +208,11 @@ class Chat:
         """Public channels, by id."""
         return await self._channels.public(user_id, after, limit)
 
-    async def rename(self, user_id: int, channel_id: int, name: str) -> Channel:
-        """Give a channel another name."""
-        name = clean_name(name, self._config.name_max_chars)
-        await self._write(Op.RENAME, channel_id, user_id, content=name)
+    async def rename(self, user_id: int, channel_id: int, name: str | None) -> Channel:
+        """Give a channel another name; None: no change."""
+        if name is not None:
+            name = clean_name(name, self._config.name_max_chars)
+            await self._write(Op.RENAME, channel_id, user_id, content=name)
         return await self.channel(user_id, channel_id)
 
     async def drop(self, user_id: int, channel_id: int) -> None:
@@ -260,6 +300,12 @@ class Chat:
             )
         )
         return await _result(outcome)
+
+
+def _request(
+    user_id: int, channel_id: int, nonce: str | None, done: Callable[[Write], None]
+) -> Request:
+    return Request(user_id=user_id, channel_id=channel_id, nonce=nonce, done=done, ref=None)
 
 
 def _check_nonce(nonce: str) -> None:

@@ -39,11 +39,12 @@ def main() -> None:
 def dev(port: int | None, host: str | None, data: str | None) -> None:
     """Try rtchat out: brings its own PostgreSQL, needs nothing else, keeps its data."""
     from rtchat import dev as development
+    from rtchat.errors import StartError
 
     config, _ = _load(port=port, host=host)
     try:
         development.run(config, data)
-    except development.StartError as error:
+    except StartError as error:
         _fail(str(error), 3)
 
 

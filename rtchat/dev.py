@@ -14,11 +14,7 @@ import click
 import msgspec
 
 from rtchat.config import Config
-
-
-class StartError(Exception):
-    """It cannot start; the text says why and what to do."""
-
+from rtchat.errors import StartError
 
 WELCOME = """
   rtchat {version} is running on {url}

@@ -89,6 +89,10 @@ class Close(IntEnum):
     TOKEN_EXPIRED = 4202
 
 
+class StartError(Exception):
+    """Something that rtchat needs to start is not there; the text tells its operator what to do."""
+
+
 class ChatError(Exception):
     """An operating error that a client is told of.
 

@@ -55,6 +55,6 @@ def parse(data: bytes) -> Notice:
     """Read them. Raises ValueError on anything else."""
     try:
         notice: Notice = _decode(data)
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise ValueError(str(error)) from None
     return notice

@@ -60,11 +60,28 @@ class Send(_Command, tag="send"):
     nonce: Nonce | None = None
 
 
+class Edit(_Command, tag="edit"):
+    """Give a message of one's own other content."""
+
+    ch: Id
+    of: Id
+    content: str
+    nonce: Nonce | None = None
+
+
+class Del(_Command, tag="del"):
+    """Delete a message: its content, not its place in the log."""
+
+    ch: Id
+    of: Id
+    nonce: Nonce | None = None
+
+
 class Ping(_Command, tag="ping"):
     """Ask for a pong."""
 
 
-Command = Auth | Sub | Unsub | Send | Ping
+Command = Auth | Sub | Unsub | Send | Edit | Del | Ping
 
 _decode: Callable[[str], Command] = msgspec.json.Decoder(Command).decode
 

@@ -44,6 +44,13 @@ def upgrade() -> None:
             "user_id", "channel_id", "nonce", name=op.f("uq_messages_user_id_channel_id_nonce")
         ),
     )
+    op.create_index(
+        "ix_messages_edits",
+        "messages",
+        ["channel_id", "target"],
+        unique=False,
+        postgresql_where=sa.text("kind = 2"),
+    )
     op.create_table(
         "users",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),

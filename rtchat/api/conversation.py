@@ -8,6 +8,7 @@ failure end the socket, or one connection's load delay another's.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from rtchat import protocol
@@ -111,16 +112,32 @@ class Conversation:
 
     def send(self, command: protocol.Send) -> None:
         """Hand a message to the writer."""
+        submit = self._services.chat.submit_message
+        self._submit(partial(submit, content=command.content), command)
+
+    def edit(self, command: protocol.Edit) -> None:
+        """Hand an edit to the writer."""
+        submit = self._services.chat.submit_edit
+        self._submit(partial(submit, seq=command.of, content=command.content), command)
+
+    def delete(self, command: protocol.Del) -> None:
+        """Hand a deletion to the writer."""
+        self._submit(partial(self._services.chat.submit_deletion, seq=command.of), command)
+
+    def _submit(
+        self,
+        submit: Callable[..., None],
+        command: protocol.Send | protocol.Edit | protocol.Del,
+    ) -> None:
         wait_s = self._sends.take(self._loop.time())
         if wait_s:
             raise ChatError(Code.RATE_LIMITED, after_ms=int(wait_s * 1000) + 1)
-        self._services.chat.submit_message(
-            self._connection.user_id,
-            command.ch,
-            command.content,
-            command.nonce,
-            self._written,
-            command.ref,
+        submit(
+            user_id=self._connection.user_id,
+            channel_id=command.ch,
+            nonce=command.nonce,
+            done=self._written,
+            ref=command.ref,
         )
         self._in_flight += 1
 
@@ -176,5 +193,7 @@ _COMMANDS: dict[type, Callable[[Conversation, Any], Awaitable[None] | None]] = {
     protocol.Sub: Conversation.sub,
     protocol.Unsub: Conversation.unsub,
     protocol.Send: Conversation.send,
+    protocol.Edit: Conversation.edit,
+    protocol.Del: Conversation.delete,
     protocol.Ping: Conversation.ping,
 }

@@ -5,12 +5,15 @@ than its request's number.
 """
 
 import asyncio
+import functools
 import math
+import re
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
+import msgspec.inspect
 import orjson
 
 from rtchat.api.asgi import Event, Receive, Scope, Send, header
@@ -20,6 +23,8 @@ from rtchat.errors import ERRORS, ChatError, Code
 from rtchat.protocol import explain, require_json
 
 Headers = list[tuple[bytes, bytes]]
+
+_DIGITS = re.compile(r"[0-9]{1,17}")
 
 _COMMON: Headers = [
     (b"x-content-type-options", b"nosniff"),
@@ -32,14 +37,17 @@ class Disconnected(Exception):  # noqa: N818  no error: the client has gone
 
 
 class TooLargeError(ChatError):
-    """A body over the limit, of which more may be on its way."""
+    """A body over the limit, of which more is on its way."""
+
+
+class TooSlowError(ChatError):
+    """A body that does not come to its end."""
 
 
 async def read_body(scope: Scope, receive: Receive, config: Config) -> bytes:
     """Read the request's body. Raises ChatError, or Disconnected."""
     _require_json(scope)
-    announced = header(scope, b"content-length")
-    if announced is not None and announced.isdigit() and int(announced) > config.body_max_bytes:
+    if _announced(scope) > config.body_max_bytes:
         raise _too_large(config)
     parts: list[bytes] = []
     size = 0
@@ -56,7 +64,15 @@ async def read_body(scope: Scope, receive: Receive, config: Config) -> bytes:
                 if not event.get("more_body", False):
                     return b"".join(parts)
     except TimeoutError:
-        raise TooLargeError(Code.BAD_JSON, "The body did not arrive in time.") from None
+        raise TooSlowError(Code.BAD_JSON, "The body did not arrive in time.") from None
+
+
+def _announced(scope: Scope) -> int:
+    """The length that the request names; 0 where it names none (the body is counted anyway)."""
+    length = header(scope, b"content-length") or ""
+    if not (length.isascii() and length.isdigit()):
+        return 0
+    return int(length[:18])  # 18 digits are over any limit, and Python reads no thousands of them
 
 
 def _too_large(config: Config) -> TooLargeError:
@@ -65,7 +81,7 @@ def _too_large(config: Config) -> TooLargeError:
 
 def _require_json(scope: Scope) -> None:
     kind, _, parameters = (header(scope, b"content-type") or "").partition(";")
-    charset = parameters.strip().lower()
+    charset = parameters.strip().lower().replace('"', "")
     if kind.strip().lower() != "application/json" or charset not in ("", "charset=utf-8"):
         raise ChatError(Code.UNSUPPORTED_MEDIA_TYPE, "A body is application/json, in UTF-8.")
     if (header(scope, b"content-encoding") or "identity").lower() != "identity":
@@ -75,7 +91,7 @@ def _require_json(scope: Scope) -> None:
 def decode(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:
     """Decode and check a body. Raises ChatError with the field at fault."""
     try:
-        return decoder.decode(body)
+        return decoder.decode(body.decode())  # msgspec itself does not look into ignored fields
     except msgspec.ValidationError as error:
         require_json(body)
         raise explain(error) from None
@@ -83,24 +99,42 @@ def decode(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:
         raise ChatError(Code.BAD_JSON) from None
 
 
+@functools.cache
+def _numbers(query_type: Any) -> frozenset[str]:
+    """Which parameters of a query are numbers."""
+    found = set()
+    for field in msgspec.inspect.type_info(query_type).fields:  # type: ignore[attr-defined]
+        kind = field.type
+        kinds = kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,)
+        if any(isinstance(k, msgspec.inspect.IntType) for k in kinds):
+            found.add(field.encode_name)
+    return frozenset(found)
+
+
 def parse_query(scope: Scope, query_type: Any) -> Any:
-    """Decode and check a query string. Raises ChatError with the parameter at fault."""
+    """Decode and check a query string; a number is decimal digits, and nothing else.
+
+    Raises ChatError with the parameter at fault.
+    """
+    numbers = _numbers(query_type)
     try:
-        pairs = parse_qsl(
-            scope["query_string"].decode("ascii"), keep_blank_values=True, max_num_fields=100
-        )
+        text = scope["query_string"].decode("ascii")
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=100, errors="strict")
     except (ValueError, UnicodeError):
         raise ChatError(Code.BAD_FIELD, "The query string cannot be read.") from None
-    values: dict[str, str] = {}
+    values: dict[str, str | int] = {}
     for name, value in pairs:
         if name in values:
             raise ChatError(Code.BAD_FIELD, "This parameter stands twice.", field=name)
-        values[name] = value
-    for name, value in values.items():
-        if "\0" in value or "�" in value or not value.isprintable():
+        if not value.isprintable():
             raise ChatError(Code.BAD_FIELD, "No control characters.", field=name)
+        values[name] = value
+        if name in numbers:
+            if not _DIGITS.fullmatch(value):
+                raise ChatError(Code.BAD_FIELD, "A number is decimal digits.", field=name)
+            values[name] = int(value)
     try:
-        return msgspec.convert(values, query_type, strict=False)
+        return msgspec.convert(values, query_type)
     except msgspec.ValidationError as error:
         raise explain(error) from None
 
@@ -153,6 +187,8 @@ class Responder:
             field=msgspec.UNSET if error.field is None else error.field,
             retry_after=msgspec.UNSET if after_s is None else after_s,
         )
+        if isinstance(error, TooSlowError):
+            headers.append((b"connection", b"close"))
         if isinstance(error, TooLargeError):
             headers.append((b"connection", b"close"))
             await self._write(info.status, to_json(body), headers, more=True)

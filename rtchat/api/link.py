@@ -33,6 +33,7 @@ class AsgiLink:
         self._empty = asyncio.Event()
         self._empty.set()
         self._pump = tasks.start(self._run())
+        self._pump.add_done_callback(self._ended)  # also of one that never began to run
 
     def write(self, frames: bytes) -> None:
         """Queue whole frames."""
@@ -49,8 +50,6 @@ class AsgiLink:
     def abort(self) -> None:
         """Send nothing more. ASGI has no way to drop the socket; returning from the app ends it."""
         self._pump.cancel()
-        self._queue.clear()
-        self._empty.set()
 
     async def flush(self) -> None:
         """Return when the server has taken everything that was written."""
@@ -66,9 +65,10 @@ class AsgiLink:
                 await self._more.wait()
         except OSError:
             pass  # the client has gone; the reader is told of it too
-        finally:
-            self._queue.clear()
-            self._empty.set()
+
+    def _ended(self, _: asyncio.Task[None]) -> None:
+        self._queue.clear()
+        self._empty.set()
 
     async def _send_frames(self, frames: bytes) -> None:
         for text in protocol.payloads(frames):

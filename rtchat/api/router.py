@@ -62,6 +62,8 @@ class Router:
 
     def match(self, path: str) -> tuple[dict[str, Route], dict[str, int]]:
         """The routes of a path by method, and the ids in it. Raises ChatError(not_found)."""
+        if not path.startswith("/"):  # an absolute URI, or none at all
+            raise _no_such_path()
         node: _Node = self._root
         ids: dict[str, int] = {}
         for segment in path.split("/")[1:]:

@@ -10,6 +10,7 @@ _CHANNEL = "/channels/{id}"
 _MEMBERS = "/channels/{id}/members"
 _MEMBER = "/channels/{id}/members/{userId}"
 _MESSAGES = "/channels/{id}/messages"
+_MESSAGE = "/channels/{id}/messages/{seq}"
 
 ROUTES: list[Route] = [
     Route("POST", "/auth/register", auth.register, {201: Session}, types.Register, auth=False),
@@ -33,7 +34,9 @@ ROUTES: list[Route] = [
     Route("DELETE", _MEMBER, members.remove, {204: None}),
     Route("GET", _MESSAGES, messages.history, {200: types.Messages}, query=types.HistoryQuery),
     Route("POST", _MESSAGES, messages.send, {201: Message, 200: Message}, types.SendMessage),
-    Route("GET", f"{_MESSAGES}/{{seq}}", messages.get, {200: Message}),
+    Route("GET", _MESSAGE, messages.get, {200: Message}),
+    Route("PATCH", _MESSAGE, messages.edit, {200: Message}, types.EditMessage),
+    Route("DELETE", _MESSAGE, messages.delete, {204: None}),
     Route("GET", "/healthz", health.alive, {200: types.Health}, auth=False),
     Route("GET", "/readyz", health.ready, {200: types.Health}, auth=False),
 ]

@@ -62,7 +62,7 @@ class CreateChannel(_Body, frozen=True):
 class RenameChannel(_Body, frozen=True):
     """What to change of a channel."""
 
-    name: str
+    name: str | None = None
 
 
 class AddMember(_Body, frozen=True):
@@ -80,6 +80,13 @@ class SetRole(_Body, frozen=True):
 
 class SendMessage(_Body, frozen=True):
     """A message; with a nonce it may be sent again without harm."""
+
+    content: str
+    nonce: Nonce | None = None
+
+
+class EditMessage(_Body, frozen=True):
+    """A message's other content; with a nonce the edit may be sent again without harm."""
 
     content: str
     nonce: Nonce | None = None

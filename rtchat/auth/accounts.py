@@ -81,9 +81,7 @@ class Accounts:
             raise ChatError(Code.TOO_LONG, field="email")
         if not _EMAIL.fullmatch(email):
             raise ChatError(Code.BAD_FIELD, "This is no e-mail address.", field="email")
-        shown = clean_name(
-            email.partition("@")[0] if name is None else name, self._config.name_max_chars
-        )
+        shown = self._name(email, name)
         self._passwords.validate(password)
         hashed = await self._passwords.hash(password)
         token = _new_refresh_token()
@@ -94,6 +92,12 @@ class Accounts:
             )
         log.info("registered", extra={"user": user.id, "session": session_id})
         return self._session(user, session_id, token)
+
+    def _name(self, email: str, name: str | None) -> str:
+        limit = self._config.name_max_chars
+        if name is not None:
+            return clean_name(name, limit)
+        return clean_name(email.partition("@")[0][:limit], limit, field="email")
 
     async def login(self, email: str, password: str) -> Session:
         """Sign in. Raises ChatError(unauthorized), the same for an unknown address."""

@@ -17,7 +17,8 @@ from asyncpg import exceptions as pg
 from asyncpg.pool import PoolConnectionProxy
 
 from rtchat.config import Config
-from rtchat.errors import ChatError, Code
+from rtchat.errors import ChatError, Code, StartError
+from rtchat.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -46,24 +47,33 @@ class Database:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._pool: asyncpg.Pool | None = None
+        self._tasks = Tasks("database")
+        self._probe: asyncio.Task[list[str] | None] | None = None
 
     async def open(self) -> None:
-        """Open the pool; raises what asyncpg raises when the database cannot be reached."""
+        """Open the pool. Raises StartError when the database cannot be used."""
         config = self._config
-        self._pool = await asyncpg.create_pool(
-            config.database_url,
-            min_size=1,
-            max_size=config.pool_max,
-            timeout=config.connect_timeout_ms / 1000,
-            command_timeout=config.query_timeout_ms / 1000,
-            statement_cache_size=config.statement_cache,
-            max_inactive_connection_lifetime=300,
-            server_settings={"application_name": "rtchat"},
-        )
+        try:
+            self._pool = await asyncpg.create_pool(
+                config.database_url,
+                min_size=1,
+                max_size=config.pool_max,
+                timeout=config.connect_timeout_ms / 1000,
+                command_timeout=config.query_timeout_ms / 1000,
+                statement_cache_size=config.statement_cache,
+                max_inactive_connection_lifetime=300,
+                server_settings={"application_name": "rtchat"},
+            )
+            migrated = await self._pool.fetchval("SELECT to_regclass('log_epochs') IS NOT NULL")
+        except (*UNAVAILABLE, pg.PostgresError, ValueError) as error:
+            raise StartError(f"the database cannot be used: {error}") from error
+        if not migrated:
+            raise StartError("the database has no schema of rtchat's: run `rtchat migrate` first")
         await self._warn_of_unsafe_settings()
 
     async def close(self) -> None:
         """Close the pool; a connection still at work is cut after a second."""
+        await self._tasks.close()
         pool, self._pool = self._pool, None
         if pool is not None:
             try:
@@ -120,6 +130,26 @@ class Database:
             "SELECT name FROM pg_settings WHERE name = ANY($1) AND setting = 'off'", names
         )
         return [row["name"] for row in rows]
+
+    async def probe(self, within_s: float) -> list[str]:
+        """`unsafe_settings`, or ChatError(unavailable) when there is no answer in time.
+
+        A database that hangs is asked once, however many probes come: cancelling a statement waits
+        for the database too.
+        """
+        if self._probe is None or self._probe.done():
+            self._probe = self._tasks.start(self._ask())
+        await asyncio.wait([self._probe], timeout=within_s)
+        found = self._probe.result() if self._probe.done() else None
+        if found is None:
+            raise ChatError(Code.UNAVAILABLE, after_ms=1000)
+        return found
+
+    async def _ask(self) -> list[str] | None:
+        try:
+            return await self.unsafe_settings()
+        except ChatError:
+            return None
 
     async def _warn_of_unsafe_settings(self) -> None:
         for name in await self.unsafe_settings():

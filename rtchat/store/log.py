@@ -13,7 +13,18 @@ from typing import Any
 
 from asyncpg import exceptions as pg
 
-from rtchat.batch import ChannelState, Decision, Known, Ledger, Op, Write, decide
+from rtchat.batch import (
+    ABOUT_MESSAGES,
+    ABOUT_USERS,
+    ChannelState,
+    Decision,
+    Known,
+    Ledger,
+    Op,
+    Target,
+    Write,
+    decide,
+)
 from rtchat.config import Config
 from rtchat.model import ChannelType, Kind, LogEntry, Role
 from rtchat.store.database import UNAVAILABLE, Connection
@@ -112,8 +123,8 @@ class LogWriter:
     async def _read(self, writes: Sequence[Write], locked: set[int]) -> Ledger:
         """Read all that `decide` may ask, under the locks."""
         pairs = {(w.channel_id, w.user_id) for w in writes}
-        targets = {w.target for w in writes if w.target is not None}
-        pairs |= {(w.channel_id, w.target) for w in writes if w.target is not None}
+        about_users = [w for w in writes if w.op in ABOUT_USERS and w.target is not None]
+        pairs |= {(w.channel_id, w.target) for w in about_users if w.target is not None}
         ledger = Ledger(0, {}, locked, {}, set(), {})
         rows = await self._connection.fetch(
             """
@@ -139,12 +150,27 @@ class LogWriter:
                 ledger.roles[row["id"], row["user_id"]] = Role(row["role"])
         if any(w.op is Op.ADD for w in writes):
             found = await self._connection.fetch(
-                "SELECT id FROM users WHERE id = ANY($1)", list(targets)
+                "SELECT id FROM users WHERE id = ANY($1)", [w.target for w in about_users]
             )
             ledger.users = {row[0] for row in found}
         if asked := [w for w in writes if w.check]:
             ledger.known = await self._known(asked)
+        if about := [w for w in writes if w.op in ABOUT_MESSAGES]:
+            ledger.targets = await self._targets(about)
         return ledger
+
+    async def _targets(self, writes: Sequence[Write]) -> dict[tuple[int, int], Target]:
+        rows = await self._connection.fetch(
+            """
+            SELECT m.channel_id, m.seq, m.user_id, m.deleted_at IS NOT NULL AS deleted
+            FROM unnest($1::bigint[], $2::bigint[]) AS t (channel_id, seq)
+            JOIN messages m USING (channel_id, seq) WHERE m.kind = $3
+            """,
+            [w.channel_id for w in writes],
+            [w.target for w in writes],
+            int(Kind.MESSAGE),
+        )
+        return {(r["channel_id"], r["seq"]): Target(r["user_id"], r["deleted"]) for r in rows}
 
     async def _known(self, writes: Sequence[Write]) -> dict[tuple[int, int, str], Known]:
         rows = await self._connection.fetch(
@@ -170,6 +196,7 @@ class LogWriter:
         if decision.entries:
             await self._copy(decision.entries)
             await self._advance(decision)
+            await self._change_messages(decision)
         if decision.roles:
             await self._set_roles(decision)
 
@@ -199,6 +226,30 @@ class LogWriter:
             await self._connection.execute(
                 "DELETE FROM members WHERE channel_id = ANY($1)", dropped
             )
+
+    async def _change_messages(self, decision: Decision) -> None:
+        if decision.edited:
+            await self._connection.execute(
+                "UPDATE messages SET content = e.content, edited_at = now()"
+                " FROM unnest($1::bigint[], $2::bigint[], $3::text[])"
+                " AS e (channel_id, seq, content)"
+                " WHERE messages.channel_id = e.channel_id AND messages.seq = e.seq",
+                [channel for channel, _ in decision.edited],
+                [seq for _, seq in decision.edited],
+                list(decision.edited.values()),
+            )
+        if decision.blanked:  # the message, and what its edits had made of it
+            channels = [channel for channel, _ in decision.blanked]
+            seqs = [seq for _, seq in decision.blanked]
+            for column, kind in (("seq", Kind.MESSAGE), ("target", Kind.EDIT)):
+                await self._connection.execute(
+                    "UPDATE messages SET content = '', deleted_at = now()"
+                    " FROM unnest($1::bigint[], $2::bigint[]) AS d (channel_id, seq)"
+                    f" WHERE messages.channel_id = d.channel_id AND messages.{column} = d.seq"
+                    f" AND messages.kind = {int(kind)}",
+                    channels,
+                    seqs,
+                )
 
     async def _set_roles(self, decision: Decision) -> None:
         gone = [key for key, role in decision.roles.items() if role is None]

@@ -123,6 +123,8 @@ messages = Table(
     PrimaryKeyConstraint("channel_id", "seq"),
     # Idempotency, and the index by user.
     UniqueConstraint("user_id", "channel_id", "nonce"),
+    # The edits of a message, to blank them with it. (kind 2: an edit)
+    Index("ix_messages_edits", "channel_id", "target", postgresql_where=text("kind = 2")),
 )
 
 sessions = Table(

@@ -1,7 +1,6 @@
 """Whether a pod lives, whether it is ready, and what it says of itself."""
 
 import asyncio
-import re
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -12,7 +11,6 @@ import pytest
 from rtchat.server.postgres import EmbeddedPostgres
 from rtchat.store.migrate import upgrade
 from tests.contract.rest import Caller, answer, problem
-from tests.contract.test_rest_http import METHODS
 from tests.people import People
 from tests.pods import Pod, Pods
 from tests.services import temporary_directory
@@ -142,33 +140,3 @@ async def test_no_outage_was_an_unexpected_error(own_pod: Pod):
     """What the database does to a pod is an operating error: a line in the log, no traceback."""
     assert '"event":"request failed"' not in own_pod.log()
     assert '"status":500' not in own_pod.log()
-
-
-# --- descriptions of itself
-
-
-async def test_rest_describes_itself(nobody: Caller):
-    """OpenAPI 3.1, with every path and method that there is."""
-    document = answer(await nobody.get("/openapi.json"))
-    assert document["openapi"].startswith("3.1")
-    described = {
-        re.sub(r"\{\w+\}", "1", path): {method.upper() for method in item} - {"PARAMETERS"}
-        for path, item in document["paths"].items()
-    }
-    for path, methods in METHODS.items():
-        assert methods <= described[path], path
-
-
-async def test_the_websocket_describes_itself(nobody: Caller):
-    """AsyncAPI 3."""
-    document = answer(await nobody.get("/asyncapi.json"))
-    assert document["asyncapi"].startswith("3.")
-
-
-@pytest.mark.parametrize("path", ["/docs", "/docs/ws"])
-async def test_there_are_pages_to_read_and_try(nobody: Caller, path: str):
-    """Served whole from the package: nothing is loaded from elsewhere."""
-    response = await nobody.get(path)
-    assert response.status_code == 200
-    assert response.headers["content-type"].startswith("text/html")
-    assert not re.search(r"(src|href)=[\"']?(https?:)?//[^\"']*\.(js|css)", response.text)

@@ -1,7 +1,5 @@
 """Whether this process lives, and whether it should get work."""
 
-import asyncio
-
 from rtchat.api import types
 from rtchat.api.call import Call
 from rtchat.api.router import Answer
@@ -23,11 +21,6 @@ async def ready(call: Call) -> Answer:
     """
     if call.services.draining:
         raise ChatError(Code.DRAINING)
-    try:
-        async with asyncio.timeout(READY_TIMEOUT_S):
-            unsafe = await call.services.database.unsafe_settings()
-    except TimeoutError:
-        raise ChatError(Code.UNAVAILABLE) from None
-    if unsafe:
+    if await call.services.database.probe(READY_TIMEOUT_S):
         raise ChatError(Code.UNAVAILABLE, "The database is not set to keep what it commits.")
     return 200, types.Health(status="ready")

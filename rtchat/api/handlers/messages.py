@@ -26,3 +26,18 @@ async def send(call: Call) -> Answer:
 async def get(call: Call) -> Answer:
     """Read one message."""
     return 200, await call.services.chat.message(call.user_id, call.ids["id"], call.ids["seq"])
+
+
+async def edit(call: Call) -> Answer:
+    """Give one of my messages other content."""
+    body: types.EditMessage = call.body
+    message = await call.services.chat.edit(
+        call.user_id, call.ids["id"], call.ids["seq"], body.content, body.nonce
+    )
+    return 200, message
+
+
+async def delete(call: Call) -> Answer:
+    """Delete a message: its content, not its place."""
+    await call.services.chat.delete(call.user_id, call.ids["id"], call.ids["seq"])
+    return 204, None
