@@ -13,6 +13,7 @@ import msgspec
 from rtchat.client.model import Channel, User
 
 Ref = int | str | None
+Raw = bytes | bytearray | memoryview
 
 
 class Event(msgspec.Struct, tag_field="t", gc=False, kw_only=True):
@@ -182,7 +183,8 @@ class Standing(msgspec.Struct, gc=False, kw_only=True):
 class Ack(Event, tag="ack", kw_only=True):
     """A write is committed as (`ch`, `seq`). `dup`: by an earlier try with the same nonce.
 
-    `tries` is counted by the client: how often the write was sent until it was acknowledged.
+    The client adds how often the write was sent until it was acknowledged, and when the last try
+    left (`time.perf_counter`).
     """
 
     ch: int
@@ -191,6 +193,7 @@ class Ack(Event, tag="ack", kw_only=True):
     ref: Ref = None
     dup: bool = False
     tries: int = 1
+    sent_at: float = 0.0
 
 
 class Error(Event, tag="error", kw_only=True):
@@ -248,11 +251,11 @@ class _Head(msgspec.Struct):
     t: Any = None
 
 
-_decode: Callable[[bytes], Known] = msgspec.json.Decoder(Known).decode
+_decode: Callable[[Raw], Known] = msgspec.json.Decoder(Known).decode
 _decode_head = msgspec.json.Decoder(_Head).decode
 
 
-def decode(raw: bytes) -> AnyEvent:
+def decode(raw: Raw) -> AnyEvent:
     """Read one frame. Never fails: what cannot be read is `Unknown`."""
     try:
         return _decode(raw)
@@ -262,4 +265,4 @@ def decode(raw: bytes) -> AnyEvent:
         kind = _decode_head(raw).t
     except (msgspec.DecodeError, UnicodeError):
         kind = None
-    return Unknown(kind if isinstance(kind, str) else "", raw)
+    return Unknown(kind if isinstance(kind, str) else "", bytes(raw))

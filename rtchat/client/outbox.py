@@ -18,6 +18,7 @@ well, 5 % below it. So refusals stay well below the rate of errors that would cl
 import asyncio
 import itertools
 import random
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -33,7 +34,9 @@ PACE_MEMORY_S = 2.0  # unused for so long, the rate has recovered
 class Write:
     """One write, from `add` until `answer` is done."""
 
-    __slots__ = ("answer", "channel", "frame", "in_flight", "last", "nonce", "ref", "tries")
+    __slots__ = (
+        "answer", "channel", "frame", "in_flight", "last", "nonce", "ref", "sent_at", "tries",
+    )  # fmt: skip
 
     def __init__(
         self, channel: int, nonce: str, ref: int, frame: bytes, answer: "asyncio.Future[Ack]"
@@ -44,6 +47,7 @@ class Write:
         self.frame = frame
         self.answer = answer
         self.tries = 0
+        self.sent_at = 0.0
         self.in_flight = False
         self.last = ""  # code of the last answer that allowed a retry
 
@@ -75,7 +79,8 @@ class Outbox:
         self._resume_at = 0.0
         self._interval = 0.0  # seconds between writes while paced
         self._paced = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = 0.0  # kept here: what uvloop gives for a moment that is now has no `when`
         self.retried: dict[str, int] = {}  # how often each code asked for a retry
 
     def __len__(self) -> int:
@@ -132,7 +137,7 @@ class Outbox:
         write = self._in_flight.get(ack.ref) if type(ack.ref) is int else None
         if write is None:
             return False
-        ack.tries = write.tries
+        ack.tries, ack.sent_at = write.tries, write.sent_at
         self._allowed = min(IN_FLIGHT_MAX, self._allowed + 1)
         if not write.answer.done():
             write.answer.set_result(ack)
@@ -184,6 +189,7 @@ class Outbox:
                 return
             write.in_flight = True
             write.tries += 1
+            write.sent_at = time.perf_counter()
             self._in_flight[write.ref] = write
             self._put(write.frame)
 
@@ -221,10 +227,10 @@ class Outbox:
 
     def _wake_at(self, when: float) -> None:
         if self._timer is not None:
-            if self._timer.when() <= when:
+            if self._timer_at <= when:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._wake)
+        self._timer, self._timer_at = self._loop.call_at(when, self._wake), when
 
     def _wake(self) -> None:
         self._timer = None

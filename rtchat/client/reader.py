@@ -16,6 +16,7 @@ from rtchat.client.errors import ClientError, ClosedError
 from rtchat.client.events import (
     ENTRIES,
     Ack,
+    AnyEvent,
     Bye,
     Error,
     Expiring,
@@ -110,13 +111,13 @@ class Reader:
         try:
             self._begin(link)
             while True:
+                link.receive(self._handle)
                 event = await link.recv()
-                handle = self._handlers.get(type(event), self._events.put)
-                handle(event)
                 if self._events.full:
-                    link.paused = True
+                    link.pause()
                     await self._events.room()
                     link.resume()
+                self._handle(event)
         except LinkLostError as lost:
             return lost
         except GapError as gap:
@@ -126,8 +127,14 @@ class Reader:
             link.abort()
             raise
         finally:
+            link.receive(None)
             self._outbox.lost()
             self._wire.down()
+
+    def _handle(self, event: AnyEvent) -> bool:
+        """Bring a frame to its part. Tells whether the queue is full."""
+        self._handlers.get(type(event), self._events.put)(event)
+        return self._events.full
 
     def _begin(self, link: Link) -> None:
         self.hello = link.hello
