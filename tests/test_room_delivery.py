@@ -6,6 +6,7 @@ gets nothing behind the removal; and when the network is well again, everybody g
 The machine does with a room what the hub and its catching up do, one step at a time.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hypothesis import Phase, settings, strategies as st
@@ -46,6 +47,10 @@ class Log:
             self.ends.append((seq, 0))
         content = f"{seq}" if kind is Kind.MESSAGE else None
         self.entries.append(LogEntry(17, seq, kind, 1, user, content, 0))
+
+    def append_messages(self, number: int) -> None:
+        for _ in range(number):
+            self.append(Kind.MESSAGE, 1)
 
     def page(self, after: int, up_to: int | None = None) -> list[LogEntry]:
         return self.entries[after:up_to][:PAGE]
@@ -118,19 +123,29 @@ class Delivery(RuleBasedStateMachine):
 
     # --- entries are committed, and travel
 
-    @initialize(old=st.integers(0, 4), new=st.integers(0, 4), heard=st.sets(st.integers(0, 3)))
-    def begin_with_some_history(self, old: int, new: int, heard: set[int]) -> None:
-        """The room hears the bus before its head is read, and is opened with that later."""
-        for _ in range(old):
-            self.log.append(Kind.MESSAGE, 1)
+    @initialize(
+        old=st.integers(0, 4),
+        new=st.integers(0, 4),
+        heard=st.sets(st.integers(0, 3)),
+        users=st.lists(st.sampled_from(PEOPLE), max_size=3),
+    )
+    def begin_somewhere(self, old: int, new: int, heard: set[int], users: list[int]) -> None:
+        """The room hears the bus before its head is read; with `users` it is open and they live."""
+        self.log.append_messages(old)
         self.head_read = self.log.head
-        for i in range(new):
-            self.log.append(Kind.MESSAGE, 1)
-            (envelope,) = protocol.pack(self.log.entries[-1:], 0)
+        self.log.append_messages(new)
+        for i, envelope in enumerate(protocol.pack(self.log.entries[old:], 0)):
             if i in heard:
                 self.room.offer(envelope)
             else:
                 self.network.append(envelope)
+        if users:
+            self.room.open(self.head_read)
+        for user in users:
+            self.subscribe(user)
+            self.begin(lambda head: head)
+        for reader in self.readers:
+            self.from_the_tail(reader, 1000)
 
     @precondition(lambda self: not self.log.dropped)
     @rule(
@@ -142,13 +157,18 @@ class Delivery(RuleBasedStateMachine):
             min_size=1, max_size=5,
         ),
         max_bytes=st.sampled_from([0, 100, 1000]),
+        here=st.booleans(),
     )  # fmt: skip
-    def commit(self, wishes: list[tuple[Kind, int]], max_bytes: int) -> None:
+    def commit(self, wishes: list[tuple[Kind, int]], max_bytes: int, here: bool) -> None:
+        """By this pod, which hears of it first; or by another."""
         before = self.log.head
         for kind, user in wishes:
             if kind is Kind.MESSAGE or (user in self.log.members) is (kind is Kind.LEAVE):
                 self.log.append(kind, user)
-        self.network += protocol.pack(self.log.entries[before:], max_bytes)
+        for envelope in protocol.pack(self.log.entries[before:], max_bytes):
+            if here:
+                self.room.offer(envelope)
+            self.network.append(envelope)
 
     @precondition(lambda self: not self.log.dropped and self.log.head > 10)
     @rule()
@@ -210,13 +230,18 @@ class Delivery(RuleBasedStateMachine):
     @precondition(lambda self: self.joining)
     @rule()
     def read_a_membership(self) -> None:
-        joining = self.joining[0]
-        if joining.read is None:
-            joining.read = (joining.reader.user_id in self.log.members, self.log.head)
+        for joining in self.joining:
+            if joining.read is None:
+                joining.read = (joining.reader.user_id in self.log.members, self.log.head)
 
-    @precondition(lambda self: self.joining and self.joining[0].read is not None)
+    @precondition(lambda self: self.joining)
     @rule(data=st.data())
-    def begin(self, data: st.DataObject) -> None:
+    def begin_anywhere(self, data: st.DataObject) -> None:
+        self.begin(lambda head: data.draw(st.just(head) | st.integers(0, head)))
+
+    def begin(self, cursor_at: Callable[[int], int]) -> None:
+        """Answer the first who is joining, by what was read, now or a while ago."""
+        self.read_a_membership()
         joining = self.joining.pop(0)
         assert joining.read is not None
         member, head = joining.read
@@ -225,7 +250,7 @@ class Delivery(RuleBasedStateMachine):
             return
         self.room.note_head(head)
         joining.sub.since = head
-        joining.reader.start = data.draw(st.integers(0, head) | st.just(head))
+        joining.reader.start = cursor_at(head)
         self.room.catch_up(joining.sub, joining.reader.start)
         self.readers[joining.reader] = joining.sub
 
@@ -237,12 +262,11 @@ class Delivery(RuleBasedStateMachine):
 
     # --- readers catch up, and stop reading
 
-    @precondition(lambda self: self.readers_in(State.CATCHING_UP))
-    @rule(data=st.data(), max_bytes=st.sampled_from([0, 150, 1000]))
-    def catch_up_from_the_tail(self, data: st.DataObject, max_bytes: int) -> None:
-        reader = data.draw(st.sampled_from(self.readers_in(State.CATCHING_UP)))
-        if not reader.paused:
-            self.from_the_tail(reader, max_bytes)
+    @rule(max_bytes=st.sampled_from([0, 150, 1000]))
+    def catch_up_from_the_tail(self, max_bytes: int) -> None:
+        for reader in self.readers_in(State.CATCHING_UP):
+            if not reader.paused:
+                self.from_the_tail(reader, max_bytes)
 
     def from_the_tail(self, reader: Reader, max_bytes: int) -> None:
         sub = self.readers[reader]
@@ -274,7 +298,7 @@ class Delivery(RuleBasedStateMachine):
     def pause_or_resume(self, data: st.DataObject) -> None:
         reader = data.draw(st.sampled_from(list(self.readers)))
         reader.paused = not reader.paused
-        if self.readers[reader].state is State.LIVE:
+        if reader.paused and self.readers[reader].state is State.LIVE:
             self.room.fall_behind(self.readers[reader])
 
     # --- what always holds
@@ -348,7 +372,7 @@ class Delivery(RuleBasedStateMachine):
 
 
 Delivery.TestCase.settings = settings(
-    max_examples=80, stateful_step_count=50, deadline=None, derandomize=True,
+    max_examples=150, stateful_step_count=50, deadline=None, derandomize=True,
     phases=(Phase.generate, Phase.shrink),
 )  # fmt: skip
 TestDelivery = Delivery.TestCase
