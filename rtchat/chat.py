@@ -20,6 +20,7 @@ from rtchat.connections import Connections
 from rtchat.errors import ChatError, Code
 from rtchat.model import Channel, ChannelType, Member, Message, Role, rfc3339_from_ms
 from rtchat.names import check_storable, check_text, clean_name
+from rtchat.notice import Reason
 from rtchat.protocol import Ref
 from rtchat.rules import Act, missing_channel, require
 from rtchat.store.channels import ChannelStore
@@ -261,7 +262,7 @@ class Chat:
         """End somebody's membership."""
         write = await self._write(Op.REMOVE, channel_id, user_id, target=target)
         if write.seq is not None:
-            reason = "left" if target == user_id else "removed"
+            reason: Reason = "left" if target == user_id else "removed"
             self._connections.announce_removed(channel_id, [target], write.seq, reason)
 
     async def _member(self, channel_id: int, user_id: int) -> Member:

@@ -16,7 +16,7 @@ from rtchat.bus import Bus
 from rtchat.config import Config
 from rtchat.connection import Connection
 from rtchat.errors import ChatError, Close
-from rtchat.notice import IDS_MAX, Added, Notice, Removed, SessionsEnded
+from rtchat.notice import IDS_MAX, Added, Notice, Reason, Removed, SessionsEnded
 from rtchat.store.channels import ChannelStore
 from rtchat.tasks import Tasks
 
@@ -79,7 +79,9 @@ class Connections:
         for part in _parts(user_ids):
             self._announce(Added(self._origin, channel_id, part))
 
-    def announce_removed(self, channel_id: int, user_ids: list[int], seq: int, reason: str) -> None:
+    def announce_removed(
+        self, channel_id: int, user_ids: list[int], seq: int, reason: Reason
+    ) -> None:
         """Tell these users' sockets, on every pod, that they are members no more."""
         for part in _parts(user_ids):
             self._announce(Removed(self._origin, channel_id, part, seq, reason))

@@ -95,11 +95,11 @@ class Envelope:
         at = _HEADER.size
         lengths = struct.unpack_from(f"!{n}I", data, at)
         at += 4 * n
-        controls = []
+        controls: list[Control] = []
         for _ in range(m):
             index, kind, user_id = _CONTROL.unpack_from(data, at)
-            if index >= n:
-                raise ValueError("a control behind the last entry")
+            if index >= n or (controls and index < controls[-1].index):
+                raise ValueError("controls out of order, or behind the last entry")
             controls.append(Control(index, ControlKind(kind), user_id))
             at += _CONTROL.size
         payload = data[at:]

@@ -6,7 +6,7 @@ a lane is under way at a time. Must never: lose a write; each is taken, put back
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, KeysView
 from dataclasses import dataclass
 
 from rtchat.batch import Write
@@ -39,7 +39,9 @@ class Lane:
         self._skips = skips
         self._queues: dict[int, deque[Write]] = {}  # in the order in which they are served
         self._held: dict[int, _Hold] = {}
-        self.unsettled: set[int] = set()  # channels of the batch whose outcome is open
+        self._open: dict[int, set[Write]] = {}  # taken, and their outcome not known yet
+        self._returned: set[Write] = set()  # put back since the last take
+        self._unknown: set[Write] = set()  # put back unsettled: an earlier try may have stored them
 
     def __bool__(self) -> bool:
         return bool(self._queues)
@@ -47,6 +49,11 @@ class Lane:
     def __repr__(self) -> str:
         waiting = sum(map(len, self._queues.values()))
         return f"<Lane {waiting} waiting, {len(self._held)} held, {len(self.unsettled)} unsettled>"
+
+    @property
+    def unsettled(self) -> KeysView[int]:
+        """Channels with writes that may be stored by now and are not answered."""
+        return self._open.keys()
 
     def offer(self, write: Write) -> None:
         """Queue a write behind the others of its channel."""
@@ -80,7 +87,10 @@ class Lane:
                 self._queues[channel_id] = queue
             if len(writes) >= self._max_rows or size >= self._max_bytes:
                 break
-        self.unsettled.update(w.channel_id for w in writes)
+        self._unknown |= self._returned
+        self._returned.clear()
+        for write in writes:
+            self._open.setdefault(write.channel_id, set()).add(write)
         return Batch(writes, wait)
 
     def next_turn(self) -> float | None:
@@ -91,6 +101,7 @@ class Lane:
         """Queue again, in front, what was taken and is not stored."""
         by_channel: dict[int, list[Write]] = {}
         for write in writes:
+            self._returned.add(write)
             by_channel.setdefault(write.channel_id, []).append(write)
         for channel_id, again in by_channel.items():
             queue = self._queues.setdefault(channel_id, deque())
@@ -106,13 +117,27 @@ class Lane:
             hold.until = now + PASS_OVER_S * 2 ** min(hold.skips - 1, self._skips)
 
     def settle(self, batch: Batch) -> None:
-        """The outcome of every write of `batch` is known, or it is queued again unstored."""
-        channels = {w.channel_id for w in batch.writes}
-        self.unsettled -= channels
-        for channel_id in channels:
-            hold = self._held.get(channel_id)
-            if hold is not None and channel_id not in self._queues:
-                del self._held[channel_id]
+        """The outcome of every write of `batch` is known, or it is queued again unstored.
+
+        A batch that is put back without this may be stored: its channels stay unsettled until
+        each write is answered. A later try that failed does not settle what an earlier one did.
+        """
+        for write in batch.writes:
+            if write in self._returned and write in self._unknown:
+                self._returned.discard(write)
+            else:
+                self._close(write)
+        for channel_id in {w.channel_id for w in batch.writes} - self._queues.keys():
+            self._held.pop(channel_id, None)
+
+    def _close(self, write: Write) -> None:
+        self._unknown.discard(write)
+        self._returned.discard(write)
+        open_writes = self._open.get(write.channel_id)
+        if open_writes is not None:
+            open_writes.discard(write)
+            if not open_writes:
+                del self._open[write.channel_id]
 
     def release(self, channels: Iterable[int]) -> None:
         """These channels were locked without trouble: forget that they were passed over."""
@@ -120,11 +145,14 @@ class Lane:
             self._held.pop(channel_id, None)
 
     def expired(self, now: float) -> list[Write]:
-        """Take out the writes whose deadline has passed."""
+        """Take out the writes whose deadline has passed; their outcome stays unknown."""
         late: list[Write] = []
         for channel_id, queue in list(self._queues.items()):
             while queue and queue[0].deadline <= now:  # deadlines grow with arrival
                 late.append(queue.popleft())
             if not queue:
                 del self._queues[channel_id]
+                self._held.pop(channel_id, None)
+        for write in late:
+            self._close(write)
         return late

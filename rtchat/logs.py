@@ -40,7 +40,10 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info and record.exc_info[0] is not None:
             line["error"] = "".join(traceback.format_exception(*record.exc_info))
-        return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        try:
+            return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        except TypeError:  # a lone surrogate, an integer beyond 64 bits: better so than not at all
+            return orjson.dumps({key: ascii(value) for key, value in line.items()}).decode()
 
 
 class TextFormatter(logging.Formatter):
@@ -52,7 +55,9 @@ class TextFormatter(logging.Formatter):
         event = _printable(record.getMessage())
         line = f"{_time(record)[11:23]} {record.levelname.lower():7} {event} {extra}".rstrip()
         if record.exc_info and record.exc_info[0] is not None:
-            line += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
+            # Indented, so that no line of it can pass for one of ours.
+            text = "".join(traceback.format_exception(*record.exc_info)).rstrip()
+            line += "".join(f"\n  {_printable(part)}" for part in text.splitlines())
         return line
 
 
@@ -70,6 +75,8 @@ class _NoQueryStrings(logging.Filter):
 
 def configure(level: str, form: str) -> None:
     """Set up logging to standard error, for this process and all libraries in it."""
+    lowest = getattr(logging, level.upper())
+    quiet = {"level": max(lowest, logging.WARNING)}
     text = form == "text" or (form == "auto" and sys.stderr.isatty())
     logging.config.dictConfig(
         {
@@ -84,14 +91,9 @@ def configure(level: str, form: str) -> None:
                     "filters": ["no_query_strings"],
                 }
             },
-            "root": {"level": level.upper(), "handlers": ["stderr"]},
-            # asyncpg and Alembic speak of each step at INFO.
-            "loggers": {
-                "alembic": {"level": "WARNING"},
-                "sqlalchemy": {"level": "WARNING"},
-                "asyncio": {"level": "WARNING"},
-                "uvicorn": {"level": "WARNING"},
-            },
+            "root": {"level": lowest, "handlers": ["stderr"]},
+            # These speak of each step at INFO.
+            "loggers": dict.fromkeys(("alembic", "sqlalchemy", "asyncio", "uvicorn"), quiet),
         }
     )
     logging.captureWarnings(capture=True)

@@ -4,7 +4,7 @@ Pure. A notice may be lost: whatever must hold without it is read from the datab
 comes from the network, so `parse` checks it before anybody believes it.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -13,6 +13,7 @@ from rtchat.model import Id, Seq
 
 IDS_MAX = 1000  # in one notice; longer lists are told in several
 
+Reason = Literal["left", "removed", "deleted"]
 _Ids = Annotated[list[Id], Meta(max_length=IDS_MAX)]
 
 
@@ -31,7 +32,7 @@ class Removed(msgspec.Struct, frozen=True, tag="removed", array_like=True):
     channel_id: Id
     user_ids: _Ids
     seq: Seq
-    reason: str
+    reason: Reason
 
 
 class SessionsEnded(msgspec.Struct, frozen=True, tag="sessions", array_like=True):

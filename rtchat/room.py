@@ -113,7 +113,8 @@ class Room:
 
     def open(self, head: int) -> None:
         """Begin behind `head`, which was read after the bus had confirmed the subscription."""
-        self.cursor = self.head = head
+        self.cursor = head
+        self.head = max(self.head, head)  # an envelope from before may have told of more
         self._take_held()
 
     def note_head(self, head: int) -> None:

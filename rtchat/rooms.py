@@ -206,6 +206,7 @@ class Rooms:
                 if channel_id in heads:
                     self._rooms[channel_id].open(heads[channel_id])
                     self._empty_since[channel_id] = asyncio.get_running_loop().time()
+                    self.note_head(channel_id, heads[channel_id])
                 else:
                     del self._rooms[channel_id]
             self._bus.unsubscribe([c for c in channels if c not in heads])

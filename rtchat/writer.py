@@ -237,7 +237,7 @@ class _LaneRunner:
     def _stored(self, batch: Batch, decision: Decision) -> None:
         passed_over = decision.passed_over
         if not passed_over:
-            self._lane.release(self._lane.unsettled)
+            self._lane.release(list(self._lane.unsettled))
             self._answer(batch.writes, decision)
             return
         locked = {w.channel_id for w in passed_over}
@@ -271,7 +271,6 @@ class _LaneRunner:
         late = self._lane.expired(self._now())
         if late:
             self._refuse(late, Code.UNAVAILABLE, TimeoutError())
-            self._lane.unsettled.difference_update(w.channel_id for w in late)
             self._tell_settled()
 
     def _settle(self, batch: Batch) -> None:

@@ -24,7 +24,7 @@ from rtchat.protocol import explain, require_json
 
 Headers = list[tuple[bytes, bytes]]
 
-_DIGITS = re.compile(r"[0-9]{1,17}")
+_DIGITS = re.compile(r"0|[1-9][0-9]{0,16}")
 
 _COMMON: Headers = [
     (b"x-content-type-options", b"nosniff"),
@@ -119,15 +119,15 @@ def parse_query(scope: Scope, query_type: Any) -> Any:
     numbers = _numbers(query_type)
     try:
         text = scope["query_string"].decode("ascii")
-        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=100, errors="strict")
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=100)
     except (ValueError, UnicodeError):
         raise ChatError(Code.BAD_FIELD, "The query string cannot be read.") from None
     values: dict[str, str | int] = {}
     for name, value in pairs:
         if name in values:
             raise ChatError(Code.BAD_FIELD, "This parameter stands twice.", field=name)
-        if not value.isprintable():
-            raise ChatError(Code.BAD_FIELD, "No control characters.", field=name)
+        if not value.isprintable() or "\ufffd" in value:  # what stands for bytes that are no UTF-8
+            raise ChatError(Code.BAD_FIELD, "Only printable UTF-8.", field=name)
         values[name] = value
         if name in numbers:
             if not _DIGITS.fullmatch(value):
