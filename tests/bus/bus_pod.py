@@ -2,9 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from rtchat.bus import Bus
+from rtchat.bus.redis import RedisBus
+
+QUICK = {"probe_interval_s": 0.05, "probe_silence_s": 0.15, "subscribe_timeout_s": 0.3}
 
 
 class BusPod:
@@ -34,3 +37,21 @@ async def until(condition: Callable[[], bool], within_s: float = 5) -> float:
         assert time.monotonic() - start < within_s, "did not come true in time"
         await asyncio.sleep(0.002)
     return time.monotonic() - start
+
+
+MakePod = Callable[..., BusPod]
+
+
+def bus_of(pod: BusPod) -> RedisBus:
+    assert isinstance(pod.bus, RedisBus)
+    return pod.bus
+
+
+async def took_s(subscribing: Awaitable[None]) -> float:
+    start = time.monotonic()
+    await subscribing
+    return time.monotonic() - start
+
+
+def number_of_tasks() -> int:
+    return len(asyncio.all_tasks())

@@ -86,16 +86,19 @@ async def test_what_is_no_command_is_named(socket: Wire, text: str) -> None:
     assert answer["message"]
 
 
+BAD_CHANNELS: list[Any] = [None, "", 0, -1, 1.0, 1e3, True, "1", [1], {}, BIG, 2**63, 2**64 - 1]
+BAD_CONTENTS: list[Any] = [None, "", "  \n\t ", 5, {}, [], True, "a\0b"]
+BAD_NONCES: list[Any] = ["", 5, True, [], {}, "a\0b", "\x7fmine"]
+BAD_REFS: list[Any] = [1.5, True, [], {}, BIG]
+
 FIELDS: list[tuple[dict[str, Any], str, str]] = [
-    *[({"ch": ch}, "bad_field", "ch") for ch in (None, "", 0, -1, 1.0, 1e3, True, "1", [1], {})],
-    *[({"ch": ch}, "bad_field", "ch") for ch in (BIG, 2**63, 2**64 - 1)],
-    *[({"content": c}, "bad_field", "content") for c in (None, "", "  \n\t ", 5, {}, [], True)],
-    ({"content": "a\0b"}, "bad_field", "content"),
+    *[({"ch": ch}, "bad_field", "ch") for ch in BAD_CHANNELS],
+    *[({"content": content}, "bad_field", "content") for content in BAD_CONTENTS],
     ({"content": "x" * 4001}, "too_long", "content"),
     ({"content": "😀" * 4001}, "too_long", "content"),
-    *[({"nonce": n}, "bad_field", "nonce") for n in ("", 5, True, [], {}, "a\0b", "\x7fmine")],
+    *[({"nonce": nonce}, "bad_field", "nonce") for nonce in BAD_NONCES],
     ({"nonce": "n" * 65}, "too_long", "nonce"),
-    *[({"ref": r}, "bad_field", "ref") for r in (1.5, True, [], {}, BIG)],
+    *[({"ref": ref}, "bad_field", "ref") for ref in BAD_REFS],
     ({"ref": "r" * 65}, "too_long", "ref"),
 ]
 

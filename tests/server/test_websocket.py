@@ -48,7 +48,7 @@ async def running(database_url: str, *, stock: bool, **settings: Any) -> AsyncIt
     else:
         server = Server(uvicorn_config(app, config), app, drain_s=1)
     with contextlib.ExitStack() as signals:  # the test's own loop keeps its signals
-        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
+        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
         signals.callback(lambda: None)
         task = asyncio.get_running_loop().create_task(server.serve())
         while not server.started:
