@@ -153,6 +153,17 @@ def test_room_for_what_waits_is_free_again_when_it_was_delivered():
     assert reader.seqs == [1, 2, 3, 4]
 
 
+def test_of_what_waits_a_longer_one_takes_the_shorter_ones_place():
+    short, long, other = batch(2), batch(2, 3), batch(5)
+    room = Watched(held=len(short.payload) + len(long.payload))
+    reader, _ = room.subscribe()
+    for envelope in (short, long, other):
+        room.offer(envelope)
+    for seq in (1, 4):
+        room.offer(batch(seq))
+    assert reader.seqs == [1, 2, 3, 4, 5]
+
+
 def test_a_head_tells_that_entries_are_missing():
     room = Watched(5)
     room.note_head(4)
