@@ -64,11 +64,8 @@ class Database:
                 max_inactive_connection_lifetime=300,
                 server_settings={"application_name": "rtchat"},
             )
-            migrated = await self._pool.fetchval("SELECT to_regclass('log_epochs') IS NOT NULL")
         except (*UNAVAILABLE, pg.PostgresError, ValueError) as error:
             raise StartError(f"the database cannot be used: {error}") from error
-        if not migrated:
-            raise StartError("the database has no schema of rtchat's: run `rtchat migrate` first")
         await self._warn_of_unsafe_settings()
 
     async def close(self) -> None:

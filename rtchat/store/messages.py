@@ -90,10 +90,14 @@ class MessageStore:
         return {row["id"]: row["last_seq"] for row in rows}
 
     async def epoch(self) -> str:
-        """The name of the log's present history."""
-        row = await self._database.fetchrow("SELECT epoch FROM log_epochs ORDER BY id DESC LIMIT 1")
+        """The name of the log's present history. Raises StartError where there is no schema."""
+        row = None
+        with contextlib.suppress(pg.UndefinedTableError):
+            row = await self._database.fetchrow(
+                "SELECT epoch FROM log_epochs ORDER BY id DESC LIMIT 1"
+            )
         if row is None:
-            raise RuntimeError("the log has no epoch: is the database migrated?")
+            raise StartError("the database has no schema of rtchat's: run `rtchat migrate` first")
         return str(row["epoch"])
 
 
