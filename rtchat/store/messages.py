@@ -1,7 +1,11 @@
 """SQL that reads the log: entries to catch up with, messages as history, heads and the epoch."""
 
+import contextlib
+
+from asyncpg import exceptions as pg
 from msgspec import UNSET
 
+from rtchat.errors import StartError
 from rtchat.model import Kind, LogEntry, Message, rfc3339
 from rtchat.store.database import Database, Record
 

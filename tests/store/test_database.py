@@ -215,7 +215,7 @@ async def test_opening_a_database_that_is_not_there_fails_in_time(server: Embedd
     """Whoever starts the server is told what is wrong."""
     started = time.monotonic()
     nowhere = Database(Config(database_url="postgresql://x@127.0.0.1:1/x", connect_timeout_ms=500))
-    with pytest.raises(StartError, match="Connect call failed|refused"):
+    with pytest.raises(StartError, match="cannot be used"):
         await nowhere.open()
     wrong = Database(Config(database_url=server.url.replace("rtchat:", "rtchat:x"), pool_max=1))
     with pytest.raises(StartError, match="password"):
