@@ -78,6 +78,9 @@ class App:
             async with self.running():
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
+        except asyncio.CancelledError:
+            log.warning("forced to end")  # a second signal: the parts were closed on the way out
+            return
         except StartError as error:
             log.error("start failed", extra={"reason": str(error)})
             await send({"type": "lifespan.startup.failed", "message": str(error)})

@@ -123,3 +123,13 @@ async def test_a_second_one_on_the_same_data_says_so(data: Path) -> None:
         assert await second.ended() == 3
         assert "in use" in second.log() or "already" in second.log(), second.log()
         assert "Traceback" not in second.log()
+
+
+async def test_a_second_ctrl_c_ends_it_at_once(data: Path) -> None:
+    """Two signals in a row: it ends with status 0, stops its database, and shows no traceback."""
+    async with dev(data) as (running, _):
+        running.process.send_signal(signal.SIGINT)
+        running.process.send_signal(signal.SIGINT)
+        assert await running.ended() == 0
+        assert "Traceback" not in running.log()
+    assert postgres_of(data) == []
