@@ -75,6 +75,11 @@ async def test_what_announces_too_much_is_refused_unread(length: bytes):
     assert exchange.unread == 1
 
 
+async def test_what_announces_just_its_limit_is_read():
+    exchange = Exchange(body(b"x" * LIMIT), headers=[*JSON, (b"content-length", b"2000")])
+    assert len(await read(exchange)) == LIMIT
+
+
 async def test_what_announces_nothing_is_refused_once_it_is_too_much():
     exchange = Exchange(*[body(b"x" * 900, more=True) for _ in range(100)])
     assert isinstance(await refusal(exchange), TooLargeError)
@@ -360,6 +365,13 @@ async def test_a_body_over_its_limit_is_answered_then_drained_then_the_link_clos
     assert (exchange.status, exchange.headers["connection"]) == (413, "close")
     assert json.loads(exchange.body)["code"] == "too_large"
     assert exchange.unread == 1
+
+
+async def test_after_a_body_that_did_not_end_the_link_closes():
+    """What comes next on it would be taken for a request."""
+    exchange = await problem(TooSlowError(Code.BAD_JSON))
+    assert exchange.headers["connection"] == "close"
+    assert "connection" not in (await problem(ChatError(Code.BAD_JSON))).headers
 
 
 async def test_no_more_is_drained_than_said():

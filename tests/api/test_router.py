@@ -173,6 +173,14 @@ def test_a_route_asks_for_a_token_unless_the_contract_says_otherwise(r: Route):
     assert r.auth is (r.path not in OPEN)
 
 
+def test_a_route_that_takes_a_body_has_its_decoder():
+    taking = [r for r in ROUTES if r.body is not None]
+    assert taking
+    for r in ROUTES:
+        assert (r.decoder is not None) is (r in taking)
+        assert r.decoder is None or r.decoder.type is r.body
+
+
 STATUSES = {
     "POST /auth/register": {201},
     "POST /auth/logout": {204},
