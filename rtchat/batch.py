@@ -77,7 +77,7 @@ class Write:
         self.role = role
         self.ref = ref
         self.done = done
-        self.size = 64 + (len(content) if content else 0)
+        self.size = 64 + _bytes(content)
         self.deadline = 0.0
         self.reset()
 
@@ -87,6 +87,12 @@ class Write:
         self.ts = 0
         self.dup = False
         self.error: ChatError | None = None
+
+
+def _bytes(text: str | None) -> int:
+    if not text:
+        return 0
+    return len(text) if text.isascii() else len(text.encode())
 
 
 class Known(NamedTuple):

@@ -325,8 +325,9 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
         if not variable.startswith(PREFIX) or variable.startswith(OTHER_PREFIXES):
             continue
         if variable not in known:
-            near = difflib.get_close_matches(variable, known, n=1, cutoff=0.4)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            short = {name.removeprefix(PREFIX): name for name in known}  # the prefix is no likeness
+            near = difflib.get_close_matches(variable.removeprefix(PREFIX), short, n=1, cutoff=0.4)
+            hint = f"; did you mean {short[near[0]]}?" if near else ""
             raise ConfigError(f"{variable} is not a setting of rtchat{hint}")
 
 

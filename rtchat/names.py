@@ -18,7 +18,7 @@ def clean_name(name: str, max_chars: int, field: str = "name") -> str:
         raise ChatError(Code.TOO_LONG, f"At most {max_chars} characters.", field=field)
     # Cc: controls; Cf: format (bidi, zero width); Cs: lone surrogates; Zl, Zp: line breaks.
     # U+200D joins emoji, and is allowed for it.
-    if any(unicodedata.category(c) in _INVISIBLE and c != "\u200d" for c in name):
+    if any((unicodedata.category(c) in _INVISIBLE and c != "\u200d") or c in _BLANK for c in name):
         raise ChatError(Code.BAD_FIELD, "A name has no invisible characters.", field=field)
     if not any(unicodedata.category(c) not in ("Cf", "Zs", "Mn") for c in name):
         raise ChatError(Code.BAD_FIELD, "A name has at least one visible character.", field=field)
@@ -26,6 +26,7 @@ def clean_name(name: str, max_chars: int, field: str = "name") -> str:
 
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and symbols that show nothing
 
 
 def check_text(text: str, max_chars: int, field: str) -> None:

@@ -230,6 +230,7 @@ class _LaneRunner:
             self._lane.put_back(batch.writes)
         except Exception as error:  # noqa: BLE001  whatever one entry's values may cause
             await self._divide(store, batch, error)
+            return
         else:
             self._stored(batch, decision)
         self._settle(batch)
@@ -246,20 +247,21 @@ class _LaneRunner:
         self._answer([w for w in batch.writes if w.channel_id not in locked], decision)
 
     async def _divide(self, store: LogWriter, batch: Batch, error: Exception) -> None:
-        """One entry of the batch cannot be stored: find it, so that it alone fails."""
-        writes = batch.writes
-        if len(writes) == 1:
+        """One entry of the batch cannot be stored: find it, so that it alone fails.
+
+        The second half waits in its place until the first one's fate is known: storing it before
+        would reorder a channel whose first half has to be tried again.
+        """
+        half = len(batch.writes) // 2
+        if not half:
             log.error("a write cannot be stored", exc_info=error)
-            self._refuse(writes, Code.INTERNAL, error)
+            self._refuse(batch.writes, Code.INTERNAL, error)
+            self._settle(batch)
             return
-        half = len(writes) // 2
-        parts = (writes[:half], writes[half:])
-        for i, part in enumerate(parts):
-            if not store.usable:
-                for rest in reversed(parts[i:]):
-                    self._lane.put_back(rest)
-                return
-            await self._store(store, Batch(part, wait=True))
+        second = Batch(batch.writes[half:], batch.wait)
+        self._lane.put_back(second.writes)
+        self._settle(second)
+        await self._store(store, Batch(batch.writes[:half], batch.wait))
 
     def _refuse(self, writes: list[Write], code: Code, error: Exception) -> None:
         log.warning("writes refused", extra={"writes": len(writes), "error": type(error).__name__})
