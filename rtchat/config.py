@@ -325,10 +325,15 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
         if not variable.startswith(PREFIX) or variable.startswith(OTHER_PREFIXES):
             continue
         if variable not in known:
-            short = {name.removeprefix(PREFIX): name for name in known}  # the prefix is no likeness
-            near = difflib.get_close_matches(variable.removeprefix(PREFIX), short, n=1, cutoff=0.4)
-            hint = f"; did you mean {short[near[0]]}?" if near else ""
+            by_words = {_words(name): name for name in known}
+            near = difflib.get_close_matches(_words(variable), by_words, n=1, cutoff=0.4)
+            hint = f"; did you mean {by_words[near[0]]}?" if near else ""
             raise ConfigError(f"{variable} is not a setting of rtchat{hint}")
+
+
+def _words(variable: str) -> str:
+    """A variable's words in one order: MAX_SUBS is SUBS_MAX, and the prefix is no likeness."""
+    return "_".join(sorted(variable.removeprefix(PREFIX).split("_")))
 
 
 def require_production(config: Config) -> None:
