@@ -96,7 +96,7 @@ class Outbox:
         self.lost()
         self._put = put
         self._interval = PACE_MARGIN / sends_per_second if sends_per_second else 0.0
-        self._allowed, self._paced = IN_FLIGHT_MAX, False
+        self._allowed, self._paced, self._resume_at = IN_FLIGHT_MAX, False, 0.0
         self._pump_all()
 
     def lost(self) -> None:
@@ -239,6 +239,9 @@ class Outbox:
     def _pump_all(self) -> None:
         """Give every lane a turn; those that could send go to the end of the round."""
         self._starved = False
+        if self._resume_at > self._loop.time():  # asked here once: the first lane goes first
+            self._wake_at(self._resume_at)
+            return
         for channel, lane in list(self._lanes.items()):
             before = len(self._in_flight)
             self._pump(lane)

@@ -9,6 +9,8 @@ from rtchat.client import (
     Added,
     Client,
     ClosedError,
+    Del,
+    Edit,
     Hello,
     Msg,
     OutcomeUnknownError,
@@ -71,6 +73,25 @@ async def test_the_same_nonce_is_stored_once(people: People, rest: Rest, connect
         assert (again.seq, again.ts, again.dup) == (first.seq, first.ts, True)
         with pytest.raises(RefusedError, match="nonce_conflict"):
             await client.send(channel, "other", nonce="n1")
+
+
+async def test_edits_and_deletions(people: People, rest: Rest, connect: Connect) -> None:
+    """A message's author changes it and takes it back; both are entries of the log."""
+    ann = await people.new()
+    channel = (await rest.as_user(ann.token).create_channel("c")).id
+    async with connect(ann) as client:
+        await client.subscribe([channel])
+        of = (await client.send(channel, "helo")).seq
+        edited = await client.edit(channel, of, "hello", nonce="e1")
+        assert (await client.edit(channel, of, "hello", nonce="e1")).dup
+        deleted = await client.delete(channel, of)
+        events = client.events()
+        seen = [await anext(events) for _ in range(4)]
+        head = {"ch": channel, "of": of, "user": ann.id}
+        assert seen[2:] == [
+            Edit(seq=2, ts=edited.ts, content="hello", **head),
+            Del(seq=3, ts=deleted.ts, **head),
+        ]
 
 
 async def test_rate_limited_is_waited_for(people: People, rest: Rest, connect: Connect) -> None:
