@@ -6,6 +6,7 @@ it is acknowledged, or go round the public interface (people are the exception, 
 
 import asyncio
 import contextlib
+import gc
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -81,6 +82,10 @@ class Stage:
             stack.push_async_callback(self._close)
             with self._phase("sockets"):
                 await self._connect(stack)
+            # What stands now stays: a full collection of it took 0.3 s, which showed as ack latency.
+            gc.collect()
+            gc.freeze()
+            stack.callback(gc.unfreeze)
             yield
 
     @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import asyncpg
 from alembic import context
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -25,7 +26,12 @@ def migrate(connection: Connection) -> None:
 
 
 async def run() -> None:
-    engine = create_async_engine(context.config.attributes["url"], poolclass=NullPool)
+    # asyncpg itself reads the URL, as it does for the server: one URL, one meaning.
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=lambda: asyncpg.connect(context.config.attributes["url"], timeout=10),
+        poolclass=NullPool,
+    )
     async with engine.connect() as connection:
         await connection.run_sync(migrate)
         await connection.commit()

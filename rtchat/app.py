@@ -8,7 +8,7 @@ any other through `send`; mounted in another application, that one runs `lifespa
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from rtchat import protocol
@@ -26,7 +26,7 @@ from rtchat.chat import Chat
 from rtchat.config import Config
 from rtchat.connections import Connections
 from rtchat.envelope import Envelope
-from rtchat.errors import Close, StartError
+from rtchat.errors import ChatError, Close, StartError
 from rtchat.hub import Hub
 from rtchat.store.channels import ChannelStore
 from rtchat.store.database import Database
@@ -135,12 +135,15 @@ class App:
 def make_bus(config: Config) -> Bus:
     """The bus that the configuration asks for."""
     if config.redis_nodes:
-        return RedisBus(
-            config.redis_nodes,
-            prefix=config.bus_prefix,
-            shards=config.bus_shards,
-            publish_buffer_bytes=config.bus_queue_bytes,
-        )
+        try:
+            return RedisBus(
+                config.redis_nodes,
+                prefix=config.bus_prefix,
+                shards=config.bus_shards,
+                publish_buffer_bytes=config.bus_queue_bytes,
+            )
+        except (ValueError, OSError) as error:
+            raise StartError(f"RTCHAT_REDIS_URLS cannot be used: {error}") from error
     return MemoryBus(Exchange())
 
 
@@ -152,7 +155,7 @@ def _build(
     channels = ChannelStore(database, config.unread_max)
     messages = MessageStore(database)
     hub = Hub(config, bus, channels, messages)
-    connections = Connections(config, bus, channels)
+    connections = Connections(config, bus, channels, users)
 
     def on_commit(envelope: Envelope) -> None:
         hub.rooms.deliver(envelope)
@@ -164,7 +167,15 @@ def _build(
     writer = Writer(config, open_log, on_commit, hub.rooms.note_head)
     hub.rooms.settled = writer.settled
     passwords = Passwords(config)
-    accounts = Accounts(config, database, passwords, Tokens(config), connections.announce_ended)
+    accounts = Accounts(
+        config,
+        database,
+        passwords,
+        Tokens(config),
+        on_ended=connections.announce_ended,
+        on_found=connections.end_sessions,
+    )
+    connections.on_sessions_ended = accounts.note_ended
     chat = Chat(config, channels, messages, writer, connections)
     tasks = Tasks("app")
 
@@ -180,11 +191,19 @@ async def _housekeeping(services: Services) -> None:
     """Remove what deleted channels and old sessions left, a little at a time."""
     while True:
         await asyncio.sleep(HOUSEKEEPING_S * random.uniform(0.5, 1.5))
+        await _purge(lambda: services.channels.purge_dropped(PURGE_AFTER_S, PURGE_ROWS))
+        await _purge(lambda: services.accounts.purge(PURGE_ROWS))
+
+
+async def _purge(step: Callable[[], Awaitable[int]]) -> None:
+    """Take steps until one finds nothing."""
+    gone = 1
+    while gone:
         try:
-            gone = 1
-            while gone:
-                gone = await services.channels.purge_dropped(PURGE_AFTER_S, PURGE_ROWS)
-                await asyncio.sleep(0.1)  # senders come first
-            await services.accounts.purge()
+            gone = await step()
+        except ChatError:
+            return  # the database is away, and said so
         except Exception:
             log.exception("housekeeping failed")
+            return
+        await asyncio.sleep(0.1)  # senders come first

@@ -48,8 +48,8 @@ class Write:
     """
 
     __slots__ = (
-        "channel_id", "check", "content", "deadline", "done", "dup", "error", "given", "nonce",
-        "op", "ref", "role", "seq", "size", "target", "ts", "user_id",
+        "channel_id", "check", "content", "deadline", "done", "dup", "error", "given", "known",
+        "nonce", "op", "ref", "role", "seq", "size", "target", "ts", "user_id",
     )  # fmt: skip
 
     def __init__(
@@ -86,6 +86,7 @@ class Write:
         self.seq: int | None = None
         self.ts = 0
         self.dup = False
+        self.known = False  # its entry was stored by an earlier try
         self.error: ChatError | None = None
 
 
@@ -200,7 +201,7 @@ def _answer_known(write: Write, ledger: Ledger) -> bool:
         raise ChatError(
             Code.NONCE_CONFLICT, "This nonce was used for something else.", field="nonce"
         )
-    write.seq, write.ts = known.seq, known.ts
+    write.seq, write.ts, write.known = known.seq, known.ts, True
     write.dup = write.given  # a nonce that this pod made is only ever found by its own retry
     return True
 
@@ -312,6 +313,8 @@ def _drop(w: Write, channel: ChannelState, ledger: Ledger, decision: Decision) -
     require(Act.MANAGE, channel.type, ledger.roles.get((w.channel_id, w.user_id)))
     channel.deleted = True
     decision.dropped.add(w.channel_id)
+    for key in [key for key in decision.roles if key[0] == w.channel_id]:
+        del decision.roles[key]  # its members go all together
     return True
 
 

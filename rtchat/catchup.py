@@ -94,5 +94,8 @@ class CatchUp:
         if not entries or entries[-1].seq - cursor != len(entries):
             self._on_ended(sub, ControlKind.DELETED, room.cursor)  # the purge was faster
             return
-        sub.cursor = entries[-1].seq
-        connection.write(b"".join(map(protocol.entry, entries)))
+        for envelope in protocol.pack(entries, self._config.write_low_bytes):
+            if connection.paused:
+                return
+            sub.cursor = envelope.last
+            connection.write(envelope.payload)

@@ -100,7 +100,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     new_channel_max_members: Annotated[
         int, _number(2, 1000, "people added while creating a channel; beyond: `too_long`")
     ] = 100
-    page_max: Annotated[int, _number(50, 1000, "longest page of a REST list, items")] = 200
     unread_max: Annotated[int, _number(1, 10_000, "unread messages are counted up to this")] = 1000
 
     # --- HTTP
@@ -147,7 +146,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         int, _number(0, BYTES_MAX, "unsent bytes at which it catches up again")
     ] = 65_536
     slow_deadline_ms: Annotated[
-        int, _number(100, MS_MAX, "a client that takes nothing for this long: close 4102")
+        int, _number(100, MS_MAX, "above the low mark for this long, a client is closed: 4102")
     ] = 15_000
 
     # --- the writer

@@ -34,6 +34,9 @@ class Link(Protocol):
     async def flush(self) -> None:
         """Return when what was written before is with the server, in order with what follows."""
 
+    def release(self) -> None:
+        """The socket has ended: let go of what served it."""
+
 
 class Connection:
     """One authenticated socket."""

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from rtchat import notice as notices, protocol
 from rtchat.bus import Bus
@@ -18,20 +18,26 @@ from rtchat.connection import Connection
 from rtchat.errors import ChatError, Close
 from rtchat.notice import IDS_MAX, Added, Notice, Reason, Removed, SessionsEnded
 from rtchat.store.channels import ChannelStore
+from rtchat.store.users import UserStore
 from rtchat.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
 SWEEP_S = 1.0
+NOTE_SEEN_S = 10.0  # how often `lastActive` is written, for all who came or went together
 
 
 class Connections:
     """The sockets of this pod."""
 
-    def __init__(self, config: Config, bus: Bus, channels: ChannelStore) -> None:
+    on_sessions_ended: Callable[[list[int]], object]  # told of what other pods say
+
+    def __init__(self, config: Config, bus: Bus, channels: ChannelStore, users: UserStore) -> None:
         self._config = config
         self._bus = bus
         self._channels = channels
+        self._users = users
+        self._seen: set[int] = set()  # who came or went since the last note of it
         self._tasks = Tasks("connections")
         self._all: set[Connection] = set()
         self._by_user: dict[int, set[Connection]] = {}
@@ -56,12 +62,14 @@ class Connections:
     def add(self, connection: Connection) -> None:
         """Register an authenticated socket."""
         self._all.add(connection)
+        self._seen.add(connection.user_id)
         self._by_user.setdefault(connection.user_id, set()).add(connection)
         self._by_session.setdefault(connection.session_id, set()).add(connection)
 
     def discard(self, connection: Connection) -> None:
         """Forget a socket that has ended."""
         self._all.discard(connection)
+        self._seen.add(connection.user_id)
         for index, key in (
             (self._by_user, connection.user_id),
             (self._by_session, connection.session_id),
@@ -103,6 +111,8 @@ class Connections:
             log.warning("not a notice", extra={"error": str(error)})
             return
         if notice.origin != self._origin:
+            if isinstance(notice, SessionsEnded):
+                self.on_sessions_ended(notice.session_ids)
             self._act(notice)
 
     def _act(self, notice: Notice) -> None:
@@ -148,9 +158,19 @@ class Connections:
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
+        noted = loop.time()
         while True:
             await asyncio.sleep(SWEEP_S)
-            self.sweep(time.time(), loop.time())
+            try:
+                self.sweep(time.time(), loop.time())
+                if self._seen and loop.time() - noted >= NOTE_SEEN_S:
+                    noted = loop.time()
+                    seen, self._seen = self._seen, set()
+                    await self._users.seen(list(seen))
+            except ChatError:
+                pass  # the database is away, and said so
+            except Exception:  # or nothing would ever expire again
+                log.exception("sweeping failed")
 
     def sweep(self, wall_s: float, monotonic_s: float) -> None:
         """End what has expired or is stuck; warn what expires soon."""

@@ -68,7 +68,10 @@ def _serve(config: Config, directory: Path, url: str, started: float) -> None:
     config = msgspec.structs.replace(
         config, database_url=url, secret_key=config.secret_key or _kept_secret(directory)
     )
-    migrate.upgrade(url)
+    try:
+        migrate.upgrade(url)
+    except migrate.MigrationError as error:
+        raise StartError(str(error)) from error
 
     class DevApp(App):
         def on_listening(self, port: int) -> None:

@@ -58,7 +58,8 @@ class Hub:
 
     def _moved(self, room: Room) -> None:
         for sub in list(room.others):  # whoever waits for the room to come to its cursor
-            if sub.state is State.CATCHING_UP and sub.cursor <= room.cursor:
+            waits = sub.state is State.CATCHING_UP and sub.cursor <= room.cursor
+            if waits and not _connection(sub).paused:  # one that is paused goes on when it resumes
                 self._catch_up.go_on(_connection(sub))
 
     # --- subscriptions
@@ -78,12 +79,10 @@ class Hub:
         try:
             standings = await self._channels.standing(connection.user_id, list(wanted))
         except BaseException:
-            for sub in joining.values():
-                sub.room.remove(sub)
+            _withdraw(joining)
             raise
         if connection.closed:
-            for sub in joining.values():
-                sub.room.remove(sub)
+            _withdraw(joining)
             return
         heads = {
             channel_id: self._decide(joining.get(channel_id), standings.get(channel_id))
@@ -100,18 +99,35 @@ class Hub:
 
     async def _join(self, connection: Connection, wanted: Wanted) -> dict[int, Subscription]:
         """Register a joining subscription in each room, opening rooms for those who may enter."""
-        cold = [c for c in wanted if self.rooms.get(c) is None]
-        if cold:
+        joining: dict[int, Subscription] = {}
+        self._register(connection, wanted, joining)  # now: an open room might be closed meanwhile
+        cold = [c for c in wanted if c not in joining]
+        if not cold:
+            return joining
+        try:
             standings = await self._channels.standing(connection.user_id, cold)
             await self.rooms.open([c for c in cold if _refusal(standings.get(c)) is None])
-        rooms = {c: self.rooms.get(c) for c in wanted}
-        return {c: room.register(connection) for c, room in rooms.items() if room is not None}
+        except BaseException:
+            _withdraw(joining)
+            raise
+        self._register(connection, cold, joining)
+        return joining
+
+    def _register(
+        self, connection: Connection, channels: Iterable[int], joining: dict[int, Subscription]
+    ) -> None:
+        for channel_id in channels:
+            room = self.rooms.get(channel_id)
+            if room is not None:
+                joining[channel_id] = room.register(connection)
 
     def _decide(self, sub: Subscription | None, standing: Standing | None) -> dict[str, Any]:
         """What the `ok` says of one channel: its head, or why not."""
         error = _refusal(standing)
-        if error is None and (sub is None or standing is None or sub.ended_at > standing.head):
-            error = missing_channel()  # became a member, or ceased to be one, in these milliseconds
+        if error is None and sub is None:
+            error = ChatError(Code.UNAVAILABLE)  # became a member in these milliseconds: try again
+        if standing is not None and sub is not None and sub.ended_at > standing.head:
+            error = missing_channel()  # ceased to be one
         if error is not None or standing is None:
             return {"error": (error or missing_channel()).code.value}
         return {"head": standing.head}
@@ -190,6 +206,11 @@ class Hub:
                 connection.catching_up.add(sub)
         if connection.paused_at is None:  # drained in the meantime
             self._catch_up.go_on(connection)
+
+
+def _withdraw(joining: dict[int, Subscription]) -> None:
+    for sub in joining.values():
+        sub.room.remove(sub)
 
 
 def _refusal(standing: Standing | None) -> ChatError | None:

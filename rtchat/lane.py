@@ -33,10 +33,13 @@ class _Hold:
 class Lane:
     """Waiting writes by channel. Times are in seconds of one monotonic clock."""
 
-    def __init__(self, *, max_rows: int, max_bytes: int, skips: int) -> None:
+    def __init__(
+        self, *, max_rows: int, max_bytes: int, skips: int, after_wait_s: float = 0.0
+    ) -> None:
         self._max_rows = max_rows
         self._max_bytes = max_bytes
         self._skips = skips
+        self._after_wait_s = after_wait_s
         self._queues: dict[int, deque[Write]] = {}  # in the order in which they are served
         self._held: dict[int, _Hold] = {}
         self._open: dict[int, set[Write]] = {}  # taken, and their outcome not known yet
@@ -107,14 +110,18 @@ class Lane:
             queue = self._queues.setdefault(channel_id, deque())
             queue.extendleft(reversed(again))
 
-    def pass_over(self, writes: Iterable[Write], now: float) -> None:
-        """Put back writes whose channel is locked elsewhere, and let that channel wait a little."""
+    def pass_over(self, writes: Iterable[Write], now: float, *, waited: bool = False) -> None:
+        """Put back writes whose channel is locked elsewhere, and let that channel wait a little.
+
+        `waited`: for its lock, in vain; then the lane's other channels get as long a time.
+        """
         writes = list(writes)
         self.put_back(writes)
         for channel_id in {w.channel_id for w in writes}:
             hold = self._held.setdefault(channel_id, _Hold(0, 0.0))
             hold.skips += 1
-            hold.until = now + PASS_OVER_S * 2 ** min(hold.skips - 1, self._skips)
+            pause = PASS_OVER_S * 2 ** min(hold.skips - 1, self._skips)
+            hold.until = now + (max(pause, self._after_wait_s) if waited else pause)
 
     def settle(self, batch: Batch) -> None:
         """The outcome of every write of `batch` is known, or it is queued again unstored.

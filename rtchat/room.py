@@ -13,6 +13,8 @@ Before either it is *joining*: registered, so that an end of its membership is n
 membership is read. Nothing here survives a crash; all of it can be read from the log again.
 """
 
+import itertools
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
@@ -20,6 +22,7 @@ from typing import Protocol
 
 from rtchat.envelope import Control, ControlKind, Envelope
 
+ENVELOPE_BYTES = 200  # what an envelope takes besides its frames
 Write = Callable[[bytes], None]
 
 
@@ -64,7 +67,7 @@ class Room:
     """Keeps one channel's subscribers in order. `on_ended` is told whom a removal has ended."""
 
     __slots__ = (
-        "_held", "_held_bytes", "_held_max", "_on_ended", "_tail", "_tails",
+        "_held", "_held_bytes", "_held_max", "_on_ended", "_shed", "_tail", "_tails",
         "channel_id", "cursor", "head", "live", "others",
     )  # fmt: skip
 
@@ -81,7 +84,8 @@ class Room:
         self._held: dict[int, Envelope] = {}  # by first seq
         self._held_bytes = 0
         self._held_max = held_max_bytes
-        self._tail: deque[Envelope] = deque()
+        self._tail: list[Envelope] = []  # a list, to be searched by halves; its head is dropped
+        self._shed = 0  # how many of its first are gone
 
     def __repr__(self) -> str:
         return (
@@ -102,7 +106,7 @@ class Room:
     @property
     def has_tail(self) -> bool:
         """Whether recent frames are kept."""
-        return bool(self._tail)
+        return len(self._tail) > self._shed
 
     @property
     def behind(self) -> bool:
@@ -172,7 +176,7 @@ class Room:
         self._fan_out(payload[written:] if written else payload)
         self.cursor = envelope.last
         self._tail.append(envelope)
-        self._tails.added(self, len(envelope.payload))
+        self._tails.added(self, weight(envelope))
 
     def _fan_out(self, frames: bytes) -> None:
         if frames:
@@ -229,14 +233,13 @@ class Room:
         At least one envelope, and further ones while they fit into `max_bytes`.
         """
         tail = self._tail
-        if not tail or tail[0].first > cursor + 1 or cursor >= self.cursor:
+        if not self.has_tail or tail[self._shed].first > cursor + 1 or cursor >= self.cursor:
             return None
         parts: list[bytes] = []
         size = 0
-        for envelope in tail:
-            if envelope.last <= cursor:
-                continue
-            part = envelope.after(cursor) if envelope.first <= cursor else envelope
+        begin = bisect_right(tail, cursor, lo=self._shed, key=_last)
+        for envelope in itertools.islice(tail, begin, None):
+            part = envelope.after(cursor)
             if parts and size + len(part.payload) > max_bytes:
                 break
             parts.append(part.payload)
@@ -245,14 +248,31 @@ class Room:
         return b"".join(parts), cursor
 
     def shed_oldest(self) -> int:
-        """Drop the oldest envelope of the tail; returns its size in bytes."""
-        return len(self._tail.popleft().payload) if self._tail else 0
+        """Drop the oldest envelope of the tail; returns its weight in bytes."""
+        if not self.has_tail:
+            return 0
+        oldest = self._tail[self._shed]
+        self._shed += 1
+        if self._shed > 64 and self._shed * 2 > len(self._tail):  # cheap, seen over all calls
+            del self._tail[: self._shed]
+            self._shed = 0
+        return weight(oldest)
 
     def close(self) -> None:
         """Keep nothing any more."""
         self._held.clear()
-        self._tails.closed(self, sum(len(e.payload) for e in self._tail))
+        self._tails.closed(self, sum(map(weight, self._tail[self._shed :])))
         self._tail.clear()
+        self._shed = 0
+
+
+def _last(envelope: Envelope) -> int:
+    return envelope.last
+
+
+def weight(envelope: Envelope) -> int:
+    """What an envelope takes in a tail, in bytes."""
+    return len(envelope.payload) + ENVELOPE_BYTES
 
 
 class Tails:

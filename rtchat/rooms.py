@@ -48,7 +48,7 @@ class Rooms:
         self._on_ended = on_ended
         self._on_moved = on_moved
         self._rooms: dict[int, Room] = {}
-        self._opening: dict[int, asyncio.Task[None]] = {}
+        self._opening: dict[int, asyncio.Task[ChatError | None]] = {}
         self._filling: set[int] = set()
         self._empty_since: dict[int, float] = {}
         self._tails = Tails(config.tail_max_bytes)
@@ -179,7 +179,10 @@ class Rooms:
     # --- opening and closing
 
     async def open(self, channels: Sequence[int]) -> None:
-        """Open these rooms, or wait until whoever opens them now has done so."""
+        """Open these rooms, or wait until whoever opens them now has done so.
+
+        Raises ChatError where the log cannot be asked.
+        """
         fresh = [c for c in channels if c not in self._rooms]
         if fresh:
             # A task of our own: it must not end with the connection that happened to come first.
@@ -190,16 +193,21 @@ class Rooms:
                 )
                 self._opening[channel_id] = task
         for task in {self._opening[c] for c in channels if c in self._opening}:
-            await asyncio.shield(task)
+            error = await asyncio.shield(task)
+            if error is not None:
+                raise error
 
-    async def _open_fresh(self, channels: list[int]) -> None:
+    async def _open_fresh(self, channels: list[int]) -> ChatError | None:
         """In this order: hear the bus, then read the head, then open. Nothing falls in between."""
         heads: dict[int, int] = {}
         try:
             await self._bus.subscribe(channels)
-            heads = await self._messages.heads(channels)
-        except ChatError:
-            pass  # the rooms are given up below; whoever asked gets the same error by itself
+            found = await self._messages.heads(channels)
+            for channel_id in found:  # below these heads nothing of ours may be unanswered
+                await self.settled(channel_id, self._config.write_timeout_ms / 1000)
+            heads = found
+        except ChatError as error:
+            return error
         finally:
             for channel_id in channels:
                 del self._opening[channel_id]
@@ -210,6 +218,7 @@ class Rooms:
                 else:
                     del self._rooms[channel_id]
             self._bus.unsubscribe([c for c in channels if c not in heads])
+        return None
 
     def _drop(self, room: Room) -> None:
         """The channel is gone."""

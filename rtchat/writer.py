@@ -110,7 +110,7 @@ class Writer:
             self._bytes -= write.size
             try:
                 write.done(write)
-                if write.check and write.seq is not None:
+                if write.known and write.seq is not None:
                     self._on_known(write.channel_id, write.seq)
             except Exception:  # one connection's trouble must not cost the others their answers
                 log.exception("answering a write failed")
@@ -151,6 +151,7 @@ class _LaneRunner:
             max_rows=config.batch_max_rows,
             max_bytes=config.batch_max_bytes,
             skips=config.lock_skips,
+            after_wait_s=config.lock_wait_ms / 1000,
         )
 
     def offer(self, write: Write) -> None:
@@ -174,21 +175,26 @@ class _LaneRunner:
 
     async def run(self) -> None:
         while True:
-            self._expire()
-            if self._log is None or not self._log.usable:
-                await self._connect()
-                continue
-            batch = self._lane.take(self._now())
-            if batch is None:
-                await self._sleep()
-                continue
+            try:
+                await self._step()
+            except Exception:  # without its lane a channel could never be written again
+                log.exception("a lane stumbled")
+                await asyncio.sleep(RECONNECT_MAX_S)
+
+    async def _step(self) -> None:
+        self._expire()
+        if self._log is None or not self._log.usable:
+            await self._connect()
+        elif (batch := self._lane.take(self._now())) is not None:
             await self._store(self._log, batch)
+        else:
+            await self._sleep()
 
     async def _connect(self) -> None:
         try:
             self._log = await self._open_log()
             self._failures = 0
-        except UNAVAILABLE as error:
+        except (*UNAVAILABLE, pg.PostgresError, ValueError) as error:
             self._failures += 1
             pause = min(RECONNECT_MAX_S, 0.02 * 2 ** min(self._failures, 8))
             log.warning(
@@ -218,7 +224,7 @@ class _LaneRunner:
             self._lane.put_back(batch.writes)  # and stays unsettled until then
             return
         except pg.LockNotAvailableError:
-            self._lane.pass_over(batch.writes, self._now())
+            self._lane.pass_over(batch.writes, self._now(), waited=True)
         except CANNOT_STORE as error:
             self._refuse(batch.writes, Code.UNAVAILABLE, error)
         except TRY_AGAIN as error:

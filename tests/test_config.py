@@ -160,7 +160,6 @@ def test_a_limit_of_rate_or_number_is_switched_off_by_0(name: str):
         ("auth_deadline_ms", 5000),
         ("expiring_s", 60),
         ("dm_max_members", 10),
-        ("page_max", 200),
         ("body_drain_bytes", 4 * 2**20),
     ],
 )

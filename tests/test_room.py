@@ -8,7 +8,7 @@ import pytest
 from rtchat import protocol
 from rtchat.envelope import ControlKind, Envelope
 from rtchat.model import Kind, LogEntry
-from rtchat.room import Room, State, Subscription, Tails, Write
+from rtchat.room import Room, State, Subscription, Tails, Write, weight
 from tests.wire import events
 
 ANN, BOB, EVE = 1, 2, 3
@@ -355,7 +355,7 @@ def rooms(tails: Tails, number: int) -> list[Room]:
 
 
 def test_the_oldest_frames_of_all_rooms_go_first():
-    size = len(batch(1).payload)
+    size = weight(batch(1))
     tails = Tails(3 * size)
     busy, quiet = rooms(tails, 2)
     quiet.offer(batch(1))
@@ -382,7 +382,7 @@ def test_a_closed_room_gives_its_bytes_back():
     for room in (one, other):
         room.offer(batch(1))
     one.close()
-    assert tails.bytes == len(batch(1).payload)
+    assert tails.bytes == weight(batch(1))
     other.close()
     assert tails.bytes == 0
 

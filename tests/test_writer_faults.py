@@ -114,7 +114,7 @@ faults = st.lists(st.sampled_from([LOST_BEFORE, LOST_BEHIND, LOCKED, DEADLOCK, B
 GOOD, BAD = (CH, False), (CH, True)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(waves, faults.filter(lambda drawn: len(drawn) < 8))
 @example([[GOOD, GOOD, BAD, GOOD]], [DEADLOCK])
 @example([[GOOD, GOOD, BAD, GOOD]], [LOCKED])

@@ -97,6 +97,9 @@ class Socket:
     async def flush(self) -> None:
         """Everything has left."""
 
+    def release(self) -> None:
+        """There is nothing to let go of."""
+
     def _close(self, code: int, _: str) -> None:
         self.closed_with = code
         self.leave()

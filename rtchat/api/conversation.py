@@ -16,7 +16,7 @@ from rtchat.api.asgi import Receive
 from rtchat.api.call import Services
 from rtchat.batch import Write
 from rtchat.connection import Connection
-from rtchat.errors import ChatError, Close, Code
+from rtchat.errors import ERRORS, ChatError, Close, Code
 from rtchat.limits import Bucket
 from rtchat.model import User
 
@@ -63,7 +63,7 @@ class Conversation:
         )
         while not self._connection.closed:
             event = await receive()
-            if event["type"] == "websocket.disconnect":
+            if event["type"] == "websocket.disconnect" or self._connection.closed:
                 return
             text = event.get("text")
             if text is None:
@@ -103,7 +103,8 @@ class Conversation:
             self._refuse(ref, ChatError(Code.INTERNAL, after_ms=1000))
 
     def _refuse(self, ref: protocol.Ref, error: ChatError) -> None:
-        if self._errors.take(self._loop.time()):
+        own_fault = not ERRORS[error.code].retry or error.code is Code.RATE_LIMITED
+        if own_fault and self._errors.take(self._loop.time()):
             self._connection.close(Close.FLOOD, "too many errors")
         elif not self._connection.closed:
             self._connection.write(protocol.error(ref, error))
@@ -186,6 +187,7 @@ class Conversation:
             connection.expires, connection.warned = identity.expires, False
             connections.add(connection)
             connection.write(protocol.ok(command.ref, exp=identity.expires))
+            self._services.accounts.close_if_ended(connection)
 
 
 _COMMANDS: dict[type, Callable[[Conversation, Any], Awaitable[None] | None]] = {

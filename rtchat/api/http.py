@@ -144,6 +144,27 @@ def to_json(answer: Any) -> bytes:
     return orjson.dumps(msgspec.to_builtins(answer))
 
 
+def problem_of(error: ChatError) -> tuple[int, Headers, bytes]:
+    """The status, headers and body that tell of an error."""
+    info = ERRORS[error.code]
+    after_s = None if error.after_ms is None else max(1, math.ceil(error.after_ms / 1000))
+    headers: Headers = [(b"content-type", b"application/problem+json")]
+    if after_s is not None:
+        headers.append((b"retry-after", str(after_s).encode()))
+    if info.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    body = Problem(
+        type=f"urn:rtchat:error:{error.code.value}",
+        title=info.title,
+        status=info.status,
+        detail=error.message,
+        code=error.code.value,
+        field=msgspec.UNSET if error.field is None else error.field,
+        retry_after=msgspec.UNSET if after_s is None else after_s,
+    )
+    return info.status, headers, to_json(body)
+
+
 class Responder:
     """Answers one request, once."""
 
@@ -169,33 +190,18 @@ class Responder:
         self, error: ChatError, *, drain_bytes: int = 0, methods: Iterable[str] = ()
     ) -> None:
         """Send an error. With `drain_bytes`, then drop what is still coming and close."""
-        info = ERRORS[error.code]
-        after_s = None if error.after_ms is None else max(1, math.ceil(error.after_ms / 1000))
-        headers: Headers = [(b"content-type", b"application/problem+json")]
-        if after_s is not None:
-            headers.append((b"retry-after", str(after_s).encode()))
-        if info.status == 401:
-            headers.append((b"www-authenticate", b"Bearer"))
+        status, headers, body = problem_of(error)
         if methods:
             headers.append((b"allow", ", ".join(sorted(methods)).encode()))
-        body = Problem(
-            type=f"urn:rtchat:error:{error.code.value}",
-            title=info.title,
-            status=info.status,
-            detail=error.message,
-            code=error.code.value,
-            field=msgspec.UNSET if error.field is None else error.field,
-            retry_after=msgspec.UNSET if after_s is None else after_s,
-        )
         if isinstance(error, TooSlowError):
             headers.append((b"connection", b"close"))
         if isinstance(error, TooLargeError):
             headers.append((b"connection", b"close"))
-            await self._write(info.status, to_json(body), headers, more=True)
+            await self._write(status, body, headers, more=True)
             await self._drain(drain_bytes)
             await self._send({"type": "http.response.body", "body": b""})
         else:
-            await self._write(info.status, to_json(body), headers)
+            await self._write(status, body, headers)
 
     async def _write(
         self, status: int, body: bytes, headers: Headers, *, more: bool = False

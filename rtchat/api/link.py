@@ -66,6 +66,10 @@ class AsgiLink:
         except OSError:
             pass  # the client has gone; the reader is told of it too
 
+    def release(self) -> None:
+        """Nothing is to be sent any more."""
+        self._pump.cancel()
+
     def _ended(self, _: asyncio.Task[None]) -> None:
         self._queue.clear()
         self._empty.set()

@@ -13,12 +13,12 @@ from rtchat import protocol
 from rtchat.api.asgi import Receive, Scope, Send, client_of, header, path_of
 from rtchat.api.call import Services
 from rtchat.api.conversation import Conversation
-from rtchat.api.http import to_json
+from rtchat.api.http import problem_of
 from rtchat.api.link import AsgiLink
 from rtchat.api.rest import identify
 from rtchat.auth.tokens import Identity
 from rtchat.connection import LINK_EXTENSION, Connection, Link
-from rtchat.errors import ERRORS, ChatError, Close, Code
+from rtchat.errors import ChatError, Close, Code
 from rtchat.model import User
 
 log = logging.getLogger(__name__)
@@ -63,12 +63,13 @@ class WebSocketEndpoint:
         try:
             if guest is None:
                 guest = await self._await_auth(receive)
+            if guest is not None:
+                await self._serve(scope, receive, send, link, guest)
         except RefusedError as refused:
             link.write(protocol.error(None, refused.error))
             await self._end(link, send, refused.code, refused.error.message)
-            return
-        if guest is not None:
-            await self._serve(scope, receive, send, link, guest)
+        finally:
+            link.release()
 
     async def _admit(self, scope: Scope) -> _Guest | None:
         """Decide about the handshake; None: admitted, the token is to come in an `auth` frame."""
@@ -88,9 +89,9 @@ class WebSocketEndpoint:
         if not origins:
             return
         origin = origins[0].decode("latin-1") if len(origins) == 1 else ""
-        scheme = "https" if scope.get("scheme") == "wss" else "http"
-        own = f"{scheme}://{header(scope, b'host')}"
-        if origin != own and origin not in self._services.config.origin_list:
+        # Its scheme says nothing here: before a proxy that ends TLS, ours is always http.
+        own = {f"{scheme}://{header(scope, b'host')}" for scheme in ("http", "https")}
+        if origin not in own and origin not in self._services.config.origin_list:
             raise ChatError(Code.FORBIDDEN, "This origin may not connect.")
 
     def _link(self, scope: Scope, send: Send) -> Link:
@@ -156,6 +157,7 @@ class WebSocketEndpoint:
         about = {"connection": connection.id, "user": connection.user_id}
         log.info("connected", extra={**about, "client": client_of(scope)})
         services.connections.add(connection)
+        services.accounts.close_if_ended(connection)
         try:
             await conversation.run(receive)
         finally:
@@ -177,7 +179,7 @@ class WebSocketEndpoint:
             async with asyncio.timeout(0 if stuck else CLOSE_TIMEOUT_S):
                 await link.flush()
                 await send({"type": "websocket.close", "code": code, "reason": reason})
-        except (TimeoutError, OSError):
+        except (TimeoutError, OSError, RuntimeError):  # the last: the client closed just before
             link.abort()
 
 
@@ -186,18 +188,9 @@ async def _deny(scope: Scope, send: Send, error: ChatError) -> None:
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close"})
         return
-    status = ERRORS[error.code].status
-    headers = [(b"content-type", b"application/problem+json")]
-    if status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
-    body = {"title": ERRORS[error.code].title, "status": status, "detail": error.message}
+    status, headers, body = problem_of(error)
     await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-    await send(
-        {
-            "type": "websocket.http.response.body",
-            "body": to_json({**body, "code": error.code.value}),
-        }
-    )
+    await send({"type": "websocket.http.response.body", "body": body})
 
 
 _CLOSES = {

@@ -18,7 +18,8 @@ import msgspec
 from rtchat.auth.passwords import Passwords
 from rtchat.auth.tokens import Identity, Tokens
 from rtchat.config import Config
-from rtchat.errors import ChatError, Code
+from rtchat.connection import Connection
+from rtchat.errors import ChatError, Close, Code
 from rtchat.model import User
 from rtchat.names import clean_name
 from rtchat.store.database import Database
@@ -55,8 +56,11 @@ class Accounts:
         database: Database,
         passwords: Passwords,
         tokens: Tokens,
+        *,
         on_ended: Callable[[list[int]], None],
+        on_found: Callable[[list[int]], None],
     ) -> None:
+        """`on_ended`: ended here, so tell everybody; `on_found`: elsewhere, all will find it."""
         self._config = config
         self._database = database
         self._users = UserStore(database)
@@ -64,6 +68,7 @@ class Accounts:
         self._passwords = passwords
         self._tokens = tokens
         self._on_ended = on_ended
+        self._on_found = on_found
         self._revoked: dict[int, float] = {}  # ended sessions, as long as their tokens could live
         self._tasks = Tasks("accounts")
 
@@ -160,9 +165,9 @@ class Accounts:
             raise ChatError(Code.UNAUTHORIZED, "This session has ended.")
         return user
 
-    async def purge(self) -> None:
-        """Forget sessions whose end nobody needs to know any more."""
-        await self._sessions.purge(PURGE_AFTER_S)
+    async def purge(self, limit: int) -> int:
+        """Forget up to `limit` sessions whose end nobody needs to know any more; how many."""
+        return await self._sessions.purge(PURGE_AFTER_S, limit)
 
     def _session(self, user: User, session_id: int, refresh_token: str) -> Session:
         return Session(
@@ -175,10 +180,15 @@ class Accounts:
     def _ended(self, session_ids: list[int]) -> None:
         for session_id in session_ids:
             log.info("session ended", extra={"session": session_id})
-        self._note_revoked(session_ids)
+        self.note_ended(session_ids)
         self._on_ended(session_ids)
 
-    def _note_revoked(self, session_ids: list[int]) -> list[int]:
+    def close_if_ended(self, connection: Connection) -> None:
+        """Close a socket whose session ended while it was being set up, and nobody saw it."""
+        if connection.session_id in self._revoked:
+            connection.close(Close.SESSION_REVOKED, "session ended")
+
+    def note_ended(self, session_ids: list[int]) -> list[int]:
         """Refuse these sessions' tokens from now on; returns those that are news."""
         now = time.monotonic()
         news = [s for s in session_ids if s not in self._revoked]
@@ -192,16 +202,18 @@ class Accounts:
         """Learn of ended sessions from the database, so that logout holds with the bus down."""
         # The first time: all whose tokens may live still. Then: since the last time, and a while
         # more, because a transaction's now() is earlier than the moment at which it can be seen.
-        last = time.monotonic() - self._config.access_token_s
+        last = time.monotonic() - self._config.access_token_s - self._config.token_leeway_s
         while True:
             asked = time.monotonic()
             try:
                 ended = await self._sessions.ended_since(asked - last + OVERLAP_S)
-                if news := self._note_revoked(ended):
-                    self._on_ended(news)
+                if news := self.note_ended(ended):
+                    self._on_found(news)
                 last = asked
             except ChatError:
                 pass  # the database is away, and said so
+            except Exception:  # or a logout on another pod would not hold here any more
+                log.exception("asking for ended sessions failed")
             await asyncio.sleep(POLL_S)
 
 

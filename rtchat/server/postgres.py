@@ -13,6 +13,7 @@ Two locks guard a directory. `lock` is held by the launcher: a second one is tol
 when, all of them are gone; process ids, which are used again, are never asked.
 """
 
+import locale
 import os
 import secrets
 import shutil
@@ -208,7 +209,7 @@ class EmbeddedPostgres:
         self._write("password", secrets.token_urlsafe(24))
         initdb: list[str | Path] = [binaries.directory / "initdb", "-D", new, "-U", NAME]
         initdb += ["-A", "scram-sha-256", "--pwfile", self.data / "password"]
-        initdb += ["-E", "UTF8", "--no-locale"]
+        initdb += ["-E", "UTF8", *_locale(binaries.major)]
         initdb += ["--no-sync"] if self.settings.get("fsync") == "off" else []
         run(initdb, account=self._account, keep=[servers])
         # Not over a connection: that needs an event loop, and a test may be inside one already.
@@ -290,3 +291,26 @@ class EmbeddedPostgres:
         if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
             path.replace(path.with_suffix(".log.old"))
         return open_private(path, os.O_WRONLY | os.O_APPEND, self._account)
+
+
+def _locale(major: int) -> list[str]:
+    """Let the database know upper and lower case of all scripts, as one in production does.
+
+    PostgreSQL 17 brings that along; before it, the system's C.UTF-8 has it, where there is one.
+    """
+    if major >= 17:
+        return ["--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    if locale_exists("C.UTF-8"):
+        return ["--locale=C.UTF-8"]
+    return ["--no-locale"]
+
+
+def locale_exists(name: str) -> bool:
+    """Whether the system knows this locale."""
+    before = locale.setlocale(locale.LC_CTYPE)
+    try:
+        locale.setlocale(locale.LC_CTYPE, name)
+    except locale.Error:
+        return False
+    locale.setlocale(locale.LC_CTYPE, before)
+    return True

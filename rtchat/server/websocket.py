@@ -52,6 +52,9 @@ class ServerLink:
     async def flush(self) -> None:
         """Nothing to wait for: the transport keeps the order."""
 
+    def release(self) -> None:
+        """Nothing to let go of: the link goes with its protocol."""
+
 
 class FrameProtocol(WebSocketsSansIOProtocol):
     """One WebSocket. `for_config` makes the class that uvicorn is given."""

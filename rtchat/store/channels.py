@@ -19,14 +19,17 @@ class Standing(NamedTuple):
     head: int
 
 
-# Unread: messages of others behind what was read, counted up to a bound.
+# Unread: messages of others behind what was read, counted up to a bound ($2), and looked for in so
+# many last entries at most that a long log of one's own is not read for nothing.
+UNREAD_DEPTH = 4
 _VIEW = f"""
     SELECT c.id, c.name, c.type, c.created_by, c.created_at, c.updated_at, c.last_seq,
            m.role, m.read_seq,
            CASE WHEN m.role IS NULL THEN NULL ELSE (
                SELECT count(*) FROM (
                    SELECT 1 FROM messages
-                   WHERE channel_id = c.id AND seq > m.read_seq AND kind = {int(Kind.MESSAGE)}
+                   WHERE channel_id = c.id AND kind = {int(Kind.MESSAGE)}
+                         AND seq > greatest(m.read_seq, c.last_seq - {UNREAD_DEPTH} * $2::bigint)
                          AND user_id <> $1 AND deleted_at IS NULL
                    LIMIT $2
                ) AS bounded
@@ -174,6 +177,7 @@ class ChannelStore:
             )
             gone = int(tag.rpartition(" ")[2])
             if gone < rows:
+                await c.execute("DELETE FROM members WHERE channel_id = $1", channel_id)
                 await c.execute("DELETE FROM channels WHERE id = $1", channel_id)
                 gone += 1
             return gone

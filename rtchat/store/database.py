@@ -36,6 +36,8 @@ UNAVAILABLE = (
     pg.InsufficientResourcesError,
     pg.OperatorInterventionError,
     pg.ReadOnlySQLTransactionError,
+    pg.IdleInTransactionSessionTimeoutError,  # this process was frozen with a transaction open
+    pg.InFailedSQLTransactionError,  # never expected; a fresh connection is out of it
 )
 # Settings that decide whether a commit survives a crash (docs: "Reliability and the WAL").
 DURABILITY = ("fsync", "full_page_writes")
@@ -63,6 +65,7 @@ class Database:
                 statement_cache_size=config.statement_cache,
                 max_inactive_connection_lifetime=300,
                 server_settings={"application_name": "rtchat"},
+                reset=_leave_as_it_is,
             )
         except (*UNAVAILABLE, pg.PostgresError, ValueError) as error:
             raise StartError(f"the database cannot be used: {error}") from error
@@ -87,9 +90,17 @@ class Database:
         """
         if self._pool is None:
             raise ChatError(Code.UNAVAILABLE)
-        with translated():
-            async with self._pool.acquire(timeout=self._config.acquire_timeout_ms / 1000) as c:
+        pool, timeout = self._pool, self._config.acquire_timeout_ms / 1000
+        try:
+            c = await pool.acquire(timeout=timeout)
+        except (*UNAVAILABLE, pg.PostgresError) as error:  # also: the password has changed, …
+            raise unavailable(error) from error
+        try:
+            with translated():
                 yield c
+        finally:
+            with translated():
+                await pool.release(c, timeout=timeout)
 
     async def fetch(self, sql: str, *args: Any) -> list[Record]:
         """Run one statement and return its rows."""
@@ -162,5 +173,14 @@ def translated() -> Iterator[None]:
     try:
         yield
     except UNAVAILABLE as error:
-        log.warning("database unavailable", extra={"error": f"{type(error).__name__}: {error}"})
-        raise ChatError(Code.UNAVAILABLE, after_ms=1000) from error
+        raise unavailable(error) from error
+
+
+def unavailable(error: BaseException) -> ChatError:
+    """Log what the database said, and make what its asker is told."""
+    log.warning("database unavailable", extra={"error": f"{type(error).__name__}: {error}"})
+    return ChatError(Code.UNAVAILABLE, after_ms=1000)
+
+
+async def _leave_as_it_is(_: AnyConnection) -> None:
+    """No reset between borrowers: nobody sets anything, and it would cost a round trip."""

@@ -76,8 +76,8 @@ class LogWriter:
         CommitUnknownError, or what asyncpg raises; in the second case nothing is stored.
         """
         connection = self._connection
-        await connection.execute(self._begin)
         try:
+            await connection.execute(self._begin)
             locked = await self._lock(writes, wait=wait)
             decision = decide(writes, await self._read(writes, locked))
             if decision.empty:

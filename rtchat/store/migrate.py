@@ -13,14 +13,6 @@ import rtchat
 LOCK_KEY = 0x7274_6368_6174
 
 
-def sqlalchemy_url(url: str) -> str:
-    """Turn a libpq-style PostgreSQL URL into the one that SQLAlchemy reads."""
-    _, separator, rest = url.partition("://")
-    if not separator:
-        raise ValueError("a database URL begins with postgresql://")
-    return f"postgresql+asyncpg://{rest}"
-
-
 def _script_location() -> Path:
     package = Path(rtchat.__file__).parent
     packed = package / "migrations"  # in an installed wheel
@@ -32,7 +24,7 @@ def _config(url: str):  # type: ignore[no-untyped-def]  # Alembic is imported on
 
     config = Config()
     config.set_main_option("script_location", str(_script_location()))
-    config.attributes["url"] = sqlalchemy_url(url)
+    config.attributes["url"] = url
     return config
 
 
@@ -46,11 +38,13 @@ def upgrade(url: str) -> None:
     Raises MigrationError.
     """
     from alembic import command
+    from asyncpg import exceptions as pg
     from sqlalchemy.exc import DBAPIError
 
+    refusals = (DBAPIError, pg.PostgresError, pg.InterfaceError, OSError, ValueError)
     try:
         command.upgrade(_config(url), "head")
-    except (DBAPIError, OSError, ValueError) as error:
+    except (*refusals, TimeoutError) as error:
         raise MigrationError(f"the migration failed: {error}") from error
 
 

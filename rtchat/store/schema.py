@@ -138,6 +138,7 @@ sessions = Table(
     _moment("ended_at", nullable=True),
     Index("ix_sessions_user_id", "user_id", postgresql_where=text("ended_at IS NULL")),
     Index("ix_sessions_ended_at", "ended_at", postgresql_where=text("ended_at IS NOT NULL")),
+    Index("ix_sessions_expires_at", "expires_at"),
 )
 
 refresh_tokens = Table(

@@ -113,11 +113,15 @@ class SessionStore:
         )
         return [row["id"] for row in rows]
 
-    async def purge(self, older_than_s: float) -> int:
-        """Remove sessions (and their tokens) that ended or expired longer ago than that."""
-        tag = await self._database.execute(
-            "DELETE FROM sessions WHERE least(ended_at, expires_at)"
-            " < now() - make_interval(secs => $1)",
-            older_than_s,
-        )
-        return int(tag.rpartition(" ")[2])
+    async def purge(self, older_than_s: float, limit: int) -> int:
+        """Remove up to `limit` sessions, with their tokens, that ended or expired that long ago."""
+        gone = 0
+        for column in ("ended_at", "expires_at"):  # each has its index
+            tag = await self._database.execute(
+                "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions"
+                f" WHERE {column} < now() - make_interval(secs => $1) LIMIT $2)",
+                older_than_s,
+                limit,
+            )
+            gone += int(tag.rpartition(" ")[2])
+        return gone

@@ -128,7 +128,6 @@ async def test_a_silent_socket_is_closed_at_the_deadline(pods: Pods, pod: Pod) -
         "null",
         "http://127.0.0.1",
         "http://127.0.0.1.evil.example",
-        "https://127.0.0.1:{port}",
         "http://127.0.0.1:{port}.",
         "HTTP://127.0.0.1:{port}",
         "",
@@ -147,7 +146,8 @@ async def test_the_own_page_and_listed_ones_may_connect(
     """Its own host is allowed, and what RTCHAT_ORIGINS lists."""
     ann = await people.new("ann")
     other = await pods.start(pod.database_url, origins="https://chat.example, https://b.example")
-    for origin in (f"http://127.0.0.1:{other.port}", "https://chat.example", "https://b.example"):
+    own = [f"{scheme}://127.0.0.1:{other.port}" for scheme in ("http", "https")]
+    for origin in (*own, "https://chat.example", "https://b.example"):
         headers = {**ann.headers, "Origin": origin}
         async with wire(other.ws_url, additional_headers=headers) as socket:
             assert (await socket.recv())["t"] == "hello"
