@@ -82,7 +82,7 @@ class Stage:
             stack.push_async_callback(self._close)
             with self._phase("sockets"):
                 await self._connect(stack)
-            # What stands now stays: a full collection of it took 0.3 s, which showed as ack latency.
+            # What stands now stays: collecting it took 0.3 s, which showed as ack latency.
             gc.collect()
             gc.freeze()
             stack.callback(gc.unfreeze)
