@@ -200,7 +200,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         200
     )
     room_linger_ms: Annotated[
-        int, _number(0, MS_MAX, "a room without subscribers stays open for this long")
+        int, _number(10, MS_MAX, "a room without subscribers stays open for this long")
     ] = 5000
 
     # --- the bus

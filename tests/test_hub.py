@@ -2,7 +2,7 @@
 that the pods of one process share."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import pytest
 
@@ -327,3 +327,58 @@ async def test_a_room_that_nobody_is_in_is_closed(database_url: str) -> None:
         await again.sub({channel: 0})
         await pod.send(user, channel, "a")
         assert await again.seqs(1) == [1]
+
+
+async def test_a_database_that_is_away_is_not_a_missing_channel(
+    pod: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`unavailable` for the whole `sub`, to be tried again; never a final answer."""
+    user = await pod.person()
+    channel = await pod.channel(user)
+    socket = pod.connect(user)
+    messages = pod.services.hub.rooms._messages
+
+    async def away(_: list[int]) -> dict[int, int]:
+        raise ChatError(Code.UNAVAILABLE)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(messages, "heads", away)
+        with pytest.raises(ChatError) as refused:
+            await socket.sub({channel: None})
+    assert refused.value.code is Code.UNAVAILABLE
+    assert await socket.sub({channel: None}) == {str(channel): {"head": 0}}
+
+
+async def test_an_open_room_stays_open_for_who_waits_at_another(database_url: str) -> None:
+    """A room that nobody is in any more is not closed under a `sub` that has begun."""
+    async with world(database_url, room_linger_ms=100, head_check_ms=50) as pod:
+        user = await pod.person()
+        warm, cold = await pod.channel(user), await pod.channel(user)
+        socket = pod.connect(user)
+        await socket.sub({warm: None})
+        pod.services.hub.unsubscribe(socket.connection, [warm])
+        bus = pod.app.bus
+        assert bus is not None
+        subscribe = bus.subscribe
+
+        async def slowly(channels: Iterable[int]) -> None:
+            await asyncio.sleep(0.5)
+            await subscribe(channels)
+
+        bus.subscribe = slowly  # type: ignore[method-assign]
+        heads = await socket.sub({warm: None, cold: None})
+        assert heads == {str(warm): {"head": 0}, str(cold): {"head": 0}}
+
+
+async def test_catching_up_from_the_log_stops_where_the_socket_is_full(pod: World) -> None:
+    """What is kept for one who does not read is bounded in bytes, not in entries."""
+    user = await pod.person()
+    channel = await pod.channel(user)
+    await pod.send(user, channel, *["x" * 4000] * 150)
+    slow = pod.connect(user, high=50_000)
+    await slow.sub({channel: 0})
+    while not slow.connection.paused:
+        await asyncio.sleep(0.005)
+    await asyncio.sleep(0.05)
+    assert sum(len(e["content"]) for e in slow.unread) < 150_000
+    assert await slow.seqs(150) == list(range(1, 151))

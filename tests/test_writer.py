@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
@@ -243,3 +244,54 @@ async def test_a_lost_answer_to_commit_is_resolved_by_its_nonce(database_url: st
         assert proxy.dropped == 1
         assert [w.seq for w in results] == [2, 3]
         assert await pod.log(channel) == [(1, "before"), (2, "mine"), (3, "given")]
+
+
+async def test_a_lane_outlives_a_refusal_to_connect(
+    database_url: str, pod: World, sends: Sends
+) -> None:
+    """Whatever the database says when the writer comes back, it tries on, and answers in time."""
+    user = await pod.person()
+    channel = await pod.channel(user)
+    assert (await sends.submit(user, channel, "before")).seq == 1
+    name = urlsplit(database_url).path.removeprefix("/")
+    admin = await asyncpg.connect(urlunsplit(urlsplit(database_url)._replace(path="/postgres")))
+    await admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')  # 55000, for all
+    try:
+        await admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'rtchat writer' AND datname = $1",
+            name,
+        )
+        late = await sends.submit(user, channel, "refused")
+        assert late.error is not None
+        assert late.error.code is Code.UNAVAILABLE
+    finally:
+        await admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+        await admin.close()
+    assert (await sends.submit(user, channel, "after")).seq == 2
+
+
+async def test_joining_a_channel_that_is_deleted_leaves_nobody(pod: World) -> None:
+    """In one batch: the channel goes with all its members, and can be purged."""
+    owner, guest = await pod.person(), await pod.person()
+    channel = await pod.channel(owner)
+    done: list[Write] = []
+    assert pod.writer is not None
+    pod.writer.submit(Write(Op.JOIN, channel, guest, "1", done.append, target=guest))
+    pod.writer.submit(Write(Op.DROP, channel, owner, "2", done.append))
+    while len(done) < 2:
+        await asyncio.sleep(0.005)
+    assert [w.error for w in done] == [None, None]
+    assert await pod.services.channels.member_ids(channel) == []
+    while await pod.services.channels.purge_dropped(-1, 1000):
+        pass
+    assert await pod.log(channel) == []
+
+
+async def test_only_what_was_stored_before_is_told_as_known(pod: World, sends: Sends) -> None:
+    """A fresh nonce is no known one: its envelope leaves anyway."""
+    user = await pod.person()
+    channel = await pod.channel(user)
+    first = await sends.submit(user, channel, "x", nonce="n")
+    again = await sends.submit(user, channel, "x", nonce="n")
+    assert [first.known, again.known] == [False, True]

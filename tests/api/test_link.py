@@ -209,3 +209,15 @@ async def test_it_ends_with_its_owner(server: Server, turns: int):
     await tasks.close()
     await link.flush()
     assert len(tasks) == 0
+
+
+async def test_a_released_link_leaves_no_task(server: Server):
+    """Whichever way the socket ended."""
+    tasks = Tasks("test")
+    link = Watched(server, tasks)
+    link.write(numbered(1))
+    await link.flush()
+    link.release()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert len(tasks) == 0

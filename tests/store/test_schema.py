@@ -232,3 +232,8 @@ async def test_there_is_one_dm_for_each_key(rows: Rows):
     await rows.sql.execute(statement, ann)
     with pytest.raises(pg.UniqueViolationError):
         await rows.sql.execute(statement, ann)
+
+
+def test_a_url_means_to_migrations_what_it_means_to_the_server(database_url: str):
+    """asyncpg reads it in both places: what managed databases append is understood."""
+    migrate.upgrade(f"{database_url}?sslmode=prefer&application_name=x")
