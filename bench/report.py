@@ -50,8 +50,8 @@ class Figures:
         pace = "as fast as acks allow" if self.speed is None else f"{self.speed:g} times real time"
         rows = {
             "server": self.server,
-            "input": f"{self.days} days, {self.people:,} people; skipped: {self.blank} blank lines,"
-            f" {self.other:,} that are not speech",
+            "input": f"{self.days} days, {self.messages + self.blank:,} lines by"
+            f" {self.people:,} people; skipped: {self.blank} blank, {self.other:,} not spoken",
             "prepared": f"{self.joins:,} joins; "
             + ", ".join(f"{name} {s:.1f} s" for name, s in self.setup.items()),
             "sent": f"{self.messages:,} messages in {self.seconds:.1f} s:"
