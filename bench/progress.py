@@ -1,9 +1,11 @@
 """How far it is: a bar on a terminal that has rich, a line every few seconds elsewhere."""
 
 import contextlib
+import importlib
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 EVERY_S = 5.0
 Advance = Callable[[], None]
@@ -12,16 +14,23 @@ Advance = Callable[[], None]
 @contextlib.contextmanager
 def progress(what: str, total: int) -> Iterator[Advance]:
     """Show the way to `total`; the function that is given counts one."""
-    if sys.stderr.isatty():
-        with contextlib.suppress(ImportError):
-            from rich.console import Console
-            from rich.progress import Progress
+    rich = _rich() if sys.stderr.isatty() else None
+    if rich is None:
+        yield _Lines(what, total)
+        return
+    progress_module, console_module = rich
+    console = console_module.Console(stderr=True)
+    with progress_module.Progress(console=console, transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda: bar.advance(task)
 
-            with Progress(console=Console(stderr=True), transient=True) as bar:
-                task = bar.add_task(what, total=total)
-                yield lambda: bar.advance(task)
-            return
-    yield _Lines(what, total)
+
+def _rich() -> tuple[Any, Any] | None:
+    """rich's modules; they come with rtchat[bench], and are not needed."""
+    try:
+        return importlib.import_module("rich.progress"), importlib.import_module("rich.console")
+    except ImportError:
+        return None
 
 
 class _Lines:
