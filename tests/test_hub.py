@@ -13,6 +13,12 @@ from rtchat.model import Role
 from tests.world import World, world
 
 
+@pytest.fixture(scope="module")
+def database_url(module_database_url: str) -> str:
+    """One database for all: each test makes people and channels of its own."""
+    return module_database_url
+
+
 @pytest.fixture
 async def pod(database_url: str) -> AsyncIterator[World]:
     async with world(database_url, head_check_ms=200) as w:

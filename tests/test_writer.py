@@ -13,6 +13,12 @@ from tests.cuttable import Cuttable
 from tests.world import World, world
 
 
+@pytest.fixture(scope="module")
+def database_url(module_database_url: str) -> str:
+    """One database for all: each test makes people and channels of its own."""
+    return module_database_url
+
+
 @pytest.fixture
 async def pod(database_url: str) -> AsyncIterator[World]:
     async with world(database_url, write_timeout_ms=3000, lock_wait_ms=500) as w:

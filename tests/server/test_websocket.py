@@ -21,6 +21,12 @@ from tests.sockets import Wire, wire
 from tests.world import SECRET
 
 
+@pytest.fixture(scope="module")
+def database_url(module_database_url: str) -> str:
+    """One database for all: each test makes people and channels of its own."""
+    return module_database_url
+
+
 class Running:
     """An app on a uvicorn in this process."""
 
