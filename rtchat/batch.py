@@ -16,7 +16,7 @@ from typing import NamedTuple
 from rtchat.errors import ChatError, Code
 from rtchat.model import ChannelType, Kind, LogEntry, Role
 from rtchat.protocol import Ref
-from rtchat.rules import Act, missing_channel, problem, require
+from rtchat.rules import Act, missing_channel, require
 
 
 class Op(Enum):
@@ -227,9 +227,7 @@ def _append(write: Write, channel: ChannelState, ledger: Ledger, decision: Decis
 
 
 def _send(w: Write, channel: ChannelState, ledger: Ledger, _: Decision) -> bool:
-    error = problem(Act.TAKE_PART, channel.type, ledger.roles.get((w.channel_id, w.user_id)))
-    if error is not None:
-        raise error
+    require(Act.TAKE_PART, channel.type, ledger.roles.get((w.channel_id, w.user_id)))
     return True
 
 
