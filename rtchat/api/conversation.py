@@ -7,6 +7,7 @@ failure end the socket, or one connection's load delay another's.
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -132,7 +133,7 @@ class Conversation:
     ) -> None:
         wait_s = self._sends.take(self._loop.time())
         if wait_s:
-            raise ChatError(Code.RATE_LIMITED, after_ms=int(wait_s * 1000) + 1)
+            raise ChatError(Code.RATE_LIMITED, after_ms=math.ceil(wait_s * 1000))
         submit(
             user_id=self._connection.user_id,
             channel_id=command.ch,
