@@ -21,6 +21,7 @@ from rtchat.server.launch import _end_with_parent
 
 # What all pods of a test session sign tokens with, so that a token of one is good at the others.
 SECRET_KEY = secrets.token_urlsafe(48)
+ROOT = Path(__file__).parents[1]
 START_S = 30.0  # two busy cores, several pods at once; mostly it takes one second
 POLL_S = 0.02
 
@@ -40,7 +41,14 @@ class PodError(AssertionError):
 class Pod:
     """One `rtchat serve`, started by making this object; `listening` waits until it serves."""
 
-    def __init__(self, database_url: str, log_path: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        log_path: Path,
+        settings: Mapping[str, Any],
+        module: str = "rtchat",
+    ) -> None:
+        """`module`: what Python runs; another one may change the pod before it begins."""
         given = {f"RTCHAT_{name.upper()}": str(value) for name, value in settings.items()}
         self.settings = {**SETTINGS, "RTCHAT_DATABASE_URL": database_url, **given}
         self.database_url = database_url
@@ -49,7 +57,8 @@ class Pod:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("RTCHAT_")}
         with log_path.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "rtchat", "serve"],
+                [sys.executable, "-m", module, "serve"],
+                cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -99,9 +108,15 @@ class Pod:
                 return self
             await asyncio.sleep(POLL_S)
 
-    def _serves(self, deadline: float) -> bool:
+    def serves(self) -> bool:
+        """Whether it listens already."""
         for line in self.events("listening"):
             self._port = line["port"]
+            return True
+        return False
+
+    def _serves(self, deadline: float) -> bool:
+        if self.serves():
             return True
         if self.process.poll() is not None:
             raise PodError(f"it ended with {self.process.returncode}:\n{self.log()}")
@@ -127,7 +142,7 @@ class Pod:
 
     # --- how it ends
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: int) -> None:
         """Send a signal, without waiting."""
         self.process.send_signal(number)
 
@@ -162,10 +177,10 @@ class Pods:
         self._directory = directory
         self._pods: list[Pod] = []
 
-    def spawn(self, database_url: str, **settings: Any) -> Pod:
+    def spawn(self, database_url: str, module: str = "rtchat", **settings: Any) -> Pod:
         """Start a pod without waiting for it; a setting `name` becomes `RTCHAT_NAME`."""
         log_path = self._directory / f"pod-{len(self._pods)}.log"
-        pod = Pod(database_url, log_path, settings)
+        pod = Pod(database_url, log_path, settings, module)
         self._pods.append(pod)
         return pod
 

@@ -1,0 +1,323 @@
+"""The faults: what each one does to a fleet, and how it is undone.
+
+Owns: one table, `FAULTS`. A fault is a generator that runs in the main thread while the crowd talks
+and yields the seconds that it waits, so that several can be under way at once. It ends when all
+that it broke works again or has been started again. What only one fault at a time may touch, it
+claims. Rows are those of the fault matrix in docs/guarantees.md.
+"""
+
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from tests.faults.crowd import Crowd
+from tests.faults.fleet import Fleet, Member
+from tests.faults.pod import Act, Point
+from tests.faults.proxy import FaultProxy
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a fault has to work with. `taken`: the pods that a fault under way has claimed."""
+
+    fleet: Fleet
+    crowd: Crowd
+    rng: random.Random
+    taken: set[int] = field(default_factory=set)
+
+    @contextmanager
+    def member(self) -> Iterator[Member]:
+        """Claim one pod by lot."""
+        free = [m for m in self.fleet.members if m.number not in self.taken]
+        member = self.rng.choice(free)
+        self.taken.add(member.number)
+        try:
+            yield member
+        finally:
+            self.taken.discard(member.number)
+
+
+Steps = Iterator[float]
+Strike = Callable[[Scene], Steps]
+
+
+def until(condition: Callable[[], bool], within_s: float, otherwise: str) -> Steps:
+    """Wait for something."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, otherwise
+        yield 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One kind of trouble."""
+
+    name: str
+    row: str
+    says: str
+    strike: Strike
+    claims: str  # "pod", "postgres", "valkey", "clients": one fault at a time has a store
+    smoke: bool = True  # among those that CI runs
+
+
+FAULTS: dict[str, Fault] = {}
+
+
+def fault(
+    name: str, claims: str, row: str, says: str, *, smoke: bool = True
+) -> Callable[[Strike], Strike]:
+    """Put a function into the table."""
+
+    def enter(strike: Strike) -> Strike:
+        FAULTS[name] = Fault(name, row, says, strike, claims, smoke)
+        return strike
+
+    return enter
+
+
+# --- pods
+
+
+def _die_at(point: Point) -> Strike:
+    def strike(scene: Scene) -> Steps:
+        with scene.member() as member:
+            pod = member.running
+            scene.fleet.arm(member, point, Act.DIE)
+            yield from until(lambda: pod.process.poll() is not None, 30, "no batch came by")
+            yield 1.0
+            yield from _back(scene, member)
+
+    return strike
+
+
+def _back(scene: Scene, member: Member) -> Steps:
+    scene.fleet.spawn(member)
+    yield from until(member.serves, 30, "it does not listen in time")
+
+
+for _point, _row in {
+    Point.AFTER_LOCK: "F1",
+    Point.AFTER_COPY: "F1",
+    Point.BEFORE_COMMIT: "F1",
+    Point.AFTER_COMMIT: "F2",
+    Point.BEFORE_PUBLISH: "F2",
+    Point.AFTER_PUBLISH: "F3",
+}.items():
+    _words = _point.value.replace("_", " ")
+    _name = f"pod-kill-{_point.value.replace('_', '-')}"
+    fault(_name, "pod", _row, f"a pod killed {_words} of a batch")(_die_at(_point))
+
+
+@fault("pod-freeze", "pod", "F4", "a pod stopped for 4 s, anywhere")
+def _freeze(scene: Scene) -> Steps:
+    with scene.member() as member:
+        member.running.signal(signal.SIGSTOP)
+        yield 4.0
+        member.running.signal(signal.SIGCONT)
+
+
+def _stop_at(point: Point, for_s: float) -> Strike:
+    def strike(scene: Scene) -> Steps:
+        with scene.member() as member:
+            scene.fleet.arm(member, point, Act.STOP)
+            yield from until(member.stopped, 30, "no batch came by")
+            yield for_s
+            member.running.signal(signal.SIGCONT)
+
+    return strike
+
+
+fault("pod-freeze-in-batch", "pod", "F4", "a pod stopped for 4 s holding the locks of a batch")(
+    _stop_at(Point.AFTER_COPY, 4.0)
+)
+fault("pod-freeze-unpublished", "pod", "F5", "a pod stopped for 4 s between commit and publishing")(
+    _stop_at(Point.AFTER_COMMIT, 4.0)
+)
+
+
+@fault("pod-stall", "pod", "F6", "a pod's event loop blocked for 3 s")
+def _stall(scene: Scene) -> Steps:
+    with scene.member() as member:
+        scene.fleet.arm(member, Point.AFTER_COMMIT, Act.STALL)
+        yield 3.5
+
+
+@fault("pod-drain", "pod", "F8", "a pod sent SIGTERM, and started again")
+def _drain(scene: Scene) -> Steps:
+    with scene.member() as member:
+        yield from _drained(scene, member)
+
+
+def _drained(scene: Scene, member: Member) -> Steps:
+    pod = member.running
+    pod.signal(signal.SIGTERM)
+    yield from until(lambda: pod.process.poll() is not None, 40, "SIGTERM does not end it")
+    assert pod.process.returncode == 0, f"it ended with {pod.process.returncode}"
+    yield from _back(scene, member)
+
+
+@fault("pods-rolling", "pod", "G11", "every pod drained and started again in turn", smoke=False)
+def _rolling(scene: Scene) -> Steps:
+    for member in scene.fleet.members:
+        while member.number in scene.taken:
+            yield 0.1
+        scene.taken.add(member.number)
+        try:
+            yield from _drained(scene, member)
+        finally:
+            scene.taken.discard(member.number)
+
+
+# --- Valkey
+
+
+@fault("valkey-kill", "valkey", "F10", "Valkey killed, away for 4 s, back empty")
+def _valkey_kill(scene: Scene) -> Steps:
+    scene.fleet.valkey.kill()
+    yield 4.0
+    scene.fleet.valkey.start()
+
+
+@fault("valkey-freeze", "valkey", "F11", "Valkey stopped for 5 s")
+def _valkey_freeze(scene: Scene) -> Steps:
+    scene.fleet.valkey.send_signal(signal.SIGSTOP)
+    yield 5.0
+    scene.fleet.valkey.send_signal(signal.SIGCONT)
+
+
+@fault("valkey-half-open", "pod", "F12", "a pod's links to Valkey stand and carry nothing for 5 s")
+def _half_open(scene: Scene) -> Steps:
+    with scene.member() as member:
+        yield from _black_hole(scene, member.redis, 5.0)
+
+
+def _black_hole(scene: Scene, proxy: FaultProxy, for_s: float) -> Steps:
+    proxy.swallows = True
+    yield for_s
+    proxy.swallows = False
+    scene.fleet.loop.do(proxy.cut)  # what was swallowed is gone: these are of no use any more
+
+
+@fault("valkey-cut", "pod", "F13", "a pod's links to Valkey reset, 5 times a second for 3 s")
+def _valkey_cut(scene: Scene) -> Steps:
+    with scene.member() as member:
+        for _ in range(15):
+            scene.fleet.loop.do(member.redis.cut)
+            yield 0.2
+
+
+@fault("publish-lost", "valkey", "G4", "the next 5 envelopes of each pod lost on their way")
+def _publish_lost(scene: Scene) -> Steps:
+    for member in scene.fleet.members:
+        member.redis.drop_publishes(5)
+    yield 2.0
+
+
+@fault("last-publish-lost", "valkey", "G4", "all envelopes lost for 2 s, and then silence")
+def _last_publish_lost(scene: Scene) -> Steps:
+    for member in scene.fleet.members:
+        member.redis.drop_publishes(1_000_000)
+    yield 2.0
+    scene.fleet.loop.do(scene.crowd.hush)  # no later message shows what is missing
+    yield 3.5
+    for member in scene.fleet.members:
+        member.redis.strike = None
+    scene.fleet.loop.do(scene.crowd.talk)
+
+
+@fault("valkey-slow", "pod", "F44", "one pod's envelopes 200 ms late for 3 s", smoke=False)
+def _valkey_slow(scene: Scene) -> Steps:
+    with scene.member() as member:
+        member.redis.delay_s = 0.2
+        yield 3.0
+        member.redis.delay_s = 0.0
+
+
+# --- PostgreSQL
+
+
+@fault("postgres-kill", "postgres", "F17", "PostgreSQL killed with all its processes, and started")
+def _postgres_kill(scene: Scene) -> Steps:
+    scene.fleet.postgres.kill()
+    yield 0.5
+    scene.fleet.postgres.start()
+
+
+@fault("postgres-restart", "postgres", "F18", "PostgreSQL restarted (fast shutdown)")
+def _postgres_restart(scene: Scene) -> Steps:
+    scene.fleet.postgres.stop()
+    scene.fleet.postgres.start()
+    yield 0.0
+
+
+@fault("postgres-freeze", "postgres", "F19", "PostgreSQL stopped for 5 s")
+def _postgres_freeze(scene: Scene) -> Steps:
+    scene.fleet.postgres.send_signal(signal.SIGSTOP)
+    yield 5.0
+    scene.fleet.postgres.send_signal(signal.SIGCONT)
+
+
+@fault("postgres-hang", "pod", "F19", "a pod's connections to PostgreSQL carry nothing for 4 s")
+def _postgres_hang(scene: Scene) -> Steps:
+    with scene.member() as member:
+        yield from _black_hole(scene, member.database, 4.0)
+
+
+@fault("copy-reset", "pod", "F20", "a pod's connection reset in the middle of a COPY, 5 times")
+def _copy_reset(scene: Scene) -> Steps:
+    yield from _repeat(scene, lambda proxy: proxy.reset_in_copy())
+
+
+@fault("commit-reply-lost", "pod", "F21", "the answer to COMMIT lost, 5 times")
+def _commit_reply_lost(scene: Scene) -> Steps:
+    yield from _repeat(scene, lambda proxy: proxy.drop_reply_to(b"COMMIT\0"))
+
+
+@fault("commit-lost", "pod", "F22", "COMMIT itself lost, 5 times")
+def _commit_lost(scene: Scene) -> Steps:
+    yield from _repeat(scene, lambda proxy: proxy.drop_request(b"COMMIT\0"))
+
+
+def _repeat(scene: Scene, arm: Callable[[FaultProxy], None]) -> Steps:
+    """Let a fault strike 5 times in the database proxy of one pod or another."""
+    for _ in range(5):
+        with scene.member() as member:
+            proxy = member.database
+            before = proxy.struck
+            arm(proxy)
+            deadline = time.monotonic() + 30
+            while proxy.struck == before:
+                assert time.monotonic() < deadline, "nothing came by that could be struck"
+                yield 0.01
+        yield scene.rng.uniform(0.1, 0.5)
+
+
+@fault("backends-terminated", "postgres", "F18", "every backend terminated, 3 times in 3 s")
+def _backends(scene: Scene) -> Steps:
+    for _ in range(3):
+        scene.fleet.loop.call(scene.crowd.terminate_backends())
+        yield 1.0
+
+
+# --- clients
+
+
+@fault("slow-reader", "clients", "F29", "three clients stop reading for 6 s")
+def _slow_reader(scene: Scene) -> Steps:
+    slow = scene.rng.sample(scene.crowd.chatters, 3)
+    for chatter in slow:
+        scene.fleet.loop.do(chatter.reads.clear)
+    yield 6.0
+    for chatter in slow:
+        scene.fleet.loop.do(chatter.reads.set)
+
+
+@fault("client-reset", "clients", "F31", "half of the clients reset, twice")
+def _client_reset(scene: Scene) -> Steps:
+    for _ in range(2):
+        scene.fleet.loop.do(lambda: scene.crowd.reset_some(0.5))
+        yield 1.5

@@ -1,0 +1,247 @@
+"""The clients of a fault run: they send, listen, lose their sockets and come back.
+
+Owns: what a careful client does (docs/protocol.md): a nonce for each send, kept until an ack or a
+final error; cursors; coming back to any pod with full jitter; noticing a dead link. Everything it
+does and sees goes into the history. Must never: hide anything from the checker by being clever.
+"""
+
+import asyncio
+import contextlib
+import random
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import orjson
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+from tests.faults.history import History
+from tests.people import Person
+
+BACKOFF_BASE_S, BACKOFF_CAP_S = 0.1, 2.0
+RETRY_S = 2.0  # a send without an answer is sent again, on the same socket too
+QUIET_S, DEAD_S = 1.0, 2.5  # nothing came for so long: ask; for so long: the link is dead
+PENDING_MAX = 15  # sends without an answer; then nothing new is said
+OPEN_S = 5.0
+
+Where = Callable[[], str | None]  # the WebSocket of a pod by lot
+
+
+class Chatter:
+    """One client: one user, one socket at a time, several channels."""
+
+    def __init__(
+        self,
+        number: int,
+        person: Person,
+        channels: Sequence[int],
+        where: Where,
+        history: History,
+        rng: random.Random,
+    ) -> None:
+        self.number = number
+        self.person = person
+        self.cursors: dict[int, int | None] = dict.fromkeys(channels)
+        self.pending: dict[str, tuple[int, str]] = {}  # by nonce: sent, and not known what became
+        self.subscribed: set[int] = set()
+        self.session = 0
+        self.reads = asyncio.Event()  # cleared: it stops reading
+        self.reads.set()
+        self.url: str | None = None  # of the socket that it has
+        self.reconnects = 0
+        self._where = where
+        self._history = history
+        self._rng = rng
+        self._socket: ClientConnection | None = None
+        self._last_heard = 0.0
+        self._again: dict[str, float] = {}  # by nonce: when it may be sent again
+        history.person(number, person.id)
+
+    # --- sending
+
+    async def say(self, channel: int, text: str) -> None:
+        """Send something new, unless too much is unanswered."""
+        if len(self.pending) >= PENDING_MAX:
+            return
+        nonce = secrets.token_hex(8)
+        content = f"{text[:500]} #{nonce}"
+        self.pending[nonce] = channel, content
+        self._history.send(self.number, self.person.id, channel, nonce, content, self.session)
+        await self._send(nonce)
+
+    async def _send(self, nonce: str) -> None:
+        channel, content = self.pending[nonce]
+        self._again[nonce] = asyncio.get_running_loop().time() + RETRY_S
+        frame = {"t": "send", "ref": nonce, "ch": channel, "content": content, "nonce": nonce}
+        await self._write(frame)
+
+    async def _write(self, frame: dict[str, Any]) -> None:
+        if self._socket is not None and self.session:
+            with contextlib.suppress(ConnectionClosed):
+                await self._socket.send(orjson.dumps(frame), text=True)
+
+    async def _retry(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for nonce in [n for n, at in self._again.items() if at <= now and n in self.pending]:
+            await self._resend(nonce)
+
+    async def _resend(self, nonce: str) -> None:
+        if nonce in self.pending:
+            self._history.retried(self.number, self.pending[nonce][0], nonce)
+            await self._send(nonce)
+
+    # --- the socket
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+        failures = 0
+        while True:
+            with contextlib.suppress(OSError, TimeoutError, ConnectionClosed, InvalidHandshake):
+                if (url := self._where()) is not None:
+                    await self._serve(url)
+                    failures = 0
+            failures += 1
+            self.reconnects += 1
+            pause = min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2 ** min(failures, 10))
+            await asyncio.sleep(self._rng.uniform(0, pause))
+
+    async def _serve(self, url: str) -> None:
+        headers = self.person.headers
+        self._socket = await connect(
+            url,
+            proxy=None,
+            compression=None,
+            additional_headers=headers,
+            open_timeout=OPEN_S,
+            ping_interval=None,
+            close_timeout=0.2,
+            max_queue=64,
+        )
+        self.url = url
+        try:
+            async with asyncio.TaskGroup() as group:
+                watch = group.create_task(self._watch(self._socket))
+                await self._read(self._socket)
+                watch.cancel()
+        except* ConnectionClosed:
+            pass
+        finally:
+            self._socket.transport.abort()
+            if self.session:
+                self._history.closed(self.number, self.session)
+            self._socket, self.session, self.url = None, 0, None
+            self.subscribed.clear()
+
+    async def _read(self, socket: ClientConnection) -> None:
+        loop = asyncio.get_running_loop()
+        self._last_heard = loop.time()
+        while True:
+            if not self.reads.is_set():
+                await self.reads.wait()
+            text = await socket.recv(decode=False)
+            self._last_heard = loop.time()
+            await self._take(orjson.loads(text))
+
+    async def _watch(self, socket: ClientConnection) -> None:
+        """Notice a dead link; send again what is unanswered."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(0.25)
+            silent_s = loop.time() - self._last_heard
+            if silent_s > DEAD_S and self.reads.is_set():
+                socket.transport.abort()
+                return
+            if silent_s > QUIET_S:
+                await self._write({"t": "ping"})
+            await self._retry()
+            if missing := self.cursors.keys() - self.subscribed:
+                await self._subscribe(sorted(missing))
+
+    def cut(self) -> None:
+        """Lose the socket."""
+        if self._socket is not None:
+            self._socket.transport.abort()
+
+    # --- what comes
+
+    async def _take(self, frame: dict[str, Any]) -> None:
+        kind = frame["t"]
+        if "seq" in frame and kind != "ack":
+            self._entry(kind, frame)
+        elif kind == "ack":
+            self._acked(frame)
+        elif kind == "error":
+            self._failed(frame)
+        elif kind == "ok":
+            self._subscribed(frame)
+        elif kind == "hello":
+            self.session = next_session()
+            await self._subscribe(list(self.cursors))
+            for nonce in list(self.pending):
+                await self._resend(nonce)
+        elif kind == "reset":
+            self._history.reset(self.number, self.session, frame["ch"], frame["head"])
+            self.cursors[frame["ch"]] = frame["head"]
+            self.subscribed.discard(frame["ch"])
+        elif kind == "removed":
+            self._history.left(self.number, self.session, frame["ch"], frame["reason"])
+            self.cursors.pop(frame["ch"], None)
+            self.subscribed.discard(frame["ch"])
+
+    async def _subscribe(self, channels: Sequence[int]) -> None:
+        wanted = {str(channel): self.cursors[channel] for channel in channels}
+        self.subscribed.update(channels)  # asked for; an error takes it back
+        await self._write({"t": "sub", "ref": "sub", "ch": wanted})
+
+    def _subscribed(self, frame: dict[str, Any]) -> None:
+        for name, answer in frame.get("ch", {}).items():
+            channel = int(name)
+            if "head" in answer:
+                if self.cursors.get(channel) is None:
+                    self.cursors[channel] = answer["head"]
+                after = self.cursors[channel]
+                assert after is not None
+                self._history.subscribed(self.number, self.session, channel, after)
+            else:  # not a member any more, or the database is away: asked again until it is back
+                self.subscribed.discard(channel)
+
+    def _entry(self, kind: str, frame: dict[str, Any]) -> None:
+        channel, seq = frame["ch"], frame["seq"]
+        self._history.received(
+            self.number, self.session, channel, seq, kind, frame["user"], frame.get("content", "")
+        )
+        self.cursors[channel] = max(seq, self.cursors.get(channel) or 0)
+
+    def _acked(self, frame: dict[str, Any]) -> None:
+        nonce = frame["ref"]
+        self._history.ack(
+            self.number, frame["ch"], nonce, frame["seq"], bool(frame.get("dup", False))
+        )
+        self._forget(nonce)
+
+    def _failed(self, frame: dict[str, Any]) -> None:
+        nonce = frame.get("ref")
+        if nonce not in self.pending:
+            if nonce == "sub":
+                self.subscribed.clear()
+            return
+        if frame["retry"]:
+            wait_s = frame.get("after", 200) / 1000 * self._rng.uniform(1, 1.5)
+            self._again[nonce] = asyncio.get_running_loop().time() + wait_s
+        else:
+            channel, _ = self.pending[nonce]
+            self._history.refused(self.number, channel, nonce, frame["code"])
+            self._forget(nonce)
+
+    def _forget(self, nonce: str) -> None:
+        self.pending.pop(nonce, None)
+        self._again.pop(nonce, None)
+
+
+_sessions = iter(range(1, 1 << 60))
+
+
+def next_session() -> int:
+    """A number for each socket of a run."""
+    return next(_sessions)

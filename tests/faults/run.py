@@ -1,0 +1,152 @@
+"""Runs faults against a fleet under load, and checks what came of it.
+
+Owns: one run: a crowd of its own, warming up, faults one by one or overlapping, the quiet time at
+the end, the check. A run that failed is kept as a file, to be checked again.
+"""
+
+import random
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from bench import irc
+from tests.faults.catalogue import FAULTS, Fault, Scene, Steps
+from tests.faults.checker import check
+from tests.faults.crowd import Crowd, Load
+from tests.faults.fleet import Fleet
+from tests.faults.history import read_log
+from tests.faults.verdict import Verdict
+
+CORPUS = Path(__file__).parents[2].parent / "shared" / "data" / "ubuntu-irc"
+WARM_S = 1.0  # of load before the first fault
+AFTER_S = 2.0  # of load behind the last one
+QUIET_S = 20.0  # at most, until everything is known and everybody at the head
+OVERLAP = 3  # faults under way at once, in a storm
+STEP_S = 0.01
+
+Story = Callable[[Scene], Steps]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run showed."""
+
+    faults: list[str]
+    seed: int
+    crowd: Crowd
+    verdict: Verdict
+
+
+@cache
+def texts() -> list[str]:
+    """What the crowd says: real chat where it lies beside the project, else a few awkward lines."""
+    if CORPUS.is_dir():
+        return [line.text for day in irc.load(CORPUS) for line in day.lines]
+    return [
+        "hello",
+        "ça va?",
+        "日本語のテキスト",
+        "👍🏽 " * 20,
+        "x" * 400,
+        '{"t":"msg"}',
+        'a\nb\tc\\ "',
+    ]
+
+
+def run_fault(fleet: Fleet, name: str, seed: int, load: Load | None = None) -> Outcome:
+    """One fault, alone."""
+
+    def story(scene: Scene) -> Steps:
+        yield from _struck(scene, FAULTS[name])
+
+    return _run(fleet, [name], seed, load or Load(), story)
+
+
+def run_storm(fleet: Fleet, seed: int, seconds: float, load: Load | None = None) -> Outcome:
+    """Faults by lot for so many seconds, up to `OVERLAP` of them under way at once."""
+    names: list[str] = []
+
+    def story(scene: Scene) -> Steps:
+        end = time.monotonic() + seconds
+        under_way: dict[str, Steps] = {}
+        while time.monotonic() < end or under_way:
+            if time.monotonic() < end and len(under_way) < OVERLAP:
+                fault = _next(scene, under_way)
+                if fault is not None:
+                    names.append(fault.name)
+                    under_way[fault.name] = _paced(scene, fault)
+            for name, steps in list(under_way.items()):
+                if next(steps, None) is None:
+                    del under_way[name]
+            yield STEP_S
+
+    return _run(fleet, names, seed, load or Load(), story)
+
+
+def _next(scene: Scene, under_way: Collection[str]) -> Fault | None:
+    """A fault that can go on beside those under way: one a store, and a pod left untouched."""
+    claimed = {FAULTS[name].claims for name in under_way} - {"pod"}
+    pods = sum(FAULTS[name].claims == "pod" for name in under_way)
+    free = [
+        f
+        for f in FAULTS.values()
+        if f.name not in under_way
+        and f.claims not in claimed
+        and (f.claims != "pod" or pods < len(scene.fleet.members) - 1)
+    ]
+    return scene.rng.choice(free) if free else None
+
+
+def _paced(scene: Scene, fault: Fault) -> Steps:
+    """The steps of a fault, after a while by lot; yields at every look, and waits by the clock."""
+    steps = _delayed(scene, fault)
+    due = time.monotonic()
+    while True:
+        if time.monotonic() >= due:
+            wait_s = next(steps, None)
+            if wait_s is None:
+                return
+            due = time.monotonic() + wait_s
+        yield STEP_S
+
+
+def _delayed(scene: Scene, fault: Fault) -> Steps:
+    yield scene.rng.uniform(0, 2)
+    yield from _struck(scene, fault)
+
+
+def _struck(scene: Scene, fault: Fault) -> Steps:
+    scene.mark(f"injected {fault.name}")
+    yield from fault.strike(scene)
+    scene.mark(f"healed {fault.name}")
+
+
+def _run(fleet: Fleet, names: list[str], seed: int, load: Load, story: Story) -> Outcome:
+    rng = random.Random(seed)
+    crowd = Crowd(
+        fleet.database_url,
+        lambda: rng.choice(fleet.members).ws_url,
+        texts(),
+        load,
+        rng.randrange(1 << 30),
+    )
+    scene = Scene(fleet, crowd, random.Random(seed + 1))
+    try:
+        fleet.loop.call(crowd.begin())
+        time.sleep(WARM_S)
+        for wait_s in story(scene):
+            time.sleep(wait_s)
+        time.sleep(AFTER_S)
+    finally:
+        fleet.loop.call(crowd.finish(QUIET_S))
+    rows, heads = fleet.loop.call(read_log(fleet.database_url))
+    ours = set(crowd.channels)
+    verdict = check(
+        crowd.history,
+        [row for row in rows if row.channel in ours],
+        {channel: head for channel, head in heads.items() if channel in ours},
+        ends=crowd.subscriptions,
+    )
+    return Outcome(names, seed, crowd, verdict)
