@@ -118,9 +118,9 @@ def _delayed(scene: Scene, fault: Fault) -> Steps:
 
 
 def _struck(scene: Scene, fault: Fault) -> Steps:
-    scene.mark(f"injected {fault.name}")
+    scene.crowd.history.mark(f"injected {fault.name}")
     yield from fault.strike(scene)
-    scene.mark(f"healed {fault.name}")
+    scene.crowd.history.mark(f"healed {fault.name}")
 
 
 def _run(fleet: Fleet, names: list[str], seed: int, load: Load, story: Story) -> Outcome:
