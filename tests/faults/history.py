@@ -102,7 +102,10 @@ class History:
         self._note((RECEIVED, self._clock(), client, session, channel, seq, kind, user, content))
 
     def left(self, client: int, session: int, channel: int, reason: str) -> None:
-        """A `removed` came, or the `ok` of an `unsub`: nothing of the channel may follow."""
+        """A `removed` came, or the `ok` of an `unsub`: nothing of the channel may follow.
+
+        `reason` is the frame's, or `unsub`, after which the client keeps its cursor.
+        """
         self._note((LEFT, self._clock(), client, session, channel, reason))
 
     def reset(self, client: int, session: int, channel: int, head: int) -> None:
