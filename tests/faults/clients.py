@@ -9,8 +9,10 @@ import asyncio
 import contextlib
 import random
 import secrets
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
@@ -24,6 +26,7 @@ RETRY_S = 2.0  # a send without an answer is sent again, on the same socket too
 QUIET_S, DEAD_S = 1.0, 2.5  # nothing came for so long: ask; for so long: the link is dead
 PENDING_MAX = 15  # sends without an answer; then nothing new is said
 OPEN_S = 5.0
+RECEIVE_BYTES = 8192  # small: a client that stops reading is soon felt by its pod
 
 Where = Callable[[], str | None]  # the WebSocket of a pod by lot
 
@@ -108,15 +111,22 @@ class Chatter:
 
     async def _serve(self, url: str) -> None:
         headers = self.person.headers
+        address = urlsplit(url)
+        assert address.port is not None
+        raw = socket.socket()
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+        raw.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", address.port))
         self._socket = await connect(
             url,
+            sock=raw,
             proxy=None,
             compression=None,
             additional_headers=headers,
             open_timeout=OPEN_S,
             ping_interval=None,
             close_timeout=0.2,
-            max_queue=64,
+            max_queue=16,
         )
         self.url = url
         try:
@@ -133,24 +143,24 @@ class Chatter:
             self._socket, self.session, self.url = None, 0, None
             self.subscribed.clear()
 
-    async def _read(self, socket: ClientConnection) -> None:
+    async def _read(self, link: ClientConnection) -> None:
         loop = asyncio.get_running_loop()
         self._last_heard = loop.time()
         while True:
             if not self.reads.is_set():
                 await self.reads.wait()
-            text = await socket.recv(decode=False)
+            text = await link.recv(decode=False)
             self._last_heard = loop.time()
             await self._take(orjson.loads(text))
 
-    async def _watch(self, socket: ClientConnection) -> None:
+    async def _watch(self, link: ClientConnection) -> None:
         """Notice a dead link; send again what is unanswered."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(0.25)
             silent_s = loop.time() - self._last_heard
             if silent_s > DEAD_S and self.reads.is_set():
-                socket.transport.abort()
+                link.transport.abort()
                 return
             if silent_s > QUIET_S:
                 await self._write({"t": "ping"})

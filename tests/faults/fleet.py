@@ -27,8 +27,15 @@ from tests.services import POSTGRES_SETTINGS, Databases, temporary_directory
 
 T = TypeVar("T")
 CALL_S = 60.0
-# Short, so that a run meets each deadline; otherwise a pod is as it is in production.
-SETTINGS = {"heartbeat_s": 5, "heartbeat_timeout_s": 5, "drain_s": 2, "slow_deadline_ms": 4000}
+# Short and small, so that a run meets each limit; otherwise a pod is as it is in production.
+SETTINGS = {
+    "heartbeat_s": 5,
+    "heartbeat_timeout_s": 5,
+    "drain_s": 2,
+    "slow_deadline_ms": 4000,
+    "write_high_bytes": 32_768,
+    "write_low_bytes": 8192,
+}
 
 
 class LoopThread:
