@@ -107,6 +107,13 @@ def double_nonce(run: Run) -> None:
     run.heads[row.channel] = seq
 
 
+def one_seq_twice(run: Run) -> None:
+    """Two transactions took one number."""
+    _, row = run.acked_row()
+    run.history.send(0, FIRST_USER, row.channel, "second", "second")
+    run.rows.append(Row(row.channel, row.seq, "msg", FIRST_USER, "second", "second"))
+
+
 def swapped_body(run: Run) -> None:
     """Two messages of one batch got each other's content."""
     _, first = run.acked_row()
@@ -317,6 +324,7 @@ CORRUPTIONS: dict[Callable[[Run], None], Told] = {
     lost_row: Told({"A1-lost", "D1-hole"}, {"S2-phantom"}),
     lost_last_row: Told({"S2-phantom", "L1-ahead"}, {"A1-lost", "M1-leave"}),
     double_nonce: Told({"D1-nonce"}, UNREAD),
+    one_seq_twice: Told({"D1-seq"}, {"A1-differs", "S2-differs", "R1-order"}),
     swapped_body: Told({"A1-differs", "N1-differs"}, {"S2-differs"}),
     gap: Told({"S1-gap"}),
     duplicate: Told({"S1-duplicate"}),

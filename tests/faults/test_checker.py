@@ -9,7 +9,7 @@ from tests.faults.checker import check
 from tests.faults.corruptions import CORRUPTIONS, Run, gap
 from tests.faults.history import History, Row
 from tests.faults.synthetic import World
-from tests.faults.verdict import KEPT_PER_KIND, Verdict
+from tests.faults.verdict import KEPT_PER_KIND, KINDS, Verdict
 
 ANN, BOB = 0, 1  # clients
 ANN_ID, BOB_ID = 100, 101  # their users
@@ -24,6 +24,11 @@ def test_a_corruption_is_found_under_its_name(corrupt: Callable[[Run], None], se
     told = run.check().totals.keys()
     must, may = CORRUPTIONS[corrupt]
     assert must <= told <= must | may
+
+
+def test_there_is_a_corruption_for_every_kind_of_anomaly():
+    seeded = set[str]().union(*(told.must for told in CORRUPTIONS.values()))
+    assert seeded | {"G1-idle"} == KINDS.keys()  # the one that needs a run of its own
 
 
 @pytest.mark.parametrize("seed", range(5))
