@@ -324,7 +324,7 @@ CORRUPTIONS: dict[Callable[[Run], None], Told] = {
     lost_row: Told({"A1-lost", "D1-hole"}, {"S2-phantom"}),
     lost_last_row: Told({"S2-phantom", "L1-ahead"}, {"A1-lost", "M1-leave"}),
     double_nonce: Told({"D1-nonce"}, UNREAD),
-    one_seq_twice: Told({"D1-seq"}, {"A1-differs", "S2-differs", "R1-order"}),
+    one_seq_twice: Told({"D1-seq"}, {"A1-differs", "S2-differs", "R1-order", "M1-leave"}),
     swapped_body: Told({"A1-differs", "N1-differs"}, {"S2-differs"}),
     gap: Told({"S1-gap"}),
     duplicate: Told({"S1-duplicate"}),
