@@ -113,3 +113,9 @@ def test_the_table_is_put_between_its_markers(tmp_path: Path):
 def test_a_page_without_its_markers_is_left_alone(page: str):
     with pytest.raises(ValueError, match="faults"):
         replaced(page, "faults", "text")
+
+
+def test_the_page_of_guarantees_has_a_place_for_every_table():
+    page = (Path(__file__).parents[2] / "docs" / "guarantees.md").read_text(encoding="utf-8")
+    for name in ("faults", "mutants", "matrix"):
+        assert "| a table |" in replaced(page, name, "| a table |")
