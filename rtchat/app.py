@@ -11,7 +11,6 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from rtchat import protocol
 from rtchat.api.asgi import Receive, Scope, Send
 from rtchat.api.call import Services
 from rtchat.api.rest import Rest
@@ -25,8 +24,9 @@ from rtchat.bus.redis import RedisBus
 from rtchat.chat import Chat
 from rtchat.config import Config
 from rtchat.connections import Connections
+from rtchat.drain import Drain
 from rtchat.envelope import Envelope
-from rtchat.errors import ChatError, Close, StartError
+from rtchat.errors import ChatError, StartError
 from rtchat.hub import Hub
 from rtchat.store.channels import ChannelStore
 from rtchat.store.database import Database
@@ -38,7 +38,6 @@ from rtchat.writer import Writer
 
 log = logging.getLogger(__name__)
 
-RECONNECT_SPREAD_MS = 5000  # over which clients are asked to spread their return
 HOUSEKEEPING_S = 10.0
 PURGE_AFTER_S = 60.0  # longer than any pod takes to hear that a channel is gone
 PURGE_ROWS = 1000
@@ -119,17 +118,20 @@ class App:
         self.port = port
         log.info("listening", extra={"host": self.config.host, "port": port})
 
-    async def drain(self, timeout_s: float) -> None:
-        """Take no more work, answer what was accepted, and send everybody away in good order."""
-        if self.services is None or self.writer is None:
-            return
-        self.services.draining = True
-        await self.writer.drain(timeout_s)
-        for connection in self.services.connections:
-            back_ms = random.randrange(RECONNECT_SPREAD_MS)
-            connection.write(protocol.bye(Close.DRAINING, back_ms))
-            connection.close(Close.DRAINING, "draining")
-        await asyncio.sleep(0)  # the closes leave in this turn
+    async def drain(self) -> None:
+        """Send every socket away in its slot; what is asked over REST is served on."""
+        if self.services is not None:
+            await self.services.drain.run()
+
+    def hurry(self) -> None:
+        """Send away at once whoever is still there."""
+        if self.services is not None:
+            self.services.drain.hurry()
+
+    async def settle(self, timeout_s: float) -> None:
+        """Take no more writes, and answer those that were accepted."""
+        if self.writer is not None:
+            await self.writer.drain(timeout_s)
 
 
 def make_bus(config: Config) -> Bus:
@@ -178,12 +180,13 @@ def _build(
     connections.on_sessions_ended = accounts.note_ended
     chat = Chat(config, channels, messages, writer, connections)
     tasks = Tasks("app")
+    drain = Drain(config, connections, tasks)
 
     stack.callback(passwords.close)
     for part in (writer, connections, hub, accounts, tasks):
         stack.push_async_callback(part.close)
     return Services(
-        config, database, users, channels, accounts, chat, hub, connections, tasks
+        config, database, users, channels, accounts, chat, hub, connections, tasks, drain
     ), writer
 
 

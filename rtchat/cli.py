@@ -67,6 +67,33 @@ def serve(port: int | None, host: str | None) -> None:
 
 
 @main.command()
+@click.option("--port", type=click.IntRange(1, 65535), help="Port on which it serves.")
+@click.option("--host", help="Address on which it serves.")
+@click.option(
+    "--hold",
+    type=click.FloatRange(0, 600),
+    default=0.0,
+    help="Seconds to take at least: endpoints elsewhere need some to forget this pod.",
+)
+def drain(port: int | None, host: str | None, hold: float) -> None:
+    """Send the clients of the server beside this command away; for a pre-stop hook.
+
+    Waits until they are gone. Reads the same settings; RTCHAT_INTERNAL_TOKEN must be set.
+    """
+    config, _ = _load(port=port, host=host)
+    if not config.internal_token:
+        _fail("RTCHAT_INTERNAL_TOKEN (or RTCHAT_INTERNAL_TOKEN_FILE) is not set", 2)
+    if not config.port:
+        _fail("RTCHAT_PORT is 0, any port; name the server's with --port", 2)
+    from rtchat.prestop import PreStopError, request_drain
+
+    try:
+        click.echo(request_drain(config, hold))
+    except PreStopError as error:
+        _fail(str(error), 3)
+
+
+@main.command()
 def migrate() -> None:
     """Bring the database to the newest schema; safe to run from several places at once."""
     config, _ = _load()

@@ -38,6 +38,8 @@ def _text(doc: str, *, secret: bool = False, max_length: int = 4096) -> Meta:
     return Meta(max_length=max_length, description=doc, extra={"secret": secret})
 
 
+STOP_RESERVE_S = 7  # answers 2, writes 1.5, farewell 1, requests 1.5, parts 1: drain, server/run
+INTERNAL_TOKEN_MIN_CHARS = 16
 MS_MAX = 600_000
 BYTES_MAX = 2**31
 
@@ -215,7 +217,21 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = 8_388_608
 
     # --- stopping
-    shutdown_s: Annotated[int, _number(1, 300, "from the signal to the exit, stuck or not")] = 8
+    drain_s: Annotated[
+        int, _number(0, 280, "longest window in which sockets are sent away one by one")
+    ] = 20
+    drain_per_second: Annotated[
+        int, _number(1, 1_000_000, "sockets sent away, where that takes less than the window")
+    ] = 200
+    drain_return_ms: Annotated[
+        int, _number(0, 60_000, "clients are asked to come back at a random time within this")
+    ] = 2000
+    shutdown_s: Annotated[
+        int, _number(STOP_RESERVE_S, 300, "from the signal to the exit, stuck or not")
+    ] = 28  # Kubernetes kills after 30
+    internal_token: Annotated[
+        str, _text("bearer token of `rtchat drain`; empty: no such path", secret=True)
+    ] = ""
 
     def __post_init__(self) -> None:
         relations = {
@@ -232,6 +248,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
                 self.expiring_s < self.access_token_s or self.access_token_s <= 60
             ),
             "lock_wait_ms < write_timeout_ms": self.lock_wait_ms < self.write_timeout_ms,
+            # After the window: the last writes' answers, requests under way, the parts' end.
+            f"drain_s + {STOP_RESERVE_S} <= shutdown_s": (
+                self.drain_s + STOP_RESERVE_S <= self.shutdown_s
+            ),
+            f"internal_token is empty or has {INTERNAL_TOKEN_MIN_CHARS} characters or more": (
+                not self.internal_token or len(self.internal_token) >= INTERNAL_TOKEN_MIN_CHARS
+            ),
         }
         for relation, holds in relations.items():
             if not holds:

@@ -42,8 +42,9 @@ class Connection:
     """One authenticated socket."""
 
     __slots__ = (
-        "catching_up", "closed", "ended", "expires", "id", "link", "moved", "on_close", "paused_at",
-        "session_id", "subs", "user_id", "warned", "write",
+        "catching_up", "closed", "ended", "expires", "id", "leaving", "link", "moved",
+        "on_answered", "on_close", "paused_at", "session_id", "subs", "unanswered", "user_id",
+        "warned", "write",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +66,9 @@ class Connection:
         self.on_close = on_close  # called once with a close code and a reason
         self.closed = False
         self.paused_at: float | None = None  # since when the socket takes nothing
+        self.unanswered = 0  # writes that were accepted and have no answer yet
+        self.leaving = False  # the drain has come to it: no further commands
+        self.on_answered: Callable[[], None] | None = None  # called then when nothing is unanswered
         self.subs: dict[int, Subscription] = {}
         self.catching_up: set[Subscription] = set()
         # Something that a catch-up waits for may have happened; there while one is under way.

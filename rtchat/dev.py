@@ -66,7 +66,11 @@ def _serve(config: Config, directory: Path, url: str, started: float) -> None:
 
     logs.configure(config.log_level, config.log_format)
     config = msgspec.structs.replace(
-        config, database_url=url, secret_key=config.secret_key or _kept_secret(directory)
+        config,
+        database_url=url,
+        secret_key=config.secret_key or _kept_secret(directory),
+        drain_s=min(config.drain_s, 1),  # whoever presses Ctrl+C waits for it
+        shutdown_s=min(config.shutdown_s, 8),
     )
     try:
         migrate.upgrade(url)

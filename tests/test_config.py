@@ -188,6 +188,8 @@ def test_names_of_quantities_end_with_their_unit():
         ({"queue_max_bytes": "1048575"}, "batch_max_bytes <= queue_max_bytes"),
         ({"expiring_s": "600", "access_token_s": "600"}, "expiring_s < access_token_s"),
         ({"lock_wait_ms": "10000"}, "lock_wait_ms < write_timeout_ms"),
+        ({"drain_s": "22"}, "drain_s + 7 <= shutdown_s"),
+        ({"internal_token": "fifteen letters"}, "internal_token"),
     ],
 )
 def test_settings_fit_together(environ: dict[str, str], relation: str):
@@ -204,6 +206,9 @@ def test_settings_fit_together(environ: dict[str, str], relation: str):
         {"queue_max_bytes": "1048576"},
         {"access_token_s": "30"},
         {"lock_wait_ms": "9999"},
+        {"drain_s": "21"},
+        {"drain_s": "0", "shutdown_s": "7"},
+        {"internal_token": "sixteen letters!"},
     ],
 )
 def test_settings_that_just_fit_are_taken(environ: dict[str, str]):
@@ -212,7 +217,7 @@ def test_settings_that_just_fit_are_taken(environ: dict[str, str]):
 
 # --- secrets
 
-SECRETS = {"database_url", "migrate_url", "redis_urls", "secret_key"}
+SECRETS = {"database_url", "internal_token", "migrate_url", "redis_urls", "secret_key"}
 
 
 def test_what_may_hold_a_password_is_a_secret():

@@ -8,6 +8,7 @@ from rtchat.auth.tokens import Identity
 from rtchat.chat import Chat
 from rtchat.config import Config
 from rtchat.connections import Connections
+from rtchat.drain import Drain
 from rtchat.errors import ChatError, Code
 from rtchat.hub import Hub
 from rtchat.store.channels import ChannelStore
@@ -29,7 +30,7 @@ class Services:
     hub: Hub
     connections: Connections
     tasks: Tasks
-    draining: bool = False
+    drain: Drain
 
 
 @dataclass
@@ -38,6 +39,7 @@ class Call:
 
     services: Services
     identity: Identity | None = None
+    bearer: str = ""  # the token as it came, a user's or not
     refusal: ChatError | None = None  # why there is no identity, where none is required
     ids: dict[str, int] = field(default_factory=dict)
     body: Any = None

@@ -28,8 +28,7 @@ class Conversation:
     """Reads one connection's commands and answers them."""
 
     __slots__ = (
-        "_connection", "_errors", "_gate", "_in_flight", "_loop", "_sends", "_services",
-        "_user",
+        "_connection", "_errors", "_gate", "_loop", "_sends", "_services", "_user",
     )  # fmt: skip
 
     def __init__(self, services: Services, connection: Connection, user: User) -> None:
@@ -41,7 +40,6 @@ class Conversation:
         now = self._loop.time()
         self._sends = Bucket(config.sends_per_second, config.sends_burst, now)
         self._errors = Bucket(config.errors_per_second, config.errors_burst, now)
-        self._in_flight = 0
         self._gate: asyncio.Future[None] | None = None  # there while reading is held back
 
     async def run(self, receive: Receive) -> None:
@@ -77,8 +75,8 @@ class Conversation:
 
     def _held_back(self) -> bool:
         """Whether to read no further: too much is unanswered, or our answers are not read."""
-        in_flight = self._in_flight >= self._services.config.sends_in_flight
-        return in_flight or self._connection.paused
+        unanswered = self._connection.unanswered
+        return unanswered >= self._services.config.sends_in_flight or self._connection.paused
 
     def go_on(self) -> None:
         """Look again whether to read on."""
@@ -94,6 +92,8 @@ class Conversation:
                 ref = protocol.ref_of(text)
                 raise
             ref = command.ref
+            if self._connection.leaving:
+                raise ChatError(Code.DRAINING, after_ms=1000)
             waiting = _COMMANDS[type(command)](self, command)
             if waiting is not None:
                 await waiting
@@ -141,20 +141,23 @@ class Conversation:
             done=self._written,
             ref=command.ref,
         )
-        self._in_flight += 1
+        self._connection.unanswered += 1
 
     def _written(self, write: Write) -> None:
-        self._in_flight -= 1
+        connection = self._connection
+        connection.unanswered -= 1
         self.go_on()
-        if self._connection.closed:
+        if connection.closed:
             return
         if write.error is not None:
             self._refuse(write.ref, write.error)
         else:
             assert write.seq is not None
-            self._connection.write(
+            connection.write(
                 protocol.ack(write.ref, write.channel_id, write.seq, write.ts, dup=write.dup)
             )
+        if connection.on_answered is not None and not connection.unanswered:
+            connection.on_answered()
 
     async def sub(self, command: protocol.Sub) -> None:
         """Subscribe."""

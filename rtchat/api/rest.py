@@ -8,7 +8,7 @@ from rtchat.api.asgi import Receive, Scope, Send, client_of, header, path_of
 from rtchat.api.call import Call, Services
 from rtchat.api.http import Disconnected, Responder, decode, parse_query, read_body
 from rtchat.api.router import Route, Router
-from rtchat.api.routes import ROUTES
+from rtchat.api.routes import INTERNAL_ROUTES, ROUTES
 from rtchat.auth.accounts import Accounts
 from rtchat.auth.tokens import Identity
 from rtchat.errors import ChatError, Code
@@ -24,7 +24,8 @@ class Rest:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._router = Router(ROUTES)
+        internal = INTERNAL_ROUTES if services.config.internal_token else []
+        self._router = Router([*ROUTES, *internal])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request. Whatever fails is answered and logged here."""
@@ -71,7 +72,7 @@ class Rest:
         if route is None:
             await responder.problem(ChatError(Code.METHOD_NOT_ALLOWED), methods=methods)
             return None
-        call = Call(self._services, ids=ids)
+        call = Call(self._services, ids=ids, bearer=_bearer(scope))
         try:
             call.identity = identify(scope, self._services.accounts)
         except ChatError as error:
@@ -92,10 +93,16 @@ class Rest:
 
 def identify(scope: Scope, accounts: Accounts) -> Identity:
     """Whom the bearer token speaks for. Raises ChatError where there is no good one."""
-    scheme, _, token = (header(scope, b"authorization") or "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    token = _bearer(scope)
+    if not token:
         raise ChatError(Code.UNAUTHORIZED)
-    return accounts.authenticate(token.strip(" "))
+    return accounts.authenticate(token)
+
+
+def _bearer(scope: Scope) -> str:
+    """The token of the `Authorization` header; empty where there is none."""
+    scheme, _, token = (header(scope, b"authorization") or "").partition(" ")
+    return token.strip(" ") if scheme.lower() == "bearer" else ""
 
 
 def _methods(routes: dict[str, Route]) -> set[str]:

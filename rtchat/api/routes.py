@@ -40,3 +40,14 @@ ROUTES: list[Route] = [
     Route("GET", "/healthz", health.alive, {200: types.Health}, auth=False),
     Route("GET", "/readyz", health.ready, {200: types.Health}, auth=False),
 ]
+
+# Only where `internal_token` is set; no part of the public interface.
+INTERNAL_ROUTES: list[Route] = [
+    Route(
+        "POST",
+        "/internal/drain",
+        health.drain,
+        {200: types.Health, 202: types.Health},
+        auth=False,  # it has a token of its own
+    ),
+]

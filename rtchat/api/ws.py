@@ -61,12 +61,13 @@ class WebSocketEndpoint:
         await send({"type": "websocket.accept", "subprotocol": chosen})
         link = self._link(scope, send)
         try:
-            if guest is None:
-                guest = await self._await_auth(receive)
+            guest = await self._enter(guest, receive)
             if guest is not None:
                 await self._serve(scope, receive, send, link, guest)
         except RefusedError as refused:
-            link.write(protocol.error(None, refused.error))
+            draining = refused.code is Close.DRAINING
+            bye = self._services.drain.bye
+            link.write(bye() if draining else protocol.error(None, refused.error))
             await self._end(link, send, refused.code, refused.error.message)
         finally:
             link.release()
@@ -76,12 +77,11 @@ class WebSocketEndpoint:
         if path_of(scope) != PATH:
             raise ChatError(Code.NOT_FOUND)
         self._check_origin(scope)
-        if self._services.draining:
-            raise ChatError(Code.DRAINING, after_ms=1000)
-        if not any(key == b"authorization" for key, _ in scope["headers"]):
-            return None
-        identity = identify(scope, self._services.accounts)
-        return _Guest(identity, await self._services.accounts.user_of(identity))
+        async with self._services.drain.entering():
+            if not any(key == b"authorization" for key, _ in scope["headers"]):
+                return None
+            identity = identify(scope, self._services.accounts)
+            return _Guest(identity, await self._services.accounts.user_of(identity))
 
     def _check_origin(self, scope: Scope) -> None:
         """A browser says from which page it comes; others send no `Origin` (RFC 6455 §4.1)."""
@@ -106,6 +106,14 @@ class WebSocketEndpoint:
             high_bytes=config.write_high_bytes,
             low_bytes=config.write_low_bytes,
         )
+
+    async def _enter(self, guest: _Guest | None, receive: Receive) -> _Guest | None:
+        """Who it is at last; None: the client went away. While the pod drains nobody comes in."""
+        try:
+            async with self._services.drain.entering():
+                return guest or await self._await_auth(receive)
+        except ChatError as error:
+            raise RefusedError(error, Close.DRAINING) from None
 
     async def _await_auth(self, receive: Receive) -> _Guest | None:
         """Take the first frame, which must be a good `auth`; None: the client went away."""

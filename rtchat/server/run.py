@@ -1,16 +1,22 @@
 """Runs the app on uvicorn: one process, one event loop, until a signal.
 
-Owns: uvicorn's settings, and the order of stopping: the app drains first, while its sockets still
-stand, then uvicorn closes what is left, then the lifespan ends; what is stuck is cut, so that the
-process ends within `shutdown_s` of the signal.
+Owns: uvicorn's settings, and the order of stopping: the app drains first, while it still listens;
+then nobody new is let in, accepted writes and requests are answered, uvicorn closes what is left,
+and the lifespan ends. What is stuck is cut, so that the process ends within `shutdown_s` of the
+signal; a second signal cuts everything.
 """
 
 import asyncio
 import logging
+import math
+import os
 import signal
 import socket
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, Protocol
 
 import uvicorn
@@ -20,8 +26,13 @@ from rtchat.server.websocket import FrameProtocol
 
 log = logging.getLogger(__name__)
 
-FLUSH_STEPS = 20
-FLUSH_S = 1.0  # for the last frames to leave; a client that does not take them is cut
+# Bounds of the steps after the drain; mostly each takes milliseconds. Accepted writes have what the
+# others leave of `shutdown_s`: 1.5 s and more, as config.STOP_RESERVE_S has it.
+FAREWELL_S = 1.0  # for clients to take their close and answer it; then they are cut
+REQUESTS_S = 1.5  # for requests under way to be answered; then they are cut
+REQUESTS_MAX_S = 5.0  # the same where there is time
+PARTS_S = 1.0  # for the parts to be closed
+POLL_S = 0.02
 
 
 class App(Protocol):
@@ -33,17 +44,25 @@ class App(Protocol):
     def on_listening(self, port: int) -> None:
         """Learn that connections are accepted."""
 
-    async def drain(self, timeout_s: float) -> None:
-        """Finish what was accepted and send everybody away, while the sockets still stand."""
+    async def drain(self) -> None:
+        """Send every socket away; bounded by itself."""
+
+    def hurry(self) -> None:
+        """Send away at once whoever is still there."""
+
+    async def settle(self, timeout_s: float) -> None:
+        """Take no more writes, and answer those that were accepted."""
 
 
 class Server(uvicorn.Server):
     """uvicorn, with the app's drain before the sockets are closed."""
 
-    def __init__(self, config: uvicorn.Config, app: App, drain_s: float) -> None:
+    def __init__(self, config: uvicorn.Config, app: App, shutdown_s: float) -> None:
         super().__init__(config)
         self._rtchat = app
-        self._drain_s = drain_s
+        self._shutdown_s = shutdown_s
+        self._asked_at: float | None = None  # when the end was asked for, by time.monotonic
+        self._cut: Callable[[], object] | None = None  # what a second signal does meanwhile
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -64,23 +83,75 @@ class Server(uvicorn.Server):
         if self.started:
             self._rtchat.on_listening(self.servers[0].sockets[0].getsockname()[1])
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop; at a second signal, of either kind, stop at once."""
+        if not self.should_exit:
+            self._asked_at = time.monotonic()
+            self.should_exit = True
+            return
+        self.force_exit = True
+        if self._cut is not None:
+            self._cut()
+
+    def left_s(self) -> float:
+        """What is left of `shutdown_s`."""
+        if self._asked_at is None:
+            self._asked_at = time.monotonic()
+        return self._asked_at + self._shutdown_s - time.monotonic()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(0 if self.force_exit else self.left_s() - PARTS_S) as limit:
+                self._cut = lambda: loop.call_soon_threadsafe(_expire, limit)
+                await self._stop(sockets)
+        except TimeoutError:
+            log.warning("stopping is cut short", extra={"left_s": round(self.left_s(), 1)})
+            self.force_exit = True
+            self._rtchat.hurry()
+            await asyncio.sleep(0)  # the closes leave in this turn
+            await super().shutdown(sockets)
+        finally:
+            self._cut = None
+
+    async def _stop(self, sockets: list[socket.socket] | None) -> None:
+        await self._rtchat.drain()
         for server in self.servers:
             server.close()  # no new sockets from here on
-        await self._rtchat.drain(self._drain_s)
-        await self._flush()
-        await super().shutdown(sockets)
+        await self._rtchat.settle(self.left_s() - FAREWELL_S - REQUESTS_S - PARTS_S)
+        await self._farewell()
+        requests_s = min(REQUESTS_MAX_S, self.left_s() - PARTS_S)
+        self.config.timeout_graceful_shutdown = max(1, math.ceil(requests_s))
+        cut = asyncio.get_running_loop().call_later(requests_s - 0.3, self._cut_connections)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            cut.cancel()
 
-    async def _flush(self) -> None:
-        """Let the last frames leave, then cut whoever does not take them: a close would wait."""
-        transports = [c.transport for c in self.server_state.connections]
-        for _ in range(FLUSH_STEPS):
-            transports = [t for t in transports if t.get_write_buffer_size()]
-            if not transports:
+    async def _farewell(self) -> None:
+        """Wait until clients have answered their close: ending before it may destroy it (a reset).
+
+        Who does not take it is cut: a close would wait for that.
+        """
+        until = time.monotonic() + FAREWELL_S
+        while sockets := [c for c in self._connections() if isinstance(c, FrameProtocol)]:
+            if time.monotonic() > until:
+                for connection in sockets:
+                    connection.transport.abort()
                 return
-            await asyncio.sleep(FLUSH_S / FLUSH_STEPS)
-        for transport in transports:
-            transport.abort()
+            await asyncio.sleep(POLL_S)
+
+    def _cut_connections(self) -> None:
+        for connection in self._connections():
+            connection.transport.abort()
+
+    def _connections(self) -> list[Any]:
+        return list(self.server_state.connections)
+
+
+def _expire(limit: asyncio.Timeout) -> None:
+    if not limit.expired():
+        limit.reschedule(0)
 
 
 def uvicorn_config(app: App, config: Config) -> uvicorn.Config:
@@ -109,6 +180,11 @@ def uvicorn_config(app: App, config: Config) -> uvicorn.Config:
 
 def run(app: App, config: Config) -> None:
     """Serve until SIGINT or SIGTERM. Exits with a message when the start fails."""
-    server = Server(uvicorn_config(app, config), app, drain_s=config.shutdown_s / 4)
+    server = Server(uvicorn_config(app, config), app, config.shutdown_s)
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
         runner.run(server.serve())
+        # What is left is cancelled now; should a task resist that, the process ends all the same.
+        watchdog = threading.Timer(max(PARTS_S, server.left_s()), os._exit, (1,))
+        watchdog.daemon = True
+        watchdog.start()
+    watchdog.cancel()

@@ -14,6 +14,7 @@ import httpx2
 import pytest
 
 from tests.services import temporary_directory
+from tests.sockets import wire
 
 ACCOUNT = {"email": "ann@example.org", "password": "correct horse"}
 
@@ -81,8 +82,9 @@ def postgres_of(data: Path) -> list[int]:
 
 
 async def test_data_stays_over_a_stop_and_a_kill(data: Path) -> None:
-    """SIGINT ends it within 10 s with status 0; kill -9 leaves nothing running; both times the
-    next start finds the account, the secret (an old token works) and every acked message."""
+    """SIGINT ends it within 10 s with status 0, clients or not; kill -9 leaves nothing running;
+    both times the next start finds the account, the secret (an old token works) and every acked
+    message."""
     async with dev(data) as (running, http):
         answer = await http.post("/auth/register", json=ACCOUNT)
         assert answer.status_code == 201, answer.text
@@ -91,10 +93,15 @@ async def test_data_stays_over_a_stop_and_a_kill(data: Path) -> None:
         channel = (await http.post("/channels", json=body, headers=headers)).json()["id"]
         path = f"/channels/{channel}/messages"
         await http.post(path, json={"content": "before the stop"}, headers=headers)
-        began = time.monotonic()
-        running.process.send_signal(signal.SIGINT)
-        assert await running.ended() == 0, running.log()
-        assert time.monotonic() - began < 10
+        ws_url = f"ws://localhost:{http.base_url.port}/ws"
+        async with contextlib.AsyncExitStack() as stack:
+            sockets = [wire(ws_url, additional_headers=headers) for _ in range(20)]
+            opened = [await stack.enter_async_context(socket) for socket in sockets]
+            began = time.monotonic()
+            running.process.send_signal(signal.SIGINT)
+            assert {(await socket.closed())[0] for socket in opened} == {4201}
+            assert await running.ended() == 0, running.log()
+            assert time.monotonic() - began < 10
     assert postgres_of(data) == []
 
     async with dev(data) as (running, http):

@@ -52,7 +52,7 @@ async def running(database_url: str, *, stock: bool, **settings: Any) -> AsyncIt
     if stock:
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="on"))
     else:
-        server = Server(uvicorn_config(app, config), app, drain_s=1)
+        server = Server(uvicorn_config(app, config), app, shutdown_s=8)
     with contextlib.ExitStack() as signals:  # the test's own loop keeps its signals
         server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
         signals.callback(lambda: None)

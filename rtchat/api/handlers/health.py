@@ -1,5 +1,8 @@
 """Whether this process lives, and whether it should get work."""
 
+import asyncio
+import hmac
+
 from rtchat.api import types
 from rtchat.api.call import Call
 from rtchat.api.router import Answer
@@ -19,8 +22,24 @@ async def ready(call: Call) -> Answer:
     Redis being away is no reason: acks and same-pod delivery go on without it, and if it were, one
     Redis outage would take every pod out of service at once.
     """
-    if call.services.draining:
+    if call.services.drain.begun:
         raise ChatError(Code.DRAINING)
     if await call.services.database.probe(READY_TIMEOUT_S):
         raise ChatError(Code.UNAVAILABLE, "The database is not set to keep what it commits.")
     return 200, types.Health(status="ready")
+
+
+async def drain(call: Call) -> Answer:
+    """The pre-stop call: begin the drain, or join it, and answer when everybody is gone.
+
+    Writes over REST are taken until SIGTERM: endpoints elsewhere may still route here.
+    """
+    token = call.services.config.internal_token
+    if not token or not hmac.compare_digest(call.bearer.encode(), token.encode()):
+        raise ChatError(Code.UNAUTHORIZED)
+    try:
+        async with asyncio.timeout(call.services.drain.longest_s):
+            await call.services.drain.run()
+    except TimeoutError:
+        return 202, types.Health(status="draining")
+    return 200, types.Health(status="drained")
