@@ -94,14 +94,14 @@ class App:
         config = self.config
         async with AsyncExitStack() as stack:
             database = Database(config)
-            await database.open()
             stack.push_async_callback(database.close)
             bus = self.bus = self.bus or make_bus(config)
-            await bus.start()
             stack.push_async_callback(bus.close)
-
             services, writer = _build(config, database, bus, stack)
-            await services.hub.start()
+
+            await database.open(services.hub.begin)  # is it away, the start goes on all the same
+            await bus.start()
+            services.hub.start()
             writer.start()
             services.connections.start()
             services.accounts.start()
@@ -181,6 +181,7 @@ def _build(
     chat = Chat(config, channels, messages, writer, connections)
     tasks = Tasks("app")
     drain = Drain(config, connections, tasks)
+    hub.rooms.on_epoch = drain.hurry  # `hello` is where clients learn of it
 
     stack.callback(passwords.close)
     for part in (writer, connections, hub, accounts, tasks):

@@ -8,6 +8,7 @@ room's own cursor (the room delivers that), or hold more than one page for a con
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 
 from rtchat import protocol
 from rtchat.config import Config
@@ -20,14 +21,26 @@ from rtchat.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
+SHORT_S = 0.1  # between looks at a log that ends too early
+
 
 class CatchUp:
-    """Brings connections up to date. `on_ended` is told of a channel whose log is gone."""
+    """Brings connections up to date.
 
-    def __init__(self, config: Config, messages: MessageStore, on_ended: OnEnded) -> None:
+    `on_ended` is told of a channel whose log is gone, `on_short` that a log ends too early.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        messages: MessageStore,
+        on_ended: OnEnded,
+        on_short: Callable[[], None],
+    ) -> None:
         self._config = config
         self._messages = messages
         self._on_ended = on_ended
+        self._on_short = on_short
         self._tasks = Tasks("catch up")
 
     async def close(self) -> None:
@@ -46,7 +59,8 @@ class CatchUp:
 
     def _from_tail(self, connection: Connection, sub: Subscription) -> None:
         room = sub.room
-        while connection.paused_at is None:
+        # It may have ended while another one's page was read.
+        while connection.paused_at is None and sub.state is State.CATCHING_UP:
             if sub.cursor == room.cursor:
                 connection.catching_up.discard(sub)
                 room.go_live(sub)
@@ -91,7 +105,11 @@ class CatchUp:
             return
         if sub.state is not State.CATCHING_UP or sub.cursor != cursor:
             return
-        if not entries or entries[-1].seq - cursor != len(entries):
+        if not entries:  # purged with its channel, or gone back to an earlier state: heads tell
+            self._on_short()
+            await asyncio.sleep(SHORT_S)
+            return
+        if entries[-1].seq - cursor != len(entries):
             self._on_ended(sub, ControlKind.DELETED, room.cursor)  # the purge was faster
             return
         for envelope in protocol.pack(entries, self._config.write_low_bytes):

@@ -272,7 +272,7 @@ class Chat:
         return member
 
     async def _require(self, act: Act, user_id: int, channel_id: int) -> None:
-        standing = (await self._channels.standing(user_id, [channel_id])).get(channel_id)
+        standing = (await self._channels.standing(user_id, [channel_id])).of.get(channel_id)
         if standing is None:
             raise missing_channel()
         require(act, standing.type, standing.role)

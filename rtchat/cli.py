@@ -5,13 +5,16 @@ that rtchat depends on (the database, the port) is not there.
 """
 
 import sys
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
 
 import click
 
 import rtchat
 from rtchat import config as settings
 from rtchat.config import Config, ConfigError
+
+T = TypeVar("T")
 
 
 def _fail(message: str, status: int) -> NoReturn:
@@ -109,6 +112,45 @@ def migrate() -> None:
     except migrations.MigrationError as error:
         _fail(str(error), 3)
     click.echo("the database has the newest schema")
+
+
+@main.group(invoke_without_command=True)
+@click.pass_context
+def epoch(context: click.Context) -> None:
+    """Print the epoch: the name of the log's present history."""
+    if context.invoked_subcommand is None:
+        from rtchat.store import epoch as epochs
+
+        click.echo(_at_database(epochs.read_at))
+
+
+@epoch.command()
+def renew() -> None:
+    """Replace the epoch by a fresh one; do this when the log may have lost acknowledged messages.
+
+    That is: after a backup was restored, or a failover to a replica that was behind. Every pod
+    notices within RTCHAT_HEAD_CHECK_MS, resets all subscriptions and sends its clients away once;
+    they come back within seconds and read anew what there is. Nothing in the log changes.
+    """
+    from rtchat.store import epoch as epochs
+
+    before, now = _at_database(epochs.renew_at)
+    click.echo(f"the epoch was {before} and is {now}")
+    click.echo(
+        "every pod notices within RTCHAT_HEAD_CHECK_MS, and its clients start over", err=True
+    )
+
+
+def _at_database(ask: Callable[[str], T]) -> T:
+    config, _ = _load()
+    if not config.database_url:
+        _fail("RTCHAT_DATABASE_URL is not set", 2)
+    from rtchat.errors import StartError
+
+    try:
+        return ask(config.database_url)
+    except StartError as error:
+        _fail(str(error), 3)
 
 
 @main.command("config")

@@ -18,9 +18,11 @@ from rtchat.connection import Connection
 from rtchat.envelope import ControlKind
 from rtchat.errors import ChatError, Code
 from rtchat.room import Room, State, Subscription
-from rtchat.rooms import Rooms
+from rtchat.rooms import LOOK_MS, Rooms
 from rtchat.rules import Act, missing_channel, problem
 from rtchat.store.channels import ChannelStore, Standing
+from rtchat.store.database import AnyConnection
+from rtchat.store.epoch import current
 from rtchat.store.messages import MessageStore
 
 REASONS = {
@@ -41,14 +43,20 @@ class Hub:
     ) -> None:
         self._config = config
         self._channels = channels
-        self._messages = messages
-        self._catch_up = CatchUp(config, messages, self._end)
-        self.rooms = Rooms(config, bus, messages, self._end, self._moved)
-        self.epoch = ""
+        self.rooms = Rooms(config, bus, messages, self._end, self._moved, self._reset)
+        self._catch_up = CatchUp(config, messages, self._end, self.rooms.look_soon)
 
-    async def start(self) -> None:
-        """Read the log's epoch and begin to look after the rooms."""
-        self.epoch = await self._messages.epoch()
+    @property
+    def epoch(self) -> str:
+        """The log's epoch, as far as is known here."""
+        return self.rooms.epoch
+
+    async def begin(self, connection: AnyConnection) -> None:
+        """Learn the epoch, on the first connection to the database. Raises StartError."""
+        self.rooms.epoch = await current(connection)
+
+    def start(self) -> None:
+        """Begin to look after the rooms."""
         self.rooms.start()
 
     async def close(self) -> None:
@@ -77,13 +85,15 @@ class Hub:
             )
         joining = await self._join(connection, wanted)
         try:
-            standings = await self._channels.standing(connection.user_id, list(wanted))
+            found = await self._channels.standing(connection.user_id, list(wanted))
+            if connection.closed:
+                _withdraw(joining)
+                return
+            self._require_epoch(found.epoch)
         except BaseException:
             _withdraw(joining)
             raise
-        if connection.closed:
-            _withdraw(joining)
-            return
+        standings = found.of
         heads = {
             channel_id: self._decide(joining.get(channel_id), standings.get(channel_id))
             for channel_id in wanted
@@ -105,13 +115,19 @@ class Hub:
         if not cold:
             return joining
         try:
-            standings = await self._channels.standing(connection.user_id, cold)
+            standings = (await self._channels.standing(connection.user_id, cold)).of
             await self.rooms.open([c for c in cold if _refusal(standings.get(c)) is None])
         except BaseException:
             _withdraw(joining)
             raise
         self._register(connection, cold, joining)
         return joining
+
+    def _require_epoch(self, found: str | None) -> None:
+        """Refuse what was read in another history than the one that is known here."""
+        if found != self.epoch:
+            self.rooms.look_soon()
+            raise ChatError(Code.UNAVAILABLE, after_ms=LOOK_MS)
 
     def _register(
         self, connection: Connection, channels: Iterable[int], joining: dict[int, Subscription]
@@ -141,6 +157,9 @@ class Hub:
         epoch: str | None,
     ) -> None:
         room = sub.room
+        if sub.state is State.ENDED:  # its room was reset meanwhile, and so was `old`
+            connection.write(protocol.reset(room.channel_id, head, self.epoch))
+            return
         old = connection.subs.get(room.channel_id)
         if old is not None and cursor is None:
             room.remove(sub)  # subscribed already, and the cursor stays
@@ -151,7 +170,7 @@ class Hub:
         other_history = epoch is not None and epoch != self.epoch and cursor is not None
         if other_history or (cursor is not None and cursor > head):
             room.remove(sub)
-            connection.write(protocol.reset(room.channel_id, head))
+            connection.write(protocol.reset(room.channel_id, head, self.epoch))
             return
         sub.since = head
         connection.subs[room.channel_id] = sub
@@ -185,6 +204,17 @@ class Hub:
             connection.ended.clear()
         connection.ended[sub.room.channel_id] = seq
         connection.write(protocol.removed(sub.room.channel_id, REASONS[kind]))
+
+    def _reset(self, room: Room, head: int) -> None:
+        """The cursors of a room are void: end all that is in it."""
+        frame = protocol.reset(room.channel_id, head, self.epoch)
+        for sub in [*room.live, *room.others]:
+            if sub.state is State.JOINING:
+                room.remove(sub)  # `subscribe` tells, behind its answer
+            else:
+                connection = _connection(sub)
+                self._remove(connection, sub)
+                connection.write(frame)
 
     # --- flow
 

@@ -263,9 +263,9 @@ def error(ref: Ref, problem: ChatError) -> bytes:
     return frame(event)
 
 
-def reset(channel_id: int, head: int) -> bytes:
-    """Tell that a cursor cannot be resumed; the subscription has ended."""
-    return frame({"t": "reset", "ch": channel_id, "head": head})
+def reset(channel_id: int, head: int, epoch: str) -> bytes:
+    """Tell that a cursor cannot be resumed, and of which `epoch` the log is; the sub has ended."""
+    return frame({"t": "reset", "ch": channel_id, "head": head, "epoch": epoch})
 
 
 def added(channel: Channel) -> bytes:

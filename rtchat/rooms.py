@@ -5,8 +5,13 @@ order of entries is the room's business (`room`), plain code; the waiting happen
 
 The bus is a hint, the log the truth: an envelope that does not continue a room waits `reorder_ms`
 for the missing one, then the hole is read from the log; the head check finds a lost last message,
-which no hole reveals. Must never: deliver what is not committed, go past a hole, or let a
-connection's own message reach it before its ack. A crash loses nothing: clients resume on any pod.
+which no hole reveals. The head check also finds that the log is another one than before: by its
+epoch, or by a head that went back. Then rooms are closed, tails and all, and whoever was in them is
+told to start over.
+
+Must never: deliver what is not committed, go past a hole, let a connection's own message reach it
+before its ack, or deliver anything of one history under the epoch of another. A crash loses
+nothing: clients resume on any pod.
 """
 
 import asyncio
@@ -17,22 +22,28 @@ from rtchat import protocol
 from rtchat.bus import Bus
 from rtchat.config import Config
 from rtchat.envelope import BadEnvelopeError, ControlKind, Envelope
-from rtchat.errors import ChatError
+from rtchat.errors import ChatError, Code
 from rtchat.room import OnEnded, Room, State, Tails
-from rtchat.store.messages import MessageStore
+from rtchat.store.messages import Heads, MessageStore
 from rtchat.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
 Settled = Callable[[int, float], Awaitable[None]]
 OnMoved = Callable[[Room], None]
+OnReset = Callable[[Room, int], None]
+LOOK_MS = 100  # what finds another epoch asks for so much time, to take it up
+NAMED_MAX = 10  # channels that one line of the log names
 
 
 class Rooms:
     """The open rooms. `on_ended` is told of each subscription that the log ends, `on_moved` of each
-    room that has got further. `settled` is the writer's, set by whoever builds both."""
+    room that has got further, `on_reset` of each whose cursors are void, and of its log's head.
+    `settled` is the writer's, and `on_epoch` told of another history once all rooms were reset;
+    both are set by whoever builds the parts."""
 
     settled: Settled
+    on_epoch: Callable[[], None]
 
     def __init__(
         self,
@@ -41,15 +52,18 @@ class Rooms:
         messages: MessageStore,
         on_ended: OnEnded,
         on_moved: OnMoved,
+        on_reset: OnReset,
     ) -> None:
         self._config = config
         self._bus = bus
         self._messages = messages
         self._on_ended = on_ended
         self._on_moved = on_moved
+        self._on_reset = on_reset
+        self.epoch = ""  # of all that is here; set before the first room opens
         self._rooms: dict[int, Room] = {}
         self._opening: dict[int, asyncio.Task[ChatError | None]] = {}
-        self._filling: set[int] = set()
+        self._filling: set[Room] = set()
         self._empty_since: dict[int, float] = {}
         self._tails = Tails(config.tail_max_bytes)
         self._tasks = Tasks("rooms")
@@ -109,21 +123,24 @@ class Rooms:
                 self._fill_soon(room)
 
     def _fill_soon(self, room: Room) -> None:
-        if room.channel_id not in self._filling:
-            self._filling.add(room.channel_id)
+        if room not in self._filling:
+            self._filling.add(room)
             self._tasks.start(self._fill(room))
 
     async def _fill(self, room: Room) -> None:
         """Wait a little for what may be on its way, then read the hole from the log."""
         try:
             await asyncio.sleep(self._config.reorder_ms / 1000)
-            while room.behind and self._rooms.get(room.channel_id) is room:
+            while room.behind and self._stands(room):
                 if not await self._fill_page(room):
                     return
         except ChatError:
             pass  # the database is away; the next head check comes back to it
         finally:
-            self._filling.discard(room.channel_id)
+            self._filling.discard(room)
+
+    def _stands(self, room: Room) -> bool:
+        return self._rooms.get(room.channel_id) is room
 
     async def _fill_page(self, room: Room) -> bool:
         cursor, head = room.cursor, room.head
@@ -131,6 +148,8 @@ class Rooms:
         entries = await self._messages.entries(room.channel_id, cursor, None, rows)
         # Of these, what this pod wrote must be answered first: an ack comes before its `msg`.
         await self.settled(room.channel_id, self._config.write_timeout_ms / 1000)
+        if not self._stands(room):
+            return False  # closed meanwhile: what was read may be of another history
         if not entries:
             if room.cursor == cursor and room.head == head:
                 log.warning("the log ends before what was announced", extra={"room": repr(room)})
@@ -163,18 +182,64 @@ class Rooms:
             except Exception:  # without this check a lost message could stay lost
                 log.exception("head check failed")
 
+    def look_soon(self) -> None:
+        """Check heads and epoch at once: somebody saw what does not fit."""
+        self._check_now.set()
+
     async def _check_heads(self) -> None:
-        rooms = {c: r for c, r in self._rooms.items() if r.is_open}
-        if not rooms:
+        # The cursors of now: one that advances meanwhile may be ahead of what is being read.
+        asked = {c: (room, room.cursor) for c, room in self._rooms.items() if room.is_open}
+        found = await self._messages.heads(list(asked))
+        if found.read_only:
+            # A primary of yesterday, or one that nobody can write to: what it has is true, but
+            # what it lacks says nothing. New connections find the way to the present one.
+            await self._messages.reconnect()
+        elif found.epoch != self.epoch:
+            self._take_up(found, asked)
             return
-        heads = await self._messages.heads(list(rooms))
-        for channel_id, room in rooms.items():
-            if self._rooms.get(channel_id) is not room:
+        back = []
+        for channel_id, (room, cursor) in asked.items():
+            if not self._stands(room):
                 continue
-            if channel_id not in heads:
+            head = found.of.get(channel_id)
+            if head is not None and head >= cursor:
+                self.note_head(channel_id, head)
+            elif found.read_only:
+                continue
+            elif head is None:
                 self._drop(room)
             else:
-                self.note_head(channel_id, heads[channel_id])
+                back.append(channel_id)
+                self._reset(room, head)
+        if back:
+            log.error(
+                "the log ends before what was delivered: if it was restored, or its database"
+                " replaced, run `rtchat epoch renew`",
+                extra={"channels": len(back), "among_them": back[:NAMED_MAX]},
+            )
+
+    def _take_up(self, found: Heads, asked: dict[int, tuple[Room, int]]) -> None:
+        """Another history: none of what rooms hold is true any more. All in this turn."""
+        if any(r.is_open and c not in asked for c, r in self._rooms.items()):
+            self.look_soon()  # one that opened since the question; of those after it, none can
+            return
+        log.warning(
+            "the log has a new epoch",
+            extra={"before": self.epoch, "now": found.epoch, "rooms": len(asked)},
+        )
+        self.epoch = found.epoch
+        for room in self:
+            if not room.is_open:
+                continue  # it will not open: its head is of another epoch than ours
+            if (head := found.of.get(room.channel_id)) is None:
+                self._drop(room)
+            self._reset(room, head or 0)
+        self.on_epoch()
+
+    def _reset(self, room: Room, head: int) -> None:
+        """Close a room whose cursors are void, with all that it keeps."""
+        self._on_reset(room, head)
+        self._shut([room.channel_id])
 
     # --- opening and closing
 
@@ -203,9 +268,12 @@ class Rooms:
         try:
             await self._bus.subscribe(channels)
             found = await self._messages.heads(channels)
-            for channel_id in found:  # below these heads nothing of ours may be unanswered
+            for channel_id in found.of:  # below these heads nothing of ours may be unanswered
                 await self.settled(channel_id, self._config.write_timeout_ms / 1000)
-            heads = found
+            if found.epoch != self.epoch:
+                self.look_soon()
+                return ChatError(Code.UNAVAILABLE, after_ms=LOOK_MS)
+            heads = found.of
         except ChatError as error:
             return error
         finally:
@@ -238,8 +306,11 @@ class Rooms:
                 self._config.room_linger_ms / 1000
             ):
                 closing.append(channel_id)
-        for channel_id in closing:
+        self._shut(closing)
+
+    def _shut(self, channels: list[int]) -> None:
+        for channel_id in channels:
             self._rooms.pop(channel_id).close()
-            del self._empty_since[channel_id]
-        if closing:
-            self._bus.unsubscribe(closing)
+            self._empty_since.pop(channel_id, None)
+        if channels:
+            self._bus.unsubscribe(channels)

@@ -36,7 +36,12 @@ log = logging.getLogger(__name__)
 RECONNECT_MAX_S = 0.5  # sending goes on within a second of the database answering again
 TRY_AGAIN = (pg.SerializationError, pg.DeadlockDetectedError, pg.QueryCanceledError)
 # The server answers, but cannot store now: full disk, read-only, out of connections or memory.
-CANNOT_STORE = (pg.InsufficientResourcesError, pg.ReadOnlySQLTransactionError)
+CANNOT_STORE = (
+    pg.InsufficientResourcesError,
+    pg.ReadOnlySQLTransactionError,
+    pg.PostgresSystemError,
+    pg.InternalServerError,
+)
 
 OpenLog = Callable[[], Awaitable[LogWriter]]
 OnCommit = Callable[[Envelope], None]
@@ -226,6 +231,8 @@ class _LaneRunner:
         except pg.LockNotAvailableError:
             self._lane.pass_over(batch.writes, self._now(), waited=True)
         except CANNOT_STORE as error:
+            if isinstance(error, pg.ReadOnlySQLTransactionError):
+                store.terminate()  # a primary of yesterday, perhaps: a new connection finds today's
             self._refuse(batch.writes, Code.UNAVAILABLE, error)
         except TRY_AGAIN as error:
             log.warning("a batch is tried again", extra={"error": type(error).__name__})

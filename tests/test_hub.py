@@ -127,7 +127,8 @@ async def test_a_cursor_ahead_of_the_head_is_reset(pod: World) -> None:
     await pod.send(user, channel, "a")
     socket = pod.connect(user)
     await socket.sub({channel: 7})
-    assert socket.read() == [{"t": "reset", "ch": channel, "head": 1}]
+    epoch = pod.services.hub.epoch
+    assert socket.read() == [{"t": "reset", "ch": channel, "head": 1, "epoch": epoch}]
     await pod.send(user, channel, "b")
     assert socket.read() == []
 
@@ -138,9 +139,10 @@ async def test_a_cursor_of_another_history_is_reset(pod: World) -> None:
     channel = await pod.channel(user)
     await pod.send(user, channel, "a", "b")
     socket = pod.connect(user)
+    epoch = pod.services.hub.epoch
     await socket.sub({channel: 1}, epoch="another")
-    assert socket.read() == [{"t": "reset", "ch": channel, "head": 2}]
-    await socket.sub({channel: 1}, epoch=pod.services.hub.epoch)
+    assert socket.read() == [{"t": "reset", "ch": channel, "head": 2, "epoch": epoch}]
+    await socket.sub({channel: 1}, epoch=epoch)
     assert await socket.seqs(2) == [2]
 
 

@@ -51,7 +51,7 @@ TO_CLIENTS: list[tuple[bytes, str]] = [
      f'{{"t":"leave","ch":17,"seq":1210,"user":43,"by":42,{AT}}}'),
     (entry(Kind.RENAME, 1211, 42, None, "new name"),
      f'{{"t":"chan","ch":17,"seq":1211,"user":42,"name":"new name",{AT}}}'),
-    (protocol.reset(17, 1205), '{"t":"reset","ch":17,"head":1205}'),
+    (protocol.reset(17, 1205, "e"), '{"t":"reset","ch":17,"head":1205,"epoch":"e"}'),
     (protocol.removed(17, "left"), '{"t":"removed","ch":17,"reason":"left"}'),
     (protocol.expiring(60), '{"t":"expiring","in":60}'),
     (protocol.error(4, RATE_LIMITED),

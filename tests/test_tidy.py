@@ -39,7 +39,6 @@ COVERED_BY = {
     "bus/node": "bus/test_redis",
     "catchup": "test_hub",
     "connection": "test_connections",
-    "rooms": "test_hub",
     "store/log": "test_writer",
     "store/migrate": "store/test_schema",
     # Whole processes.

@@ -115,12 +115,14 @@ class Presence(Event, tag="presence", kw_only=True):
 class Reset(Event, tag="reset", kw_only=True):
     """The cursor could not be resumed: what is known of this channel's log is void.
 
-    `last_seq` is filled in by the client: read the history up to it from REST; the entries behind
-    it follow. None: the client has not subscribed again (`resubscribe=False`, or not allowed).
+    `epoch` names the history that the log has now. `last_seq` is filled in by the client: read the
+    history up to it from REST; the entries behind it follow. None: the client has not subscribed
+    again (`resubscribe=False`, or not allowed).
     """
 
     ch: int
     head: int
+    epoch: str | None = None
     last_seq: int | None = None
 
 

@@ -101,11 +101,11 @@ class Subscriptions:
 
     def resume(self, link: Link) -> None:
         """A new link: ask for everything from its cursor on, in one command."""
-        epoch = link.hello.epoch
-        if self.epoch not in (None, epoch):  # another history: no cursor means anything there
+        before, self.epoch = self.epoch, link.hello.epoch
+        epoch = self.epoch
+        if before not in (None, epoch):  # another history: no cursor means anything there
             for channel in list(self._cursors):
-                self.on_reset(Reset(ch=channel, head=0))
-        self.epoch = epoch
+                self.on_reset(Reset(ch=channel, head=0, epoch=epoch))
         if self._cursors:
             command = _sub(self._cursors, epoch)
             self._wire.post(link, command, self._resumed, _resuming_failed)
@@ -134,6 +134,8 @@ class Subscriptions:
 
     def on_reset(self, reset: Reset) -> None:
         """A cursor is void: start over, or leave that to the user."""
+        if reset.ch not in self._cursors:  # left meanwhile, or on its way back already
+            return
         self._leave([reset.ch])
         if self._last_seq is None:
             self._emit(reset)
@@ -157,7 +159,9 @@ class Subscriptions:
             self._emit(reset)
 
         while True:
-            epoch = self.epoch  # before the question: an answer of a later history is reset again
+            # Before the question: an answer of a later history is reset again. The socket may be
+            # of an older one still, and about to be closed for that.
+            epoch = reset.epoch or self.epoch
             try:
                 found = await last_seq(reset.ch)
                 await self._subscribe({reset.ch: found}, epoch, surface)

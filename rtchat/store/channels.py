@@ -8,6 +8,7 @@ from asyncpg import exceptions as pg
 from rtchat.errors import ChatError, Code
 from rtchat.model import Channel, ChannelType, Kind, Member, Role, rfc3339
 from rtchat.store.database import AnyConnection, Database, Record
+from rtchat.store.epoch import LATEST
 from rtchat.store.users import user_from
 
 
@@ -17,6 +18,13 @@ class Standing(NamedTuple):
     type: ChannelType
     role: Role | None
     head: int
+
+
+class Standings(NamedTuple):
+    """Where a user stands with some channels, and the log's epoch, read in one statement."""
+
+    epoch: str | None
+    of: dict[int, Standing]
 
 
 # Unread: messages of others behind what was read, counted up to a bound ($2), and looked for in so
@@ -78,23 +86,28 @@ class ChannelStore:
             await _add(c, new, [(p, Role.MEMBER.value) for p in people])
             return new, True
 
-    async def standing(self, user_id: int, channel_ids: Sequence[int]) -> dict[int, Standing]:
-        """Role and head of each of these channels that exists."""
+    async def standing(self, user_id: int, channel_ids: Sequence[int]) -> Standings:
+        """Role and head of each of these channels that exists, and the log's epoch."""
         rows = await self._database.fetch(
-            "SELECT c.id, c.type, c.last_seq, m.role FROM channels c"
-            " LEFT JOIN members m ON m.channel_id = c.id AND m.user_id = $1"
-            " WHERE c.id = ANY($2) AND c.deleted_at IS NULL",
+            "SELECT e.epoch, c.id, c.type, c.last_seq, m.role"
+            f" FROM (SELECT ({LATEST}) AS epoch) e"
+            " LEFT JOIN channels c ON c.id = ANY($2) AND c.deleted_at IS NULL"
+            " LEFT JOIN members m ON m.channel_id = c.id AND m.user_id = $1",
             user_id,
             channel_ids,
         )
-        return {
-            row["id"]: Standing(
-                ChannelType(row["type"]),
-                Role(row["role"]) if row["role"] else None,
-                row["last_seq"],
-            )
-            for row in rows
-        }
+        return Standings(
+            rows[0]["epoch"],
+            {
+                row["id"]: Standing(
+                    ChannelType(row["type"]),
+                    Role(row["role"]) if row["role"] else None,
+                    row["last_seq"],
+                )
+                for row in rows
+                if row["id"] is not None
+            },
+        )
 
     async def view(self, user_id: int, channel_id: int) -> Channel | None:
         """The channel as this user sees it; whether the user may is the caller's question."""

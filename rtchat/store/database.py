@@ -2,13 +2,15 @@
 
 Owns: opening, timeouts, and turning asyncpg's exceptions into the two that the rest knows: a
 `ChatError` (`unavailable`) for whoever asked, and for the writer what it can do next. Must never:
-wait without a bound. No session state is relied upon (no SET, no LISTEN, no advisory lock), so a
-transaction-mode pooler may stand in between; set `statement_cache` to 0 behind an old one.
+wait without a bound, or need the database to be there at the start. No session state is relied upon
+(no SET, no LISTEN, no advisory lock), so a transaction-mode pooler may stand in between; set
+`statement_cache` to 0 behind an old one.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
 
@@ -34,6 +36,8 @@ UNAVAILABLE = (
     pg.InternalClientError,  # what a statement gets on a connection that was just killed
     pg.PostgresConnectionError,
     pg.InsufficientResourcesError,
+    pg.PostgresSystemError,  # an I/O error
+    pg.InternalServerError,  # among others: a file that cannot grow, by a limit and not by its disk
     pg.OperatorInterventionError,
     pg.ReadOnlySQLTransactionError,
     pg.IdleInTransactionSessionTimeoutError,  # this process was frozen with a transaction open
@@ -41,6 +45,15 @@ UNAVAILABLE = (
 )
 # Settings that decide whether a commit survives a crash (docs: "Reliability and the WAL").
 DURABILITY = ("fsync", "full_page_writes")
+START_WAIT_S = 2.0  # for the first answer; whoever starts us is told of a mistake found by then
+AGAIN_S = 0.5  # between tries after that, and up to half more or less
+COMPLAIN_EVERY = 20  # tries
+
+Begin = Callable[[AnyConnection], Awaitable[None]]
+
+
+async def _nothing(_: AnyConnection) -> None:
+    """There is nothing to read at the start."""
 
 
 class Database:
@@ -49,32 +62,81 @@ class Database:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._pool: asyncpg.Pool | None = None
+        self._begun = False  # what the start needs was read
         self._tasks = Tasks("database")
         self._probe: asyncio.Task[list[str] | None] | None = None
 
-    async def open(self) -> None:
-        """Open the pool. Raises StartError when the database cannot be used."""
+    async def open(self, begin: Begin = _nothing) -> None:
+        """Open the pool, and let `begin` read what the start needs, over the first connection.
+
+        Returns when that is done; or after a while, when the database cannot be reached. Then all
+        is `unavailable` until it can and `begin` was run. Raises StartError for what only an
+        operator can mend, if it is found by then (found later, it is logged and tried again).
+        """
         config = self._config
+        self._pool = await asyncpg.create_pool(
+            config.database_url,
+            min_size=0,
+            max_size=config.pool_max,
+            timeout=config.connect_timeout_ms / 1000,
+            command_timeout=config.query_timeout_ms / 1000,
+            statement_cache_size=config.statement_cache,
+            max_inactive_connection_lifetime=300,
+            server_settings={"application_name": "rtchat"},
+            reset=_leave_as_it_is,
+        )
+        tried: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tasks.start(self._reach(begin, tried))
+        await asyncio.wait([tried], timeout=START_WAIT_S)
+        if tried.done():
+            tried.result()
+        else:
+            tried.cancel()
+
+    async def _reach(self, begin: Begin, tried: asyncio.Future[None]) -> None:
+        """Begin, however many tries it takes; `tried` is told of the first."""
+        said, tries = "", 0
+        while not self._begun:
+            level, tries = logging.WARNING, tries + 1
+            try:
+                await self._begin(begin)
+                reason = ""
+            except StartError as error:
+                if not tried.done():
+                    tried.set_exception(error)
+                    return
+                level, reason = logging.ERROR, str(error)
+            except UNAVAILABLE as error:
+                reason = f"{type(error).__name__}: {error}"
+            if not tried.done():
+                tried.set_result(None)
+            if reason and (reason != said or tries % COMPLAIN_EVERY == 0):
+                said = reason
+                log.log(level, "the start waits for the database", extra={"reason": reason})
+            if reason:
+                await asyncio.sleep(AGAIN_S * random.uniform(0.5, 1.5))
+        if said:
+            log.info("the database is there", extra={"tries": tries})
+
+    async def _begin(self, begin: Begin) -> None:
+        assert self._pool is not None
         try:
-            self._pool = await asyncpg.create_pool(
-                config.database_url,
-                min_size=1,
-                max_size=config.pool_max,
-                timeout=config.connect_timeout_ms / 1000,
-                command_timeout=config.query_timeout_ms / 1000,
-                statement_cache_size=config.statement_cache,
-                max_inactive_connection_lifetime=300,
-                server_settings={"application_name": "rtchat"},
-                reset=_leave_as_it_is,
-            )
-        except (*UNAVAILABLE, pg.PostgresError, ValueError) as error:
+            timeout = self._config.connect_timeout_ms / 1000
+            async with self._pool.acquire(timeout=timeout) as connection:
+                await begin(connection)
+                await _warn_of_unsafe_settings(connection)
+        except UNAVAILABLE as error:
+            if isinstance(error, ValueError):  # a URL that cannot be read
+                raise StartError(f"the database cannot be used: {error}") from error
+            raise
+        except (pg.PostgresError, ValueError) as error:
             raise StartError(f"the database cannot be used: {error}") from error
-        await self._warn_of_unsafe_settings()
+        self._begun = True
 
     async def close(self) -> None:
         """Close the pool; a connection still at work is cut after a second."""
         await self._tasks.close()
-        pool, self._pool = self._pool, None
+        pool, self._pool, self._begun = self._pool, None, False
         if pool is not None:
             try:
                 async with asyncio.timeout(1):
@@ -88,8 +150,8 @@ class Database:
 
         Raises ChatError(unavailable) when none is free in time, or when the link breaks meanwhile.
         """
-        if self._pool is None:
-            raise ChatError(Code.UNAVAILABLE)
+        if self._pool is None or not self._begun:
+            raise ChatError(Code.UNAVAILABLE, after_ms=1000)
         pool, timeout = self._pool, self._config.acquire_timeout_ms / 1000
         try:
             c = await pool.acquire(timeout=timeout)
@@ -97,10 +159,19 @@ class Database:
             raise unavailable(error) from error
         try:
             with translated():
-                yield c
+                try:
+                    yield c
+                except pg.ReadOnlySQLTransactionError:  # a primary of yesterday, perhaps
+                    await pool.expire_connections()
+                    raise
         finally:
             with translated():
                 await pool.release(c, timeout=timeout)
+
+    async def reconnect(self) -> None:
+        """Replace each connection of the pool before it is lent again."""
+        if self._pool is not None:
+            await self._pool.expire_connections()
 
     async def fetch(self, sql: str, *args: Any) -> list[Record]:
         """Run one statement and return its rows."""
@@ -133,11 +204,8 @@ class Database:
 
     async def unsafe_settings(self) -> list[str]:
         """Name the settings that would let an acknowledged message die in a crash."""
-        names = list(DURABILITY)
-        rows = await self.fetch(
-            "SELECT name FROM pg_settings WHERE name = ANY($1) AND setting = 'off'", names
-        )
-        return [row["name"] for row in rows]
+        async with self.connection() as c:
+            return await _unsafe_settings(c)
 
     async def probe(self, within_s: float) -> list[str]:
         """`unsafe_settings`, or ChatError(unavailable) when there is no answer in time.
@@ -159,12 +227,20 @@ class Database:
         except ChatError:
             return None
 
-    async def _warn_of_unsafe_settings(self) -> None:
-        for name in await self.unsafe_settings():
-            log.error(
-                "database setting is unsafe: acknowledged messages may be lost in a crash",
-                extra={"setting": name, "value": "off"},
-            )
+
+async def _unsafe_settings(connection: AnyConnection) -> list[str]:
+    rows = await connection.fetch(
+        "SELECT name FROM pg_settings WHERE name = ANY($1) AND setting = 'off'", list(DURABILITY)
+    )
+    return [row["name"] for row in rows]
+
+
+async def _warn_of_unsafe_settings(connection: AnyConnection) -> None:
+    for name in await _unsafe_settings(connection):
+        log.error(
+            "database setting is unsafe: acknowledged messages may be lost in a crash",
+            extra={"setting": name, "value": "off"},
+        )
 
 
 @contextmanager

@@ -1,13 +1,13 @@
 """SQL that reads the log: entries to catch up with, messages as history, heads and the epoch."""
 
-import contextlib
+from typing import NamedTuple
 
-from asyncpg import exceptions as pg
 from msgspec import UNSET
 
-from rtchat.errors import StartError
+from rtchat.errors import ChatError, Code
 from rtchat.model import Kind, LogEntry, Message, rfc3339
 from rtchat.store.database import Database, Record
+from rtchat.store.epoch import LATEST
 
 _ENTRY = """
     seq, kind, user_id, target, content, deleted_at IS NOT NULL AS deleted,
@@ -18,6 +18,17 @@ _MESSAGE = (
     "channel_id, seq, user_id, content, timestamp, edited_at, deleted_at,"
     " nonce, left(nonce, 1) <> chr(127) AS given"
 )
+
+
+class Heads(NamedTuple):
+    """Where logs stand, and the epoch to which that belongs, read in one statement.
+
+    `read_only`: by a session that cannot write, a replica's perhaps; what it lacks may exist.
+    """
+
+    epoch: str
+    read_only: bool
+    of: dict[int, int]
 
 
 class MessageStore:
@@ -86,23 +97,25 @@ class MessageStore:
         )
         return _message(row, reader) if row else None
 
-    async def heads(self, channel_ids: list[int]) -> dict[int, int]:
-        """The last seq of each of these channels that still has a log, dropped ones included."""
-        rows = await self._database.fetch(
-            "SELECT id, last_seq FROM channels WHERE id = ANY($1)", channel_ids
-        )
-        return {row["id"]: row["last_seq"] for row in rows}
+    async def heads(self, channel_ids: list[int]) -> Heads:
+        """The last seq of each of these channels that still has a log, dropped ones included.
 
-    async def epoch(self) -> str:
-        """The name of the log's present history. Raises StartError where there is no schema."""
-        row = None
-        with contextlib.suppress(pg.UndefinedTableError):
-            row = await self._database.fetchrow(
-                "SELECT epoch FROM log_epochs ORDER BY id DESC LIMIT 1"
-            )
-        if row is None:
-            raise StartError("the database has no schema of rtchat's: run `rtchat migrate` first")
-        return str(row["epoch"])
+        Raises ChatError also where there is no epoch: a database that is being filled by a restore.
+        """
+        rows = await self._database.fetch(
+            f"SELECT e.epoch, e.read_only, c.id, c.last_seq FROM (SELECT ({LATEST}) AS epoch,"
+            " current_setting('transaction_read_only')::boolean AS read_only) e"
+            " LEFT JOIN channels c ON c.id = ANY($1)",
+            channel_ids,
+        )
+        if rows[0]["epoch"] is None:
+            raise ChatError(Code.UNAVAILABLE, after_ms=1000)
+        heads = {row["id"]: row["last_seq"] for row in rows if row["id"] is not None}
+        return Heads(rows[0]["epoch"], rows[0]["read_only"], heads)
+
+    async def reconnect(self) -> None:
+        """Read over new connections from here on: these lead to a database that is not the one."""
+        await self._database.reconnect()
 
 
 def _message(row: Record, reader: int) -> Message:

@@ -140,7 +140,7 @@ async def test_another_epoch_resets_everything(server: Server, crowd: People) ->
         await connection.close()
         await server.start()
         assert isinstance(await anext(events), Hello)
-        assert await anext(events) == Reset(ch=channel, head=0, last_seq=1)
+        assert await anext(events) == Reset(ch=channel, head=0, epoch=client.epoch, last_seq=1)
         await client.send(channel, "after")
         got = await anext(events)
         assert isinstance(got, Msg)

@@ -76,7 +76,9 @@ async def test_standing_tells_type_role_and_head(
     gone = await rows.channel(ann)
     await rows.entry(public, ann)
     await rows.sql.execute("UPDATE channels SET deleted_at = now() WHERE id = $1", gone)
-    assert await store.standing(ann, [public, private, gone, 999_999]) == {
+    found = await store.standing(ann, [public, private, gone, 999_999])
+    assert found.epoch
+    assert found.of == {
         public: Standing(ChannelType.PUBLIC, Role.OWNER, 1),
         private: Standing(ChannelType.PRIVATE, None, 0),
     }

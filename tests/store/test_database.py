@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 
 import msgspec
@@ -14,7 +14,7 @@ from asyncpg import exceptions as pg
 from rtchat.config import Config
 from rtchat.errors import ERRORS, ChatError, Code, StartError
 from rtchat.server.postgres import EmbeddedPostgres
-from rtchat.store.database import Database
+from rtchat.store.database import AnyConnection, Database
 from tests.services import temporary_directory
 
 
@@ -70,6 +70,12 @@ async def answers_soon(database: Database) -> None:
     """Wait until the database is found again."""
     async with asyncio.timeout(10):
         while not await answers(database):
+            await asyncio.sleep(0.02)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
             await asyncio.sleep(0.02)
 
 
@@ -211,16 +217,88 @@ async def test_before_it_is_opened_and_after_it_is_closed_it_is_unavailable(
         await database.close()
 
 
-async def test_opening_a_database_that_is_not_there_fails_in_time(server: EmbeddedPostgres):
-    """Whoever starts the server is told what is wrong."""
-    started = time.monotonic()
-    nowhere = Database(Config(database_url="postgresql://x@127.0.0.1:1/x", connect_timeout_ms=500))
-    with pytest.raises(StartError, match="cannot be used"):
-        await nowhere.open()
-    wrong = Database(Config(database_url=server.url.replace("rtchat:", "rtchat:x"), pool_max=1))
-    with pytest.raises(StartError, match="password"):
-        await wrong.open()
-    assert time.monotonic() - started < 5
+@pytest.mark.parametrize(
+    ("part", "wrong", "words"),
+    [
+        ("//rtchat:", "//rtchat:x", "password"),
+        ("/rtchat?", "/nothing?", "does not exist"),
+        ("postgresql:", "nonsense:", "cannot be used"),
+    ],
+)
+async def test_an_operators_mistake_is_told_at_the_start(
+    server: EmbeddedPostgres, part: str, wrong: str, words: str
+):
+    """A wrong password, name or URL: no waiting mends it."""
+    database_url = f"{server.url}?".replace(part, wrong)
+    database = Database(Config(database_url=database_url))
+    with pytest.raises(StartError, match=words):
+        await database.open()
+    await database.close()
+
+
+async def test_a_database_that_is_not_there_is_opened_all_the_same(server: EmbeddedPostgres):
+    """Soon, and used once it is there and what the start needs was read; until then, not at all."""
+    read: list[int] = []
+    waiting: list[bool] = []
+
+    async def begin(connection: AnyConnection) -> None:
+        waiting.append(await answers(away))
+        read.append(await connection.fetchval("SELECT 7"))
+
+    away = Database(config(server))
+    server.kill()
+    try:
+        started = time.monotonic()
+        await away.open(begin)
+        assert time.monotonic() - started < 4
+        await refused(away)
+        assert read == []
+    finally:
+        server.start()
+    await answers_soon(away)
+    assert (read, waiting) == ([7], [False])
+    await away.close()
+
+
+async def test_a_mistake_that_shows_later_is_waited_for(
+    server: EmbeddedPostgres, database: Database, caplog: pytest.LogCaptureFixture
+):
+    """Nobody is there any more to be told; it is logged, and mended without a restart."""
+    missing = ["no schema yet"]
+
+    async def begin(_: AnyConnection) -> None:
+        if missing:
+            raise StartError(missing[0])
+
+    late = Database(config(server))
+    server.send_signal(signal.SIGSTOP)
+    try:
+        await late.open(begin)
+    finally:
+        server.send_signal(signal.SIGCONT)
+    await answers_soon(database)
+    await until(lambda: "no schema yet" in [vars(r).get("reason") for r in caplog.records])
+    assert not await answers(late)
+    missing.clear()
+    await answers_soon(late)
+    await late.close()
+
+
+async def test_a_connection_that_cannot_write_is_replaced(
+    server: EmbeddedPostgres, database: Database
+):
+    """It may lead to the primary of yesterday; a new one finds that of today."""
+    await database.execute("CREATE TABLE IF NOT EXISTS t (n int)")
+    name = server.url.rpartition("/")[2]
+    await database.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    old = Database(config(server))
+    await old.open()
+    await database.execute(
+        f"BEGIN READ WRITE; ALTER DATABASE {name} RESET default_transaction_read_only; COMMIT"
+    )
+    await refused(old, "INSERT INTO t VALUES (1)")
+    assert await old.execute("INSERT INTO t VALUES (1)") == "INSERT 0 1"
+    await old.close()
 
 
 async def test_closing_does_not_wait_for_a_busy_connection(server: EmbeddedPostgres):

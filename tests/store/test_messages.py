@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from rtchat.errors import ChatError, Code
 from rtchat.model import Kind, Message
 from rtchat.store.database import Database
 from rtchat.store.messages import MessageStore
@@ -124,14 +125,25 @@ async def test_heads_are_those_of_channels_that_have_a_log(
 ):
     """A dropped one has its tombstone still; a missing one is left out."""
     await rows.sql.execute("UPDATE channels SET deleted_at = now() WHERE id = $1", channel)
-    assert await store.heads([channel, 999_999]) == {channel: 10}
-    assert await store.heads([]) == {}
+    assert (await store.heads([channel, 999_999])).of == {channel: 10}
+    assert (await store.heads([])).of == {}
 
 
-async def test_the_newest_epoch_counts(rows: Rows, store: MessageStore):
-    """An operator adds one after a restore."""
-    first = await store.epoch()
+async def test_heads_come_with_the_newest_epoch(rows: Rows, store: MessageStore):
+    """In one statement, whether there are channels or not; and from a session that can write."""
+    first = await store.heads([])
     await rows.sql.execute("INSERT INTO log_epochs DEFAULT VALUES")
-    second = await store.epoch()
-    assert second != first
-    assert await store.epoch() == second
+    second = await store.heads([999_999])
+    assert first.epoch
+    assert second.epoch not in ("", first.epoch)
+    assert await store.heads([]) == (second.epoch, False, {})
+
+
+async def test_a_log_without_an_epoch_is_none(rows: Rows, store: MessageStore):
+    """A database that a restore is filling: what it lacks is no news of any channel."""
+    epochs = [row["epoch"] for row in await rows.sql.fetch("DELETE FROM log_epochs RETURNING *")]
+    with pytest.raises(ChatError) as refused:
+        await store.heads([1])
+    assert refused.value.code is Code.UNAVAILABLE
+    await rows.sql.execute("INSERT INTO log_epochs (epoch) VALUES ($1)", epochs[-1])
+    assert (await store.heads([])).epoch == epochs[-1]

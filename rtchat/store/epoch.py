@@ -1,0 +1,87 @@
+"""SQL of the log's epoch, and what is asked of a database before it is used.
+
+The epoch names one history of the whole log. An operator renews it when a log may have lost
+acknowledged entries (a restored backup, a lossy failover): every cursor of before means nothing
+then, and pods tell their clients so. Owns: reading it, renewing it, and whether the schema is one
+that this version can serve. Must never: change anything of the log itself.
+"""
+
+import asyncio
+import contextlib
+from typing import NamedTuple
+
+import asyncpg
+from asyncpg import exceptions as pg
+
+from rtchat.errors import StartError
+from rtchat.store.database import UNAVAILABLE, AnyConnection
+
+# The oldest schema that this version can serve. Revisions are numbers of one length, so that they
+# compare as texts; a newer one than ours is fine (pods of both versions run during an upgrade).
+SCHEMA = "0001"
+TIMEOUT_S = 10.0  # for the operator's command, each step
+
+# As a part of other statements: then it belongs to the same moment as what these read.
+LATEST = "SELECT epoch FROM log_epochs ORDER BY id DESC LIMIT 1"
+
+_NO_SCHEMA = "the database has no schema of rtchat's: run `rtchat migrate` first"
+
+
+class Renewed(NamedTuple):
+    """An epoch and the one that took its place."""
+
+    before: str
+    now: str
+
+
+async def current(connection: AnyConnection) -> str:
+    """The epoch. Raises StartError where the schema is missing, or too old for this version."""
+    version = found = None
+    with contextlib.suppress(pg.UndefinedTableError):
+        version = await connection.fetchval("SELECT version_num FROM alembic_version")
+        found = await connection.fetchval(LATEST)
+    if version is None or found is None:
+        raise StartError(_NO_SCHEMA)
+    if version < SCHEMA:
+        raise StartError(
+            f"the database has schema {version}, and {SCHEMA} is needed: run `rtchat migrate` first"
+        )
+    return str(found)
+
+
+async def renew(connection: AnyConnection) -> Renewed:
+    """Put a fresh random epoch in the place of the present one."""
+    async with connection.transaction():
+        before = await current(connection)
+        now = await connection.fetchval("INSERT INTO log_epochs DEFAULT VALUES RETURNING epoch")
+        return Renewed(before, str(now))
+
+
+def read_at(url: str) -> str:
+    """The epoch of the database at `url`, for the command line. Raises StartError."""
+    return asyncio.run(_at(url, change=False)).now
+
+
+def renew_at(url: str) -> Renewed:
+    """Renew the epoch of the database at `url`, for the command line. Raises StartError."""
+    return asyncio.run(_at(url, change=True))
+
+
+async def _at(url: str, *, change: bool) -> Renewed:
+    try:
+        connection = await asyncpg.connect(
+            url, timeout=TIMEOUT_S, command_timeout=TIMEOUT_S, statement_cache_size=0
+        )
+    except (*UNAVAILABLE, pg.PostgresError, ValueError) as error:
+        raise StartError(f"the database cannot be used: {error}") from error
+    try:
+        if change:
+            return await renew(connection)
+        found = await current(connection)
+        return Renewed(found, found)
+    except (*UNAVAILABLE, pg.PostgresError) as error:
+        raise StartError(
+            f"the epoch cannot be {'renewed' if change else 'read'}: {error}"
+        ) from error
+    finally:
+        connection.terminate()
