@@ -140,6 +140,7 @@ def make_bus(config: Config) -> Bus:
         try:
             return RedisBus(
                 config.redis_nodes,
+                cluster=bool(config.redis_cluster),
                 prefix=config.bus_prefix,
                 shards=config.bus_shards,
                 publish_buffer_bytes=config.bus_queue_bytes,

@@ -58,6 +58,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     redis_urls: Annotated[
         str, _text("Redis or Valkey 7+, comma-separated; empty: one process, no Redis", secret=True)
     ] = ""
+    redis_cluster: Annotated[int, _number(0, 1, "1: the URLs are seeds of a Redis Cluster")] = 0
     secret_key: Annotated[
         str, _text("signs access tokens; at least 32 bytes, the same on every pod", secret=True)
     ] = ""
@@ -247,6 +248,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "expiring_s < access_token_s or access_token_s <= 60": (
                 self.expiring_s < self.access_token_s or self.access_token_s <= 60
             ),
+            "redis_cluster needs redis_urls": not self.redis_cluster or bool(self.redis_nodes),
             "lock_wait_ms < write_timeout_ms": self.lock_wait_ms < self.write_timeout_ms,
             # After the window: the last writes' answers, requests under way, the parts' end.
             f"drain_s + {STOP_RESERVE_S} <= shutdown_s": (

@@ -9,6 +9,7 @@ import uvloop
 
 from rtchat.server.postgres import EmbeddedPostgres
 from rtchat.server.valkey import PrivateValkey
+from tests.bus.valkey_cluster import ValkeyCluster
 from tests.people import People
 from tests.pods import Pod, Pods
 from tests.services import Databases, Given, run_postgres, run_valkey
@@ -31,6 +32,13 @@ def valkey() -> Iterator[PrivateValkey | Given]:
     """The session's Valkey; tests keep apart by the names of their keys and channels."""
     with run_valkey() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def valkey_cluster() -> Iterator[ValkeyCluster]:
+    """The session's Redis Cluster of three primaries; not to be broken."""
+    with ValkeyCluster() as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session")

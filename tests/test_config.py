@@ -172,6 +172,7 @@ def test_names_of_quantities_end_with_their_unit():
     counts = {
         "port", "bcrypt_cost", "lanes", "lock_skips", "statement_cache", "bus_shards",
         "password_threads", "password_queue", "sends_burst", "sends_in_flight", "errors_burst",
+        "redis_cluster",
     }  # fmt: skip
     assert {name for name in NUMBERS if not name.endswith(UNITS)} == counts
 
@@ -190,6 +191,7 @@ def test_names_of_quantities_end_with_their_unit():
         ({"lock_wait_ms": "10000"}, "lock_wait_ms < write_timeout_ms"),
         ({"drain_s": "22"}, "drain_s + 7 <= shutdown_s"),
         ({"internal_token": "fifteen letters"}, "internal_token"),
+        ({"redis_cluster": "1"}, "redis_cluster needs redis_urls"),
     ],
 )
 def test_settings_fit_together(environ: dict[str, str], relation: str):

@@ -8,7 +8,7 @@ Must never: show a secret. `name` (host and port) is what logs and the placement
 import asyncio
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from redis.asyncio.connection import Connection, SSLConnection, parse_url
@@ -49,6 +49,10 @@ class Address:
             password=made.password or None,
             tls=made.ssl_context.get() if isinstance(made, SSLConnection) else None,
         )
+
+    def at(self, host: str, port: int) -> "Address":
+        """Another node of the same cluster: the same credentials and certificates hold there."""
+        return replace(self, name=f"{host}:{port}", host=host, port=port, path=None)
 
     async def open(self, protocol: Callable[[], asyncio.Protocol]) -> None:
         """Connect. Bounded in time by the caller."""

@@ -49,13 +49,19 @@ class Limits:
     reply_bytes_max: int  # the largest unfinished reply; beyond it, the link is dropped
     subscribe_batch_topics: int  # in one command
     subscribe_window_topics: int  # not yet confirmed
+    map_interval_s: float  # a cluster's map is read at least this often
 
     def __post_init__(self) -> None:
         assert 0 < self.backoff_base_ms <= self.backoff_cap_ms
         assert 0 < 2 * self.probe_interval_s <= self.probe_silence_s, "one late beat is no silence"
         assert 0 < self.subscribe_batch_topics <= self.subscribe_window_topics
         assert min(self.connect_timeout_s, self.subscribe_timeout_s, self.close_timeout_s) > 0
-        assert min(self.publish_buffer_bytes, self.reply_bytes_max) > 0
+        assert min(self.publish_buffer_bytes, self.reply_bytes_max, self.map_interval_s) > 0
+
+    def backoff_s(self, failures: int) -> float:
+        """Full jitter: pods that lost the same node do not come back in the same instant."""
+        most_ms = min(self.backoff_cap_ms, self.backoff_base_ms * 2 ** min(failures, 16))
+        return random.uniform(0, most_ms) / 1000
 
 
 class Wire(asyncio.Protocol):
@@ -100,6 +106,12 @@ class Wire(asyncio.Protocol):
 
     async def greet(self, commands: list[tuple[bytes, ...]]) -> None:
         """Send `commands` and check the answers; raises LinkError."""
+        for command, reply in zip(commands, await self.ask(commands), strict=True):
+            if isinstance(reply, hiredis.ReplyError) and not _spares(command, reply):
+                raise LinkError(f"{command[0].decode()}: {reply}")
+
+    async def ask(self, commands: list[tuple[bytes, ...]]) -> list[Any]:
+        """Send `commands`; the answers, errors among them. Raises LinkError if they do not come."""
         replies: list[Any] = []
         answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -114,9 +126,7 @@ class Wire(asyncio.Protocol):
         if not self.alive:
             raise LinkError(self.ended.result())
         self.on_reply = self._unasked
-        for command, reply in zip(commands, replies, strict=True):
-            if isinstance(reply, hiredis.ReplyError) and not _spares(command, reply):
-                raise LinkError(f"{command[0].decode()}: {reply}")
+        return replies
 
     def write(self, data: bytes) -> bool:
         """Send at the end of this turn of the loop, joined with what else is; False: too late.
@@ -163,6 +173,20 @@ def _spares(command: tuple[bytes, ...], reply: hiredis.ReplyError) -> bool:
     return command[0] == b"CLIENT" and str(reply).startswith(("NOPERM", "ERR"))
 
 
+async def connect(
+    address: Address, client_name: str, limits: Limits, on_end: Callable[[Wire], None]
+) -> Wire:
+    """Open and greet one connection. Bounded in time by the caller; raises OSError."""
+    wire = Wire(limits.reply_bytes_max, on_end)
+    try:
+        await address.open(lambda: wire)
+        await wire.greet(address.greeting(client_name))
+    except BaseException:
+        wire.end("not greeted")
+        raise
+    return wire
+
+
 class Link:
     """A connection that stands whenever it can. Its owner hears of every change at once.
 
@@ -197,7 +221,7 @@ class Link:
         while True:
             try:
                 async with asyncio.timeout(self._limits.connect_timeout_s):
-                    wire = await self._connect()
+                    wire = await connect(self._address, self._client_name, self._limits, self._fell)
                 self._stand(wire)
                 why = await wire.ended
             except Exception as error:  # noqa: BLE001 a link that stops trying leaves the pod deaf
@@ -207,7 +231,8 @@ class Link:
             self._seldom.warning(
                 "bus link down", node=self._address.name, link=self._client_name, why=why
             )
-            await asyncio.sleep(self._delay_s())
+            await asyncio.sleep(self._limits.backoff_s(self._failures))
+            self._failures += 1
 
     def write(self, data: bytes) -> bool:
         """Send if the link stands."""
@@ -221,16 +246,6 @@ class Link:
         """End this connection; another one is made."""
         if self.wire is not None:
             self.wire.end(why)
-
-    async def _connect(self) -> Wire:
-        wire = Wire(self._limits.reply_bytes_max, self._fell)
-        try:
-            await self._address.open(lambda: wire)
-            await wire.greet(self._address.greeting(self._client_name))
-        except BaseException:
-            wire.end("not greeted")
-            raise
-        return wire
 
     def _stand(self, wire: Wire) -> None:
         if not wire.alive:
@@ -246,10 +261,3 @@ class Link:
         if wire is self.wire:
             self.wire = None
             self._on_down()
-
-    def _delay_s(self) -> float:
-        """Full jitter: pods that lost the same node do not come back in the same instant."""
-        limits = self._limits
-        most_ms = min(limits.backoff_cap_ms, limits.backoff_base_ms * 2 ** min(self._failures, 16))
-        self._failures += 1
-        return random.uniform(0, most_ms) / 1000

@@ -1,24 +1,31 @@
-"""The bus over a list of Redis (or Valkey) nodes with plain pub/sub.
+"""The bus over Redis (or Valkey): a list of nodes with plain pub/sub, or a Redis Cluster.
 
-Owns: the nodes, which shard is on which of them, and the tasks behind them.
+Owns: the nodes, which shard is on which of them, what this pod hears of each shard, and the tasks
+behind them.
 Must never: hold anything that matters. Redis may be down, empty or new at any moment; what was on
 its way is lost then, and receivers are told to read the log (`on_restored`).
 
-Layers: `RedisBus` knows channels and nodes; `Node` topics, two links and a probe; `Subscriptions`
-(pure) what to ask for; `Link` one connection that comes back; `Address` how to get in. A Redis
-Cluster differs in how shards come to nodes (slots, which move) and in three words on the wire
-(SSUBSCRIBE, SUNSUBSCRIBE, SPUBLISH), not in the rest.
+Layers: `RedisBus` knows channels, shards and nodes; `Node` topics, two links and a probe;
+`Subscriptions` (pure) what to ask for; `Link` one connection that comes back; `Address` how to get
+in. A list of nodes places its shards once, by rendezvous hashing. A cluster places them by slot, as
+often as `Cluster` reads its map, and speaks three other words (SSUBSCRIBE, SUNSUBSCRIBE, SPUBLISH).
+The rest is the same. The control topic is one more shard, the last.
 """
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 
 from rtchat.bus.address import Address
+from rtchat.bus.cluster import Cluster
 from rtchat.bus.link import Limits
-from rtchat.bus.node import Node
-from rtchat.bus.shards import Topics, place, rendezvous
+from rtchat.bus.node import Counts, Node
+from rtchat.bus.shards import Topics, rendezvous
+from rtchat.bus.subscriptions import PLAIN, SHARDED
 from rtchat.tasks import Tasks
+
+log = logging.getLogger(__name__)
 
 
 class RedisBus:
@@ -28,6 +35,7 @@ class RedisBus:
         self,
         urls: Sequence[str],
         *,
+        cluster: bool = False,  # the URLs are some nodes of one Redis Cluster
         prefix: str = "rtchat",
         shards: int = 64,
         connect_timeout_s: float = 2.0,
@@ -41,6 +49,7 @@ class RedisBus:
         reply_bytes_max: int = 64 << 20,
         subscribe_batch_topics: int = 500,
         subscribe_window_topics: int = 10_000,
+        map_interval_s: float = 30.0,
     ) -> None:
         self.on_envelope: Callable[[bytes], None] = _ignore
         self.on_control: Callable[[bytes], None] = _ignore
@@ -57,93 +66,109 @@ class RedisBus:
             reply_bytes_max=reply_bytes_max,
             subscribe_batch_topics=subscribe_batch_topics,
             subscribe_window_topics=subscribe_window_topics,
+            map_interval_s=map_interval_s,
         )
         addresses = [Address.parse(url) for url in urls]
         names = [address.name for address in addresses]
         if not names or len(set(names)) < len(names):
             raise ValueError("a list of different Redis nodes is needed")
         self._topics = Topics(prefix, shards)
+        self._pod = secrets.token_hex(6)
+        self._client_name = f"{prefix}-{self._pod}"
+        self._counts = Counts()
         self._tasks = Tasks("bus")
         self._started = False
-        placed = place(shards, names)
-        control_at = rendezvous(Topics.CONTROL, names)
-        pod = secrets.token_hex(6)
-        self._nodes = [
-            Node(
-                address,
-                self,
+        self._late = False  # from here on, who comes to a shard comes after something was missed
+        self._nodes: dict[str, Node] = {}  # those that carry a shard
+        self._leaving: set[Node] = set()
+        self._carriers: list[Node | None] = [None for _ in self._topics.tags]
+        self._probed: dict[Node, int] = {}  # the shard whose topic is the node's heartbeat
+        self._heard: list[dict[bytes, None]] = [{} for _ in range(shards)]
+        self._heard.append({self._topics.control: None})
+        self._words = SHARDED if cluster else PLAIN
+        self._cluster: Cluster | None = None
+        if cluster:
+            self._cluster = Cluster(
+                addresses,
+                self._topics.tags,
                 self._limits,
-                client_name=f"{prefix}-{pod}",
-                # a topic of a shard that is there anyway, or any if the node carries none
-                probe=self._topics.probe(placed.index(at) if at in placed else 0, pod),
-                control=self._topics.control,
-                carries_control=at == control_at,
+                client_name=self._client_name,
+                on_map=self._place,
             )
-            for at, address in enumerate(addresses)
-        ]
-        self._by_shard = [self._nodes[at] for at in placed]
-        self._control = self._nodes[control_at]
+        else:
+            self._place([addresses[rendezvous(tag, names)] for tag in self._topics.tags])
 
     def __repr__(self) -> str:
-        return f"<RedisBus {self._nodes!r}>"
+        return f"<RedisBus {list(self._nodes.values())!r}>"
 
     @property
     def connected(self) -> bool:
         """Whether all nodes are there and all subscriptions stand."""
-        return all(node.connected for node in self._nodes)
+        return None not in self._carriers and all(n.connected for n in self._nodes.values())
 
     @property
     def published(self) -> int:
         """Items handed to a socket. Some are lost all the same, if their link breaks."""
-        return sum(node.published for node in self._nodes)
+        return self._counts.published
 
     @property
     def received(self) -> int:
         """Items that arrived, one's own among them."""
-        return sum(node.received for node in self._nodes)
+        return self._counts.received
 
     @property
     def dropped(self) -> int:
         """Items not published: the link was down or its buffer full."""
-        return sum(node.dropped for node in self._nodes)
+        return self._counts.dropped
 
     @property
     def refused(self) -> int:
         """Items that a server answered with an error (OOM, NOPERM, LOADING)."""
-        return sum(node.refused for node in self._nodes)
+        return self._counts.refused
 
     @property
     def reconnects(self) -> int:
-        """How often a link came back."""
-        return sum(node.reconnects for node in self._nodes)
+        """How often a link came back, of the nodes that are there."""
+        return sum(node.reconnects for node in self._nodes.values())
 
     @property
     def receiver_errors(self) -> int:
         """How often a receiver raised."""
-        return sum(node.receiver_errors for node in self._nodes)
+        return self._counts.receiver_errors
 
     async def start(self) -> None:
         """Connect. Returns when every node was reached or failed once, after 2 s at the latest."""
         assert not self._started, "started twice"
         self._started = True
-        tried = [node.start(self._tasks) for node in self._nodes]
         self._tasks.start(self._beat())
-        await asyncio.wait(tried, timeout=self._limits.connect_timeout_s)
+        try:
+            async with asyncio.timeout(self._limits.connect_timeout_s):
+                for node in self._nodes.values():
+                    node.start()
+                if self._cluster is not None:
+                    self._tasks.start(self._cluster.run())
+                    await self._cluster.tried.wait()
+                for node in list(self._nodes.values()):
+                    await node.tried.wait()
+        except TimeoutError:
+            log.warning("bus not connected yet")
+        self._late = True
 
     async def close(self) -> None:
         """Leave when all that was published is read, or at the close timeout."""
         await self._tasks.close()
-        gone = [future for node in self._nodes for future in node.leave()]
-        if gone:
-            await asyncio.wait(gone, timeout=self._limits.close_timeout_s)
-        for node in self._nodes:
-            node.drop("closed")
+        async with asyncio.TaskGroup() as group:
+            for node in (*self._nodes.values(), *self._leaving):
+                group.create_task(node.close())
         await asyncio.sleep(0)  # sockets that were dropped close in the next turn
 
     async def subscribe(self, channels: Iterable[int]) -> None:
         """Hear these channels. If cancelled they stay subscribed until `unsubscribe`."""
         waiting: dict[asyncio.Future[None], tuple[Node, int]] = {}
-        for node, topics in self._grouped(channels).items():
+        for shard, topics in self._grouped(channels).items():
+            self._heard[shard].update(dict.fromkeys(topics))
+            if (node := self._carriers[shard]) is None:
+                continue  # heard once the shard has a node
             answered = node.answered
             if (confirmed := node.subscribe(topics)) is not None:
                 waiting[confirmed] = node, answered
@@ -159,30 +184,90 @@ class RedisBus:
 
     def unsubscribe(self, channels: Iterable[int]) -> None:
         """Hear them no longer."""
-        for node, topics in self._grouped(channels).items():
-            node.unsubscribe(topics)
+        for shard, topics in self._grouped(channels).items():
+            for topic in topics:
+                self._heard[shard].pop(topic, None)
+            if (node := self._carriers[shard]) is not None:
+                node.unsubscribe(topics)
 
     def publish(self, channel: int, envelope: bytes) -> None:
         """Send one envelope to every pod that hears this channel, or drop it."""
         shard = self._topics.shard(channel)
-        self._by_shard[shard].publish(self._topics.channel(shard, channel), envelope)
+        self._publish(shard, self._topics.channel(shard, channel), envelope)
 
     def publish_control(self, item: bytes) -> None:
         """Send one item to every pod, or drop it."""
-        self._control.publish(self._topics.control, item)
+        self._publish(-1, self._topics.control, item)
 
-    def _grouped(self, channels: Iterable[int]) -> dict[Node, list[bytes]]:
-        grouped: dict[Node, list[bytes]] = {}
+    def _publish(self, shard: int, topic: bytes, item: bytes) -> None:
+        if (node := self._carriers[shard]) is not None:
+            node.publish(topic, item)
+        else:
+            self._counts.dropped += 1
+
+    def _grouped(self, channels: Iterable[int]) -> dict[int, list[bytes]]:
+        grouped: dict[int, list[bytes]] = {}
         for channel in channels:
             shard = self._topics.shard(channel)
-            topic = self._topics.channel(shard, channel)
-            grouped.setdefault(self._by_shard[shard], []).append(topic)
+            grouped.setdefault(shard, []).append(self._topics.channel(shard, channel))
         return grouped
+
+    # which node carries what
+
+    def _place(self, owners: Sequence[Address | None]) -> None:
+        """Let each shard's owner carry it. None: nobody serves it, so it stays where it is."""
+        for shard, owner in enumerate(owners):
+            if owner is not None:
+                self._move(shard, self._nodes.get(owner.name) or self._join(owner))
+        for name, node in list(self._nodes.items()):
+            shards = [shard for shard, carrier in enumerate(self._carriers) if carrier is node]
+            if not shards:
+                del self._nodes[name]
+                self._probed.pop(node, None)
+                self._leaving.add(node)
+                self._tasks.start(self._leave(node))
+                continue
+            if self._probed.get(node) not in shards:
+                self._probed[node] = shards[0]
+                node.watch(self._topics.probe(shards[0], self._pod))
+            node.ask_again()
+
+    def _move(self, shard: int, node: Node) -> None:
+        before = self._carriers[shard]
+        if before is node:
+            return
+        heard = self._heard[shard]
+        if before is not None:
+            before.forget(heard)
+            log.info("bus shard moved", extra={"shard": self._topics.tags[shard], "to": repr(node)})
+        self._carriers[shard] = node
+        # a pod that just starts has missed what it asked for, but nobody told it anything yet
+        missed = before is not None or self._late or heard is not self._heard[-1]
+        node.adopt(heard, missed=missed and bool(heard))
+
+    async def _leave(self, node: Node) -> None:
+        await node.close()
+        self._leaving.discard(node)
+
+    def _join(self, address: Address) -> Node:
+        node = self._nodes[address.name] = Node(
+            address,
+            self,
+            self._limits,
+            self._words,
+            self._counts,
+            client_name=self._client_name,
+            control=self._topics.control,
+            on_stale=_nothing if self._cluster is None else self._cluster.stale,
+        )
+        if self._started:
+            node.start()
+        return node
 
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self._limits.probe_interval_s)
-            for node in self._nodes:
+            for node in self._nodes.values():
                 node.beat()
 
 

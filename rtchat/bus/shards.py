@@ -60,7 +60,8 @@ class Topics:
         if shards < 1:
             raise ValueError("there is at least one shard")
         self._shards = shards
-        self._heads = [f"{prefix}:{{{shard}}}:".encode() for shard in range(shards)]
+        self.tags = [*map(str, range(shards)), self.CONTROL]  # by shard, and the control's last
+        self._heads = [f"{prefix}:{{{tag}}}:".encode() for tag in self.tags]
         self.control = f"{prefix}:{{{self.CONTROL}}}".encode()
 
     def shard(self, channel: int) -> int:

@@ -9,13 +9,48 @@ Order. Only the difference between what is wanted and what was asked is sent, so
 subscribing and unsubscribing ends in what was wanted last. A server answers in order, one reply a
 topic; a reply that is not the expected one means that we no longer know what the server holds: the
 connection is given up, and the next one starts from the wanted topics.
+
+Stranded. A node of a cluster may refuse a command whose slot is not its own, with one error for
+all its topics, and takes topics away unasked when their slot leaves. Such topics are wanted and not
+asked for until somebody who knows the cluster's map says `ask_again`, or `forget`.
 """
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
-SUBSCRIBE, SUBSCRIBED = b"SUBSCRIBE", b"subscribe"
-UNSUBSCRIBE, UNSUBSCRIBED = b"UNSUBSCRIBE", b"unsubscribe"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """The words of one kind of pub/sub on the wire."""
+
+    publish: bytes
+    subscribe: bytes
+    unsubscribe: bytes
+    subscribed: bytes
+    unsubscribed: bytes
+    message: bytes
+    sharded: bool  # a command's topics share their hash tag, and a server may send us elsewhere
+
+
+PLAIN = Words(
+    publish=b"PUBLISH",
+    subscribe=b"SUBSCRIBE",
+    unsubscribe=b"UNSUBSCRIBE",
+    subscribed=b"subscribe",
+    unsubscribed=b"unsubscribe",
+    message=b"message",
+    sharded=False,
+)
+SHARDED = Words(
+    publish=b"SPUBLISH",
+    subscribe=b"SSUBSCRIBE",
+    unsubscribe=b"SUNSUBSCRIBE",
+    subscribed=b"ssubscribe",
+    unsubscribed=b"sunsubscribe",
+    message=b"smessage",
+    sharded=True,
+)
 
 
 class Waiter:
@@ -37,15 +72,18 @@ class Waiter:
 class Subscriptions:
     """The subscriptions of one node, over all its connections."""
 
-    def __init__(self, batch_topics: int, window_topics: int) -> None:
-        self.answered = 0  # replies so far
+    def __init__(self, words: Words, batch_topics: int, window_topics: int) -> None:
+        self.answered = 0  # replies so far, with those that an error stood for
+        self._words = words
         self._asked = 0  # replies that will have come once all commands sent are answered
         self._batch_topics = batch_topics
         self._window_topics = window_topics
         self._wanted: dict[bytes, None] = {}  # in the order of wanting, which restoring keeps
         self._sent: dict[bytes, int] = {}  # asked for and not taken back: at which reply it stands
         self._dirty: OrderedDict[bytes, None] = OrderedDict()  # may differ between the two above
+        self._stranded: dict[bytes, None] = {}  # wanted, and not to be had here for now
         self._expected: deque[tuple[bytes, bytes]] = deque()
+        self._ends: deque[int] = deque()  # the last reply of each command not wholly answered
         self._waiters: dict[bytes, list[Waiter]] = {}
 
     def __len__(self) -> int:
@@ -54,8 +92,9 @@ class Subscriptions:
     def add(self, topics: Iterable[bytes], waiter: Waiter | None = None) -> None:
         """Want these topics. `waiter.missing` counts those not confirmed yet."""
         for topic in topics:
-            if topic not in self._wanted:
+            if topic not in self._wanted or topic in self._stranded:
                 self._wanted[topic] = None
+                self._stranded.pop(topic, None)
                 self._dirty[topic] = None
             if waiter is not None and not self._confirmed(topic):
                 waiter.missing += 1
@@ -66,11 +105,26 @@ class Subscriptions:
         for topic in topics:
             if topic in self._wanted:
                 del self._wanted[topic]
+                self._stranded.pop(topic, None)
                 if topic in self._sent:
                     self._dirty[topic] = None
                 else:
                     self._dirty.pop(topic, None)
                 self._release(topic)
+
+    def forget(self, topics: Iterable[bytes]) -> None:
+        """Want them no longer and ask nothing: their slot has left this node."""
+        for topic in topics:
+            self._wanted.pop(topic, None)
+            self._stranded.pop(topic, None)
+            self._dirty.pop(topic, None)
+            self._sent.pop(topic, None)
+            self._release(topic)
+
+    def ask_again(self) -> None:
+        """Want what is stranded from this node after all."""
+        self._dirty.update(self._stranded)
+        self._stranded.clear()
 
     def take(self) -> list[tuple[bytes, ...]]:
         """The commands to send now, oldest wish first, as many as fit into the window.
@@ -87,27 +141,58 @@ class Subscriptions:
                 subscribe.append(topic)
             elif topic not in self._wanted and self._sent.pop(topic, None) is not None:
                 unsubscribe.append(topic)
-        for topic in unsubscribe:
-            self._expect(UNSUBSCRIBED, topic)
-        for topic in subscribe:
-            self._sent[topic] = self._expect(SUBSCRIBED, topic)
-        return [*self._cut(UNSUBSCRIBE, unsubscribe), *self._cut(SUBSCRIBE, subscribe)]
+        words = self._words
+        gone = [(words.unsubscribe, *batch) for batch in self._batches(unsubscribe)]
+        come = [(words.subscribe, *batch) for batch in self._batches(subscribe)]
+        for _, *topics in gone:
+            for topic in topics:
+                self._expect(words.unsubscribed, topic)
+            self._ends.append(self._asked)
+        for _, *topics in come:
+            for topic in topics:
+                self._sent[topic] = self._expect(words.subscribed, topic)
+            self._ends.append(self._asked)
+        return [*gone, *come]
 
     def answer(self, kind: bytes, topic: bytes) -> bool:
-        """Note one reply. False: it is not the expected one, and the connection is of no use."""
+        """Note one reply. False: it is not the expected one."""
         if not self._expected or self._expected[0] != (kind, topic):
             return False
         self._expected.popleft()
-        self.answered += 1
+        self._count()
         if self._sent.get(topic) == self.answered:
             self._release(topic)
         return True
 
+    def refused(self) -> None:
+        """Note an error in place of the replies to the oldest command; its topics are stranded.
+
+        If nothing is expected, it is left over from a topic that was taken away just when we gave
+        it back: what came unasked looks like the reply, and the reply is then an error.
+        """
+        if self._ends:
+            end = self._ends[0]
+            while self.answered < end:
+                _, topic = self._expected.popleft()
+                self._count()
+                if self._sent.get(topic) == self.answered:
+                    self.taken_away(topic)
+
+    def taken_away(self, topic: bytes) -> None:
+        """Note that the server ended this subscription by itself."""
+        if self._sent.pop(topic, None) is not None:
+            self._dirty.pop(topic, None)
+            if topic in self._wanted:
+                self._stranded[topic] = None
+                self._release(topic)
+
     def lost(self) -> None:
         """The connection is gone: everything wanted is to be asked for again; nobody waits."""
-        if self._sent or self._expected:
+        if self._sent or self._expected or self._stranded:
             self._sent.clear()
+            self._stranded.clear()
             self._expected.clear()
+            self._ends.clear()
             self.answered = self._asked
             self._dirty = OrderedDict.fromkeys(self._wanted)
         for topic in list(self._waiters):
@@ -119,8 +204,13 @@ class Subscriptions:
         return bool(self._dirty) and 2 * len(self._expected) <= self._window_topics
 
     @property
+    def stranded(self) -> bool:
+        """Whether something is wanted that this node does not give."""
+        return bool(self._stranded)
+
+    @property
     def settled(self) -> bool:
-        """Whether the server has confirmed everything that is wanted."""
+        """Whether the server has answered all that was asked, and there is no more to ask."""
         return not self._dirty and not self._expected
 
     @property
@@ -136,10 +226,24 @@ class Subscriptions:
         self._asked += 1
         return self._asked
 
+    def _count(self) -> None:
+        self.answered += 1
+        if self.answered == self._ends[0]:
+            self._ends.popleft()
+
     def _release(self, topic: bytes) -> None:
         for waiter in self._waiters.pop(topic, ()):
             waiter.one_less()
 
-    def _cut(self, word: bytes, topics: list[bytes]) -> Iterator[tuple[bytes, ...]]:
-        for at in range(0, len(topics), self._batch_topics):
-            yield (word, *topics[at : at + self._batch_topics])
+    def _batches(self, topics: list[bytes]) -> Iterator[list[bytes]]:
+        """Cut into what one command may name; a cluster refuses topics of two slots in one."""
+        for group in _by_tag(topics) if self._words.sharded else [topics]:
+            for at in range(0, len(group), self._batch_topics):
+                yield group[at : at + self._batch_topics]
+
+
+def _by_tag(topics: list[bytes]) -> Iterable[list[bytes]]:
+    groups: dict[bytes, list[bytes]] = {}
+    for topic in topics:
+        groups.setdefault(topic[: topic.index(b"}")], []).append(topic)
+    return groups.values()

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from rtchat.bus import Bus
 from rtchat.bus.redis import RedisBus
+from rtchat.bus.shards import shard_of
 
 QUICK = {"probe_interval_s": 0.05, "probe_silence_s": 0.15, "subscribe_timeout_s": 0.3}
 
@@ -55,3 +56,8 @@ async def took_s(subscribing: Awaitable[None]) -> float:
 
 def number_of_tasks() -> int:
     return len(asyncio.all_tasks())
+
+
+def channel_of(shard: int, shards: int = 64) -> int:
+    """The first channel of this shard."""
+    return next(channel for channel in range(1, 10_000) if shard_of(channel, shards) == shard)

@@ -10,6 +10,7 @@ import redis
 from rtchat.bus.redis import RedisBus
 from rtchat.server.valkey import PrivateValkey
 from tests.bus.bus_pod import BusPod, MakePod
+from tests.bus.valkey_cluster import ValkeyCluster
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,35 @@ async def make_pod(server: PrivateValkey) -> AsyncIterator[MakePod]:
 
     def make(*urls: str, **limits: Any) -> BusPod:
         pods.append(BusPod(RedisBus(urls or [server.url], **{"prefix": prefix, **limits})))
+        return pods[-1]
+
+    yield make
+    for pod in pods:
+        await pod.bus.close()
+
+
+@pytest.fixture(scope="module")
+def running_cluster() -> Iterator[ValkeyCluster]:
+    with ValkeyCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(running_cluster: ValkeyCluster) -> Iterator[ValkeyCluster]:
+    """A cluster to break; mended for the next test, though slots may lie elsewhere then."""
+    yield running_cluster
+    running_cluster.heal()
+
+
+@pytest.fixture
+async def make_cluster_pod(cluster: ValkeyCluster) -> AsyncIterator[MakePod]:
+    """Makes pods of one prefix on `cluster` unless told otherwise, and closes them at the end."""
+    pods: list[BusPod] = []
+    prefix = f"test-{secrets.token_hex(4)}"
+
+    def make(*urls: str, **limits: Any) -> BusPod:
+        bus = RedisBus(urls or cluster.urls, cluster=True, **{"prefix": prefix, **limits})
+        pods.append(BusPod(bus))
         return pods[-1]
 
     yield make

@@ -209,7 +209,7 @@ async def test_a_frozen_server(server: PrivateValkey, make_pod: MakePod):
         sender.bus.publish(1, envelope)
     assert time.monotonic() - start < 0.5
     await asyncio.sleep(0.01)
-    [node] = bus_of(sender)._nodes
+    [node] = bus_of(sender)._nodes.values()
     wire = node._speaking.wire
     assert wire is not None
     assert 0 < wire.buffered_bytes() <= limit_bytes

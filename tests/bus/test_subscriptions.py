@@ -1,7 +1,8 @@
 """Whatever is wanted, in whatever order it changes and connections break, the server comes to hold
 exactly that, and nobody is told so too early or never.
 
-The model is a server that works off commands in order and answers each topic once, as Redis does.
+The model is a server that works off commands in order and answers each topic once, as Redis does;
+or a node of a cluster, which refuses what is not in its slots and takes away what leaves them.
 """
 
 from collections import deque
@@ -10,41 +11,51 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from rtchat.bus.subscriptions import (
-    SUBSCRIBE,
-    SUBSCRIBED,
-    UNSUBSCRIBE,
-    UNSUBSCRIBED,
-    Subscriptions,
-    Waiter,
-)
+from rtchat.bus.subscriptions import PLAIN, SHARDED, Subscriptions, Waiter
 
 BATCH, WINDOW = 3, 8
-TOPICS = [b"%d" % number for number in range(12)]
+TAGS = [b"t:{%d}" % number for number in range(3)]
+TOPICS = [TAGS[number % 3] + b"%d" % number for number in range(12)]
 few = st.lists(st.sampled_from(TOPICS[:3]), max_size=3)
 many = st.lists(st.sampled_from(TOPICS), max_size=12)
 topics = few | many
+tags = st.sampled_from(TAGS)
+
+
+def tag_of(topic: bytes) -> bytes:
+    return topic[: topic.index(b"}") + 1]
 
 
 class Machine(RuleBasedStateMachine):
+    words = PLAIN
+
     def __init__(self) -> None:
         super().__init__()
-        self.subscriptions = Subscriptions(BATCH, WINDOW)
+        self.subscriptions = Subscriptions(self.words, BATCH, WINDOW)
         self.wanted: set[bytes] = set()
-        self.to_server: deque[tuple[bytes, bytes]] = deque()
-        self.from_server: deque[tuple[bytes, bytes]] = deque()
+        self.to_server: deque[tuple[bytes, ...]] = deque()
+        self.from_server: deque[tuple[bytes, bytes] | None] = deque()  # None: an error
         self.server: set[bytes] = set()
+        self.owned = set(TAGS)
         self.waiting: list[set[bytes]] = []
+
+    def is_held(self, topic: bytes) -> bool:
+        """Whether the server holds it and no UNSUBSCRIBE is on its way to it."""
+        gives_back = [words for words in self.to_server if words[0] == self.words.unsubscribe]
+        return topic in self.server and not any(topic in words for words in gives_back)
+
+    def is_told(self, topic: bytes) -> bool:
+        """Whether it is known here, or about to be, that the server does not give this topic."""
+        taken = (self.words.unsubscribed, topic)
+        return topic in self.subscriptions._stranded or taken in self.from_server
 
     @rule(topics=topics)
     def subscribe(self, topics: list[bytes]) -> None:
         waits = set(topics)
 
         def done() -> None:
-            # Confirmed topics are held by the server, and no UNSUBSCRIBE is on its way to it.
-            assert (waits & self.wanted) <= self.server
-            assert not [topic for word, topic in self.to_server if topic in waits & self.wanted]
-            self.waiting.remove(waits)
+            assert all(self.is_held(topic) or self.is_told(topic) for topic in waits & self.wanted)
+            self.waiting = [others for others in self.waiting if others is not waits]
 
         self.wanted |= waits
         waiter = Waiter(done)
@@ -52,38 +63,48 @@ class Machine(RuleBasedStateMachine):
         if waiter.missing:
             self.waiting.append(waits)
         else:
-            assert waits <= self.server
+            assert all(topic in self.server or self.is_told(topic) for topic in waits)
 
     @rule(topics=topics)
     def unsubscribe(self, topics: list[bytes]) -> None:
+        self.want_no_longer(topics)
+        self.subscriptions.remove(topics)
+
+    def want_no_longer(self, topics: list[bytes]) -> None:
         self.wanted -= set(topics)
         for waits in self.waiting:
             waits -= set(topics)
-        self.subscriptions.remove(topics)
 
     @rule()
     def send(self) -> None:
-        for word, *batch in self.subscriptions.take():
-            assert 1 <= len(batch) <= BATCH
-            self.to_server.extend((word, topic) for topic in batch)
-        assert len(self.to_server) + len(self.from_server) <= WINDOW
+        for command in self.subscriptions.take():
+            assert 1 <= len(command) - 1 <= BATCH
+            self.to_server.append(command)
+        assert sum(len(command) - 1 for command in self.to_server) <= WINDOW
 
-    @rule(number=st.integers(1, 5))
+    @rule(number=st.integers(1, 3))
     def serve(self, number: int) -> None:
         for _ in range(min(number, len(self.to_server))):
-            word, topic = self.to_server.popleft()
-            assert (topic in self.server) == (word == UNSUBSCRIBE), "no command is in vain"
-            if word == SUBSCRIBE:
+            word, *topics = self.to_server.popleft()
+            self.execute(word, topics)
+
+    def execute(self, word: bytes, topics: list[bytes]) -> None:
+        for topic in topics:
+            is_in_vain = (topic in self.server) == (word == self.words.subscribe)
+            assert not is_in_vain or self.words.sharded
+            if word == self.words.subscribe:
                 self.server.add(topic)
-                self.from_server.append((SUBSCRIBED, topic))
+                self.from_server.append((self.words.subscribed, topic))
             else:
                 self.server.discard(topic)
-                self.from_server.append((UNSUBSCRIBED, topic))
+                self.from_server.append((self.words.unsubscribed, topic))
 
     @rule(number=st.integers(1, 5))
     def hear(self, number: int) -> None:
         for _ in range(min(number, len(self.from_server))):
-            assert self.subscriptions.answer(*self.from_server.popleft())
+            reply = self.from_server.popleft()
+            assert reply is not None
+            assert self.subscriptions.answer(*reply)
 
     @rule(breaks=st.sampled_from([False, False, False, True]))
     def break_the_connection(self, breaks: bool) -> None:
@@ -101,14 +122,17 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def a_foreign_answer_is_noticed(self) -> None:
-        assert not self.subscriptions.answer(SUBSCRIBED, b"never asked for")
+        assert not self.subscriptions.answer(self.words.subscribed, b"never asked for")
 
-    def teardown(self) -> None:
-        ends = self.subscriptions.backlog_ends
+    def come_to_rest(self) -> None:
         for _ in range(len(TOPICS) + WINDOW):
             self.send()
             self.serve(5)
             self.hear(5)
+
+    def teardown(self) -> None:
+        ends = self.subscriptions.backlog_ends
+        self.come_to_rest()
         assert self.subscriptions.settled
         assert self.subscriptions.answered <= ends
         assert self.server == self.wanted
@@ -116,12 +140,85 @@ class Machine(RuleBasedStateMachine):
         assert len(self.subscriptions) == len(self.wanted)
 
 
+class ClusterMachine(Machine):
+    """The server is a node of a cluster; its slots leave and come back."""
+
+    words = SHARDED
+
+    def execute(self, word: bytes, topics: list[bytes]) -> None:
+        [tag] = {tag_of(topic) for topic in topics}  # anything else is CROSSSLOT
+        if tag in self.owned:
+            super().execute(word, topics)
+        else:
+            self.from_server.append(None)
+
+    @rule(tag=tags)
+    def a_slot_leaves(self, tag: bytes) -> None:
+        self.owned.discard(tag)
+        for topic in sorted(self.server):
+            if tag_of(topic) == tag:
+                self.server.discard(topic)
+                self.from_server.append((SHARDED.unsubscribed, topic))
+
+    @rule(tag=tags)
+    def a_slot_comes(self, tag: bytes) -> None:
+        self.owned.add(tag)
+
+    @rule()
+    def the_map_says_it_is_here(self) -> None:
+        self.subscriptions.ask_again()
+
+    @rule(tag=tags)
+    def the_map_says_it_is_elsewhere(self, tag: bytes) -> None:
+        """True or not: a map may be old."""
+        topics = [topic for topic in TOPICS if tag_of(topic) == tag]
+        self.want_no_longer(topics)
+        self.subscriptions.forget(topics)
+
+    @rule(number=st.integers(1, 5))
+    def hear(self, number: int) -> None:
+        """What `Node` does."""
+        for _ in range(min(number, len(self.from_server))):
+            reply = self.from_server.popleft()
+            self.hear_one(reply)
+            for waits in self.waiting:  # who waited for those was let go: told later, if not now
+                waits.difference_update(self.subscriptions._stranded)
+            if not self.from_server:
+                return
+
+    def hear_one(self, reply: tuple[bytes, bytes] | None) -> None:
+        if reply is None:
+            self.subscriptions.refused()
+        elif self.subscriptions.answer(*reply):
+            pass
+        elif reply[0] == SHARDED.unsubscribed:
+            self.subscriptions.taken_away(reply[1])
+        else:
+            self.break_the_connection(breaks=True)
+
+    def teardown(self) -> None:
+        self.owned |= set(TAGS)
+        self.come_to_rest()
+        for _ in range(2):  # what was on its way at first may have stranded something once more
+            self.subscriptions.ask_again()
+            self.come_to_rest()
+        assert self.subscriptions.settled
+        assert not self.subscriptions.stranded
+        assert self.wanted <= self.server
+        assert self.waiting == []
+        assert len(self.subscriptions) == len(self.wanted)
+
+
 TestSubscriptions = Machine.TestCase
-TestSubscriptions.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+TestSubscriptions.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestSubscriptionsInACluster = ClusterMachine.TestCase
+TestSubscriptionsInACluster.settings = settings(
+    max_examples=200, stateful_step_count=40, deadline=None
+)
 
 
 def test_only_the_answer_to_the_last_subscribe_confirms():
-    subscriptions = Subscriptions(BATCH, WINDOW)
+    subscriptions = Subscriptions(PLAIN, BATCH, WINDOW)
     confirmed: list[str] = []
     subscriptions.add([b"1"], Waiter(lambda: confirmed.append("taken back")))
     subscriptions.take()
@@ -130,32 +227,72 @@ def test_only_the_answer_to_the_last_subscribe_confirms():
     subscriptions.take()
     subscriptions.add([b"1"], Waiter(lambda: confirmed.append("last")))
     subscriptions.take()
-    assert subscriptions.answer(SUBSCRIBED, b"1")
-    assert subscriptions.answer(UNSUBSCRIBED, b"1")
+    assert subscriptions.answer(b"subscribe", b"1")
+    assert subscriptions.answer(b"unsubscribe", b"1")
     assert "last" not in confirmed
-    assert subscriptions.answer(SUBSCRIBED, b"1")
+    assert subscriptions.answer(b"subscribe", b"1")
     assert "last" in confirmed
 
 
 def test_a_reconnected_link_asks_in_the_order_of_wanting():
-    subscriptions = Subscriptions(BATCH, WINDOW)
+    subscriptions = Subscriptions(PLAIN, BATCH, WINDOW)
     subscriptions.add(TOPICS[:4])
     subscriptions.take()
     subscriptions.lost()
-    assert subscriptions.take() == [(SUBSCRIBE, *TOPICS[:3]), (SUBSCRIBE, TOPICS[3])]
+    assert subscriptions.take() == [(b"SUBSCRIBE", *TOPICS[:3]), (b"SUBSCRIBE", TOPICS[3])]
 
 
 def test_a_failed_attempt_to_connect_changes_nothing():
-    subscriptions = Subscriptions(BATCH, WINDOW)
+    subscriptions = Subscriptions(PLAIN, BATCH, WINDOW)
     subscriptions.add(TOPICS[:2])
     subscriptions.lost()
     subscriptions.lost()
-    assert subscriptions.take() == [(SUBSCRIBE, *TOPICS[:2])]
+    assert subscriptions.take() == [(b"SUBSCRIBE", *TOPICS[:2])]
 
 
 def test_subscribing_and_taking_it_back_before_sending_asks_nothing():
-    subscriptions = Subscriptions(BATCH, WINDOW)
+    subscriptions = Subscriptions(PLAIN, BATCH, WINDOW)
     subscriptions.add(TOPICS)
     subscriptions.remove(TOPICS)
     assert subscriptions.take() == []
     assert subscriptions.settled
+
+
+def test_a_command_names_topics_of_one_slot():
+    subscriptions = Subscriptions(SHARDED, BATCH, len(TOPICS))
+    subscriptions.add(TOPICS)
+    assert subscriptions.take() == [
+        (b"SSUBSCRIBE", *batch)
+        for tag in range(3)
+        for batch in (TOPICS[tag::3][:3], TOPICS[tag::3][3:])
+    ]
+
+
+def test_who_waits_for_what_is_refused_waits_no_longer():
+    subscriptions = Subscriptions(SHARDED, BATCH, WINDOW)
+    let_go: list[str] = []
+    subscriptions.add(TOPICS[:1], Waiter(lambda: let_go.append("refused")))
+    subscriptions.add(TOPICS[1:2], Waiter(lambda: let_go.append("confirmed")))
+    subscriptions.take()
+    subscriptions.refused()
+    assert let_go == ["refused"]
+    assert subscriptions.answer(b"ssubscribe", TOPICS[1])
+    assert let_go == ["refused", "confirmed"]
+    assert subscriptions.stranded
+    assert subscriptions.take() == [], "it is not asked for until somebody knows more"
+    subscriptions.add(TOPICS[:1], Waiter(lambda: let_go.append("tried again")))
+    assert subscriptions.take() == [(b"SSUBSCRIBE", TOPICS[0])]
+
+
+def test_an_error_left_over_from_a_race_with_the_server_means_nothing():
+    """The server took the topic away just when it was given back: the reply came unasked."""
+    subscriptions = Subscriptions(SHARDED, BATCH, WINDOW)
+    subscriptions.add(TOPICS[:1])
+    subscriptions.take()
+    assert subscriptions.answer(b"ssubscribe", TOPICS[0])
+    subscriptions.remove(TOPICS[:1])
+    assert subscriptions.take() == [(b"SUNSUBSCRIBE", TOPICS[0])]
+    assert subscriptions.answer(b"sunsubscribe", TOPICS[0])
+    subscriptions.refused()
+    assert subscriptions.settled
+    assert not subscriptions.stranded

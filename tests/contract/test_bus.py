@@ -11,6 +11,7 @@ from rtchat.bus.memory import Exchange, MemoryBus
 from rtchat.bus.redis import RedisBus
 from rtchat.server.valkey import PrivateValkey
 from tests.bus.bus_pod import BusPod, until
+from tests.bus.valkey_cluster import ValkeyCluster
 from tests.services import Given
 
 MakeBus = Callable[[], Bus]
@@ -24,17 +25,20 @@ def second_valkey() -> Iterator[PrivateValkey]:
         yield server
 
 
-@pytest.fixture(params=["memory", "redis", "redis-two-nodes"])
+@pytest.fixture(params=["memory", "redis", "redis-two-nodes", "redis-cluster"])
 def make_bus(request: pytest.FixtureRequest) -> MakeBus:
     """Makes buses that hear each other, and nobody else."""
     if request.param == "memory":
         exchange = Exchange()
         return lambda: MemoryBus(exchange)
+    prefix = f"test-{secrets.token_hex(4)}"
+    if request.param == "redis-cluster":
+        cluster: ValkeyCluster = request.getfixturevalue("valkey_cluster")
+        return lambda: RedisBus(cluster.urls[:2], cluster=True, prefix=prefix)
     valkey: PrivateValkey | Given = request.getfixturevalue("valkey")
     urls = [valkey.url]
     if request.param == "redis-two-nodes":
         urls.append(request.getfixturevalue("second_valkey").url)
-    prefix = f"test-{secrets.token_hex(4)}"
     return lambda: RedisBus(urls, prefix=prefix)
 
 

@@ -1,0 +1,130 @@
+"""A real Redis Cluster of Valkeys on this machine, to use and to break."""
+
+import signal
+import time
+from collections.abc import Callable
+from typing import Any, Self
+
+import redis
+
+from rtchat.bus.slots import SLOTS, slot_of
+from rtchat.server.launch import free_port
+from rtchat.server.valkey import PrivateValkey
+
+NODE_TIMEOUT_MS = 2000  # after which the others take a node for dead
+READY_S = 30.0  # ready in 2 s on a quiet machine
+
+
+class ValkeyCluster:
+    """Three primaries, the slots shared out evenly; `with` it."""
+
+    def __init__(self, primaries: int = 3) -> None:
+        self.nodes = [_node() for _ in range(primaries)]
+        self._primaries = primaries
+
+    def __enter__(self) -> Self:
+        try:
+            for node in self.nodes:
+                node.start()
+            bounds = [SLOTS * number // self._primaries for number in range(self._primaries + 1)]
+            for at, node in enumerate(self.nodes):
+                ask(node, "CLUSTER", "ADDSLOTSRANGE", bounds[at], bounds[at + 1] - 1)
+                self._introduce(node)
+            self.heal()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        for node in self.nodes:
+            node.stop()
+
+    @property
+    def urls(self) -> list[str]:
+        return [node.url for node in self.nodes]
+
+    def owner(self, tag: str, seen_by: PrivateValkey | None = None) -> PrivateValkey:
+        """The primary of this hash tag's slot, as some node that runs sees it."""
+        slot = slot_of(tag)
+        for first, last, primary, *_ in ask(seen_by or self._running()[0], "CLUSTER", "SLOTS"):
+            if first <= slot <= last:
+                [owner] = [node for node in self.nodes if node.port == primary[1]]
+                return owner
+        raise LookupError(f"nobody serves slot {slot}")
+
+    def other(self, than: PrivateValkey) -> PrivateValkey:
+        """Some other node that runs."""
+        return next(node for node in self._running() if node is not than)
+
+    def migrate(self, tag: str, to: PrivateValkey) -> None:
+        """Hand this tag's slot over, as resharding tools do; it is empty, as for pub/sub only."""
+        slot, owner = slot_of(tag), self.owner(tag)
+        new, old = (ask(node, "CLUSTER", "MYID") for node in (to, owner))
+        ask(to, "CLUSTER", "SETSLOT", slot, "IMPORTING", old)
+        ask(owner, "CLUSTER", "SETSLOT", slot, "MIGRATING", new)
+        ask(to, "CLUSTER", "SETSLOT", slot, "NODE", new)
+        ask(owner, "CLUSTER", "SETSLOT", slot, "NODE", new)
+        until_blocking(lambda: all(self.owner(tag, node) is to for node in self._running()))
+
+    def add_replica(self, of: PrivateValkey) -> PrivateValkey:
+        """Start one more node, which copies `of` and can take its place."""
+        replica = _node()
+        self.nodes.append(replica)
+        replica.start()
+        self._introduce(replica)
+        of_id = ask(of, "CLUSTER", "MYID")
+        until_blocking(lambda: of_id in ask(replica, "CLUSTER", "NODES"))
+        ask(replica, "CLUSTER", "REPLICATE", of_id)
+        until_blocking(lambda: ask(replica, "INFO", "replication")["master_link_status"] == "up")
+        self.heal()
+        return replica
+
+    def heal(self) -> None:
+        """Let all nodes run, and return when all agree that all is well."""
+        for node in self.nodes:
+            if node in self._running():
+                node.send_signal(signal.SIGCONT)
+            else:
+                node.start()
+        until_blocking(lambda: all(self._is_well(node) for node in self.nodes))
+
+    def _running(self) -> list[PrivateValkey]:
+        return [node for node in self.nodes if node._child is not None]
+
+    def _is_well(self, node: PrivateValkey) -> bool:
+        told = str(ask(node, "CLUSTER", "INFO")).split()
+        return {"cluster_state:ok", f"cluster_known_nodes:{len(self.nodes)}"} <= set(told)
+
+    def _introduce(self, node: PrivateValkey) -> None:
+        first = self.nodes[0]
+        if node is not first:
+            ask(node, "CLUSTER", "MEET", "127.0.0.1", first.port, first.settings["cluster-port"])
+
+
+def _node() -> PrivateValkey:
+    return PrivateValkey(
+        {
+            "cluster-enabled": "yes",
+            "cluster-node-timeout": str(NODE_TIMEOUT_MS),
+            "cluster-port": str(free_port()),
+            "repl-diskless-sync-delay": "0",
+        }
+    )
+
+
+def ask(node: PrivateValkey, *command: object) -> Any:
+    """One command to one node."""
+    with redis.Redis.from_url(node.url, decode_responses=True, protocol=2) as client:
+        return client.execute_command(*command)
+
+
+def until_blocking(condition: Callable[[], bool], within_s: float = READY_S) -> None:
+    """Wait for what a cluster agrees on by itself; tests' own pods stand still meanwhile."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "did not come true in time"
+        time.sleep(0.02)
