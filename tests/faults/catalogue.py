@@ -223,9 +223,12 @@ def _last_publish_lost(scene: Scene) -> Steps:
         member.redis.drop_publishes(1_000_000)
     yield 2.0
     scene.fleet.loop.do(scene.crowd.hush)  # no later message shows what is missing
-    yield 3.5
+    deadline = time.monotonic() + 20
+    while (behind := scene.fleet.loop.call(scene.crowd.behind())) and time.monotonic() < deadline:
+        yield 0.1
     for member in scene.fleet.members:
         member.redis.strike = None
+    assert not behind, f"L1-tail: {len(behind)} subscribers never got the last messages"
     scene.fleet.loop.do(scene.crowd.talk)
 
 
@@ -240,11 +243,13 @@ def _valkey_slow(scene: Scene) -> Steps:
 # --- PostgreSQL
 
 
-@fault("postgres-kill", "postgres", "F17", "PostgreSQL killed with all its processes, and started")
+@fault("postgres-kill", "postgres", "F17", "PostgreSQL killed with all its processes, 3 times")
 def _postgres_kill(scene: Scene) -> Steps:
-    scene.fleet.postgres.kill()
-    yield 0.5
-    scene.fleet.postgres.start()
+    for _ in range(3):
+        scene.fleet.postgres.kill()
+        yield 0.5
+        scene.fleet.postgres.start()
+        yield 1.0
 
 
 @fault("postgres-restart", "postgres", "F18", "PostgreSQL restarted (fast shutdown)")
@@ -282,6 +287,17 @@ def _commit_lost(scene: Scene) -> Steps:
     yield from _repeat(scene, lambda proxy: proxy.drop_request(b"COMMIT\0"))
 
 
+@fault("members-removed", "clients", "F38", "15 people removed from channels in which they talk")
+def _members_removed(scene: Scene) -> Steps:
+    def anywhere() -> str:
+        return scene.rng.choice(scene.fleet.members).url
+
+    removing = scene.fleet.loop.begin(scene.crowd.remove(15, anywhere))
+    while not removing.done():
+        yield 0.05
+    removing.result()
+
+
 def _repeat(scene: Scene, arm: Callable[[FaultProxy], None]) -> Steps:
     """Let a fault strike 5 times in the database proxy of one pod or another."""
     for _ in range(5):
@@ -306,14 +322,19 @@ def _backends(scene: Scene) -> Steps:
 # --- clients
 
 
-@fault("slow-reader", "clients", "F29", "three clients stop reading for 6 s")
+@fault("slow-reader", "clients", "F29", "three clients stop reading for 3 s, three others for 7 s")
 def _slow_reader(scene: Scene) -> Steps:
-    slow = scene.rng.sample(scene.crowd.chatters, 3)
+    slow = scene.rng.sample(scene.crowd.chatters, 6)
+    scene.crowd.loud = True
     for chatter in slow:
         scene.fleet.loop.do(chatter.reads.clear)
-    yield 6.0
-    for chatter in slow:
+    yield 3.0  # within the deadline: they catch up on the socket that they have
+    for chatter in slow[:3]:
         scene.fleet.loop.do(chatter.reads.set)
+    yield 4.0  # beyond it: they were cut, and come back
+    for chatter in slow[3:]:
+        scene.fleet.loop.do(chatter.reads.set)
+    scene.crowd.loud = False
 
 
 @fault("client-reset", "clients", "F31", "half of the clients reset, twice")

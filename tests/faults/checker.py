@@ -5,6 +5,7 @@
     R1  acked before sent: numbered before              O1  a socket's sends are numbered in order
     S1  a subscription gets after + 1, then + 1 each    S2  what came is what is stored
     S3  cursors are what the client held                M1  nothing behind a leave or an unsub
+    M2  authors are members
     L1  in the end everybody is at the head             G1  enough succeeded to prove anything
 
 Each check looks at one promise from one side, so one fault often shows in several. A kept run is
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from tests.faults.delivered import Delivery, Ends
 from tests.faults.history import MARK, History, Row
+from tests.faults.membership import Members, check_members
 from tests.faults.stored import Book, check_stored
 from tests.faults.text import render
 from tests.faults.verdict import Anomaly, Findings, Mark, Verdict
@@ -32,16 +34,20 @@ def check(
     ends: Ends = None,
     acked_share: float = ACKED_SHARE_MIN,
     resets: bool = False,
+    members: Members | None = None,
 ) -> Verdict:
     """Check a run.
 
     `ends`: who must be there at the end, as (client, channel) pairs or their number; without it,
     whoever is subscribed when the history stops. `acked_share`: with fewer acks the run fails; 0
-    allows a run without any. `resets`: whether the run gave reasons for a `reset`.
+    allows a run without any. `resets`: whether the run gave reasons for a `reset`. `members`:
+    of each channel before its first entry, where that is known.
     """
     found = Findings()
     book = Book(history.events, rows, found)
     check_stored(book, rows, heads, found)
+    if members is not None:
+        check_members(rows, members, found)
     delivery = Delivery(book, rows, heads, found, resets=resets)
     delivery.run(history.events)
     delivery.check_ends(ends)

@@ -6,10 +6,12 @@ does and sees goes into the history. Must never: hide anything from the checker 
 """
 
 import asyncio
+import bisect
 import contextlib
 import random
 import secrets
 import socket
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -48,11 +50,11 @@ class Chatter:
         self.cursors: dict[int, int | None] = dict.fromkeys(channels)
         self.pending: dict[str, tuple[int, str]] = {}  # by nonce: sent, and not known what became
         self.subscribed: set[int] = set()
+        self.former: list[int] = []  # channels that it was removed from
         self.session = 0
         self.reads = asyncio.Event()  # cleared: it stops reading
         self.reads.set()
-        self.url: str | None = None  # of the socket that it has
-        self.reconnects = 0
+        self.places: list[tuple[int, str]] = []  # since when (nanoseconds), on which pod
         self._where = where
         self._history = history
         self._rng = rng
@@ -61,6 +63,11 @@ class Chatter:
         self._again: dict[str, float] = {}  # by nonce: when it may be sent again
         history.person(number, person.id)
 
+    def place(self, at: int) -> str:
+        """The pod that it was on at this moment, in nanoseconds; empty before the first."""
+        since = bisect.bisect_right(self.places, at, key=lambda place: place[0])
+        return self.places[since - 1][1] if since else ""
+
     # --- sending
 
     async def say(self, channel: int, text: str) -> None:
@@ -68,7 +75,7 @@ class Chatter:
         if len(self.pending) >= PENDING_MAX:
             return
         nonce = secrets.token_hex(8)
-        content = f"{text[:500]} #{nonce}"
+        content = f"{text[:1500]} #{nonce}"
         self.pending[nonce] = channel, content
         self._history.send(self.number, self.person.id, channel, nonce, content, self.session)
         await self._send(nonce)
@@ -105,7 +112,6 @@ class Chatter:
                     await self._serve(url)
                     failures = 0
             failures += 1
-            self.reconnects += 1
             pause = min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2 ** min(failures, 10))
             await asyncio.sleep(self._rng.uniform(0, pause))
 
@@ -128,7 +134,7 @@ class Chatter:
             close_timeout=0.2,
             max_queue=16,
         )
-        self.url = url
+        self.places.append((time.monotonic_ns(), url))
         try:
             async with asyncio.TaskGroup() as group:
                 watch = group.create_task(self._watch(self._socket))
@@ -140,7 +146,7 @@ class Chatter:
             self._socket.transport.abort()
             if self.session:
                 self._history.closed(self.number, self.session)
-            self._socket, self.session, self.url = None, 0, None
+            self._socket, self.session = None, 0
             self.subscribed.clear()
 
     async def _read(self, link: ClientConnection) -> None:
@@ -197,6 +203,7 @@ class Chatter:
         elif kind == "removed":
             self._history.left(self.number, self.session, frame["ch"], frame["reason"])
             self.cursors.pop(frame["ch"], None)
+            self.former.append(frame["ch"])
             self.subscribed.discard(frame["ch"])
 
     async def _subscribe(self, channels: Sequence[int]) -> None:

@@ -6,12 +6,14 @@ fleet's loop.
 """
 
 import asyncio
+import contextlib
 import random
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import asyncpg
+import httpx2
 
 from rtchat.tasks import Tasks
 from tests.faults.clients import Chatter, Where
@@ -19,6 +21,7 @@ from tests.faults.history import History
 from tests.people import People
 
 CONNECT_S = 20.0
+FORMER_SHARE = 0.1  # of the sends of those who were removed somewhere: to be refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class Crowd:
         self.history = History()
         self.chatters: list[Chatter] = []
         self.channels: list[int] = []
+        self.loud = False  # long messages
+        self.members: dict[int, list[int]] = {}  # of each channel, at the start
         self._url = database_url
         self._where = where
         self._texts = texts
@@ -69,9 +74,17 @@ class Crowd:
             of = {
                 p.id: [hot, *self._rng.sample(others, self._load.per_client - 1)] for p in persons
             }
+            of[persons[0].id] = self.channels  # who made them, and may remove people
+            self.members = {
+                c: [u for u, theirs in of.items() if c in theirs] for c in self.channels
+            }
             await connection.executemany(
-                "INSERT INTO members (channel_id, user_id, role) VALUES ($1, $2, 'member')",
-                [(channel, user) for user, channels in of.items() for channel in channels],
+                "INSERT INTO members (channel_id, user_id, role) VALUES ($1, $2, $3)",
+                [
+                    (channel, user, "owner" if user == persons[0].id else "member")
+                    for channel, users in self.members.items()
+                    for user in users
+                ],
             )
         finally:
             await connection.close()
@@ -97,9 +110,19 @@ class Crowd:
             if (wait_s := due - loop.time()) > 0:
                 await asyncio.sleep(wait_s)
             chatter = self._rng.choice(self.chatters)
-            hot, *others = list(chatter.cursors) or self.channels
-            channel = hot if self._rng.random() < self._load.hot_share else self._rng.choice(others)
-            await chatter.say(channel, self._rng.choice(self._texts))
+            if (channel := self._channel_of(chatter)) is not None:
+                text = self._rng.choice(self._texts)
+                await chatter.say(channel, text * 10 if self.loud else text)
+
+    def _channel_of(self, chatter: Chatter) -> int | None:
+        """By lot: the hot one, another one, or one from which it was removed and may not speak."""
+        if chatter.former and self._rng.random() < FORMER_SHARE:
+            return self._rng.choice(chatter.former)
+        if not chatter.cursors:
+            return None
+        hot, *others = chatter.cursors  # nobody is removed from the hot one
+        is_hot = not others or self._rng.random() < self._load.hot_share
+        return hot if is_hot else self._rng.choice(others)
 
     def talk(self) -> None:
         """Say things at the rate of the load."""
@@ -116,6 +139,30 @@ class Crowd:
         """Cut the sockets of some clients, without a word."""
         for chatter in self._rng.sample(self.chatters, round(share * len(self.chatters))):
             chatter.cut()
+
+    async def remove(self, count: int, url: Callable[[], str]) -> None:
+        """Take so many people out of channels, by REST; whoever is out stays out."""
+        owner = self.chatters[0].person
+        async with httpx2.AsyncClient(headers=owner.headers, timeout=10) as http:
+            for _ in range(count):
+                chatter = self._rng.choice(self.chatters[1:])
+                if len(chatter.cursors) > 1:
+                    channel = self._rng.choice(list(chatter.cursors)[1:])
+                    path = f"/channels/{channel}/members/{chatter.person.id}"
+                    await self._delete(http, url, path)
+                await asyncio.sleep(0.1)
+
+    @staticmethod
+    async def _delete(http: httpx2.AsyncClient, url: Callable[[], str], path: str) -> None:
+        """Try until a pod has done it: 404 is the answer to a second try of what was done."""
+        async with asyncio.timeout(30):
+            while True:
+                with contextlib.suppress(httpx2.HTTPError):
+                    answer = await http.delete(url() + path)
+                    if answer.status_code in (204, 404):
+                        return
+                    assert answer.status_code == 503, answer.text
+                await asyncio.sleep(0.2)
 
     async def terminate_backends(self) -> None:
         """Let PostgreSQL end every connection to the database but this one."""
@@ -134,7 +181,7 @@ class Crowd:
         for chatter in self.chatters:
             chatter.reads.set()
         deadline = asyncio.get_running_loop().time() + within_s
-        while not await self._quiet() and asyncio.get_running_loop().time() < deadline:
+        while await self.behind() and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.1)
         for chatter in self.chatters:
             for channel in chatter.subscribed & chatter.cursors.keys():
@@ -143,9 +190,8 @@ class Crowd:
                 self.history.end(chatter.number, chatter.session, channel, cursor)
         await self._tasks.close()
 
-    async def _quiet(self) -> bool:
-        if any(c.pending for c in self.chatters):
-            return False
+    async def behind(self) -> list[tuple[int, int]]:
+        """Who is not at the head, or does not know what became of a message: client, channel."""
         connection = await asyncpg.connect(self._url)
         try:
             rows = await connection.fetch(
@@ -154,11 +200,12 @@ class Crowd:
         finally:
             await connection.close()
         heads = {row["id"]: row["last_seq"] for row in rows}
-        return all(
-            chatter.session and channel in chatter.subscribed and cursor == heads[channel]
+        return [
+            (chatter.number, channel)
             for chatter in self.chatters
             for channel, cursor in chatter.cursors.items()
-        )
+            if chatter.pending or channel not in chatter.subscribed or cursor != heads[channel]
+        ]
 
     @property
     def subscriptions(self) -> list[tuple[int, int]]:

@@ -9,11 +9,12 @@ import asyncio
 import contextlib
 import secrets
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
+import asyncpg
 import uvloop
 
 from rtchat.config import NAMES
@@ -102,6 +103,11 @@ class Member:
         return self.pod
 
     @property
+    def url(self) -> str:
+        """Where REST is, or was last."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
     def ws_url(self) -> str:
         """Where its WebSocket is, or was last."""
         return f"ws://127.0.0.1:{self.port}/ws"
@@ -175,19 +181,45 @@ class Fleet:
 
 
 @contextlib.contextmanager
-def running(directory: Path, pods: int = 3, **settings: Any) -> Iterator[Fleet]:
-    """Start everything; end everything."""
+def services() -> Iterator[tuple[EmbeddedPostgres, PrivateValkey]]:
+    """A PostgreSQL and a Valkey that may be killed."""
+    with (
+        temporary_directory() as data,
+        EmbeddedPostgres(data / "data", POSTGRES_SETTINGS) as postgres,
+        PrivateValkey() as valkey,
+    ):
+        yield postgres, valkey
+
+
+@contextlib.contextmanager
+def running(
+    directory: Path,
+    stores: tuple[EmbeddedPostgres, PrivateValkey],
+    *,
+    pods: int = 3,
+    sql: Sequence[str] = (),
+    **settings: Any,
+) -> Iterator[Fleet]:
+    """Start pods on a new database, changed by `sql`; end them, and what they need."""
+    postgres, valkey = stores
     with contextlib.ExitStack() as stack:
-        data = stack.enter_context(temporary_directory())
-        postgres = stack.enter_context(EmbeddedPostgres(data / "data", POSTGRES_SETTINGS))
-        valkey = stack.enter_context(PrivateValkey())
-        databases = Databases(postgres.url)
-        url = stack.enter_context(databases.fresh())
+        url = stack.enter_context(Databases(postgres.url).fresh())
         loop = LoopThread()
         stack.callback(loop.close)
+        loop.call(_execute(url, sql))
+        directory.mkdir(exist_ok=True)
         source = Pods(directory)
         stack.callback(source.close)
         fleet = Fleet(postgres, valkey, url, source, loop, **settings)
         stack.callback(fleet.close)
         fleet.start(pods)
         yield fleet
+
+
+async def _execute(url: str, statements: Sequence[str]) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()

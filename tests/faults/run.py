@@ -16,12 +16,15 @@ from tests.faults.catalogue import FAULTS, Fault, Scene, Steps
 from tests.faults.checker import check
 from tests.faults.crowd import Crowd, Load
 from tests.faults.fleet import Fleet
-from tests.faults.history import read_log
+from tests.faults.history import History, Row, read_log
+from tests.faults.mutants import Mutant
+from tests.faults.stats import Stats, stats
 from tests.faults.verdict import Verdict
 
 CORPUS = Path(__file__).parents[2].parent / "shared" / "data" / "ubuntu-irc"
 WARM_S = 1.0  # of load before the first fault
-AFTER_S = 2.0  # of load behind the last one
+AFTER_S = 4.0  # of load behind the last one
+RECOVERY_S = 3.0  # and all is as before (storms have no such time: the next fault comes)
 QUIET_S = 20.0  # at most, until everything is known and everybody at the head
 OVERLAP = 3  # faults under way at once, in a storm
 STEP_S = 0.01
@@ -35,8 +38,21 @@ class Outcome:
 
     faults: list[str]
     seed: int
-    crowd: Crowd
+    history: History
+    rows: list[Row]
+    heads: dict[int, int]
     verdict: Verdict
+    stats: Stats
+
+    @property
+    def recovered(self) -> bool:
+        """Whether all was as before, soon after each fault."""
+        took = [window.recovery_ms for window in self.stats.windows]
+        return all(ms is not None and ms <= RECOVERY_S * 1000 for ms in took)
+
+    def keep(self, path: Path) -> None:
+        """Write it to a file, to be checked again (`python -m tests.faults.checker`)."""
+        self.history.save(path, self.rows, self.heads)
 
 
 @cache
@@ -62,6 +78,20 @@ def run_fault(fleet: Fleet, name: str, seed: int, load: Load | None = None) -> O
         yield from _struck(scene, FAULTS[name])
 
     return _run(fleet, [name], seed, load or Load(), story)
+
+
+def run_mutant(fleet: Fleet, mutant: Mutant, seed: int) -> list[str]:
+    """The fault under which a mutant is to be caught; what it was caught as, nothing if it was not.
+
+    The pods of `fleet` are the mutant.
+    """
+    try:
+        outcome = run_fault(fleet, mutant.fault, seed)
+    except AssertionError as error:  # a fault looks for itself, too
+        found = [str(error).partition(":")[0]]
+    else:
+        found = [*outcome.verdict.totals, *([] if outcome.recovered else ["T1-recovery"])]
+    return [kind for kind in found if kind.startswith(tuple(mutant.shows))]
 
 
 def run_storm(fleet: Fleet, seed: int, seconds: float, load: Load | None = None) -> Outcome:
@@ -141,12 +171,13 @@ def _run(fleet: Fleet, names: list[str], seed: int, load: Load, story: Story) ->
         time.sleep(AFTER_S)
     finally:
         fleet.loop.call(crowd.finish(QUIET_S))
-    rows, heads = fleet.loop.call(read_log(fleet.database_url))
-    ours = set(crowd.channels)
-    verdict = check(
-        crowd.history,
-        [row for row in rows if row.channel in ours],
-        {channel: head for channel, head in heads.items() if channel in ours},
-        ends=crowd.subscriptions,
-    )
-    return Outcome(names, seed, crowd, verdict)
+    return _checked(fleet, crowd, names, seed)
+
+
+def _checked(fleet: Fleet, crowd: Crowd, names: list[str], seed: int) -> Outcome:
+    every_row, every_head = fleet.loop.call(read_log(fleet.database_url))
+    rows = [row for row in every_row if row.channel in crowd.members]
+    heads = {c: head for c, head in every_head.items() if c in crowd.members}
+    verdict = check(crowd.history, rows, heads, ends=crowd.subscriptions, members=crowd.members)
+    figures = stats(crowd.history, rows, pods=lambda client, at: crowd.chatters[client].place(at))
+    return Outcome(names, seed, crowd.history, rows, heads, verdict, figures)

@@ -39,6 +39,7 @@ KINDS = {
     "S3-cursor": (OTHER, "the test client is wrong about what it holds"),
     "M1-leave": (OTHER, "an entry came behind the user's own leave"),
     "M1-left": (OTHER, "an entry came after the end of the subscription"),
+    "M2-stranger": (OTHER, "a message is stored whose author was no member"),
     "L1-tail": (LOST, "after the quiet time a subscriber is behind the head"),
     "L1-ahead": (OTHER, "a subscriber is ahead of the head"),
     "L1-no-end": (OTHER, "a subscriber who should have been there at the end was not"),
