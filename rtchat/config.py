@@ -114,6 +114,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = 4_194_304
     body_read_s: Annotated[int, _number(1, 300, "a body must be whole within this, seconds")] = 10
 
+    header_max_bytes: Annotated[int, _number(1024, 2**20, "a request's head; beyond: 431")] = 16_384
+    header_read_s: Annotated[int, _number(1, 300, "a head must be whole within this, seconds")] = 5
+
+    # --- connections
+    connections_max: Annotated[int, _number(0, 10**7, "connections, in all; beyond: 503")] = 50_000
+    connections_per_user: Annotated[int, _number(0, 10**6, "sockets a user; beyond: 4101")] = 100
+    connections_per_address: Annotated[
+        int, _number(0, 10**6, "connections an address (behind a proxy all have one); beyond: 503")
+    ] = 0
+    guests_max: Annotated[int, _number(0, 10**6, "sockets before their `auth`; beyond: 503")] = 5000
+    tcp_user_timeout_ms: Annotated[int, _number(0, MS_MAX, "no byte taken: cut")] = 15_000
+
     # --- WebSocket
     frame_max_bytes: Annotated[
         int, _number(1024, 2**24, "largest message from a client; beyond: close 1009")
@@ -127,19 +139,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = 20
     expiring_s: Annotated[int, _number(1, 600, "`expiring` comes this long before expiry")] = 60
     subs_max: Annotated[int, _number(0, 100_000, "subscriptions a connection")] = 1000
-    sends_per_second: Annotated[
-        int, _number(0, 1_000_000, "writes a connection; beyond: `rate_limited`")
-    ] = 20
-    sends_burst: Annotated[
-        int, _number(1, 1_000_000, "writes at once, before the rate above holds")
-    ] = 40
+    sends_per_second: Annotated[int, _number(0, 10**6, "writes; beyond: `rate_limited`")] = 20
+    sends_burst: Annotated[int, _number(1, 10**6, "writes at once, before that rate holds")] = 40
     sends_in_flight: Annotated[
         int, _number(1, 100_000, "unanswered writes a connection; then it is read no further")
     ] = 256
-    errors_per_second: Annotated[
-        int, _number(0, 10_000, "error answers a connection; beyond: close 4008")
-    ] = 20
+    errors_per_second: Annotated[int, _number(0, 10_000, "errors; beyond: close 4008")] = 20
     errors_burst: Annotated[int, _number(1, 10_000, "errors before the rate above holds")] = 100
+    commands_per_second: Annotated[
+        int, _number(0, 10**6, "frames a connection, where its writes are limited; beyond: 4008")
+    ] = 200
+    control_frames_per_second: Annotated[int, _number(0, 10**5, "pings and pongs")] = 10
+    fragments_max: Annotated[int, _number(0, 10**5, "fragments a message; beyond: 4009")] = 64
 
     # --- flow control towards clients
     write_high_bytes: Annotated[

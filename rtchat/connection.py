@@ -28,6 +28,9 @@ class Link(Protocol):
     def write(self, frames: bytes) -> None:
         """Send one or more whole frames."""
 
+    def buffered(self) -> int:
+        """How many bytes wait for the client to take them."""
+
     def abort(self) -> None:
         """End the socket now."""
 
@@ -43,8 +46,8 @@ class Connection:
 
     __slots__ = (
         "catching_up", "closed", "ended", "expires", "id", "leaving", "link", "moved",
-        "on_answered", "on_close", "paused_at", "session_id", "subs", "unanswered", "user_id",
-        "warned", "write",
+        "on_answered", "on_close", "paused_at", "session_id", "subs", "unanswered", "unsent",
+        "user_id", "warned", "write",
     )  # fmt: skip
 
     def __init__(
@@ -65,7 +68,8 @@ class Connection:
         self.write: Write = link.write
         self.on_close = on_close  # called once with a close code and a reason
         self.closed = False
-        self.paused_at: float | None = None  # since when the socket takes nothing
+        self.paused_at: float | None = None  # since when the socket takes (next to) nothing
+        self.unsent = 0  # the most bytes that waited for it since then
         self.unanswered = 0  # writes that were accepted and have no answer yet
         self.leaving = False  # the drain has come to it: no further commands
         self.on_answered: Callable[[], None] | None = None  # called then when nothing is unanswered

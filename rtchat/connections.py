@@ -1,8 +1,8 @@
 """Who is connected to this pod: sockets by user and by session, their deadlines, and notices.
 
-Owns: the registry, the sweep that ends what has expired or is stuck, and what other pods say of
-users and sessions. Must never: be the only way in which a removal or a logout takes effect; a
-notice can be lost (the log and the sessions table are asked as well).
+Owns: the registry, how many sockets there may be, the sweep that ends what has expired or is
+stuck, and what other pods say of users and sessions. Must never: be the only way in which a removal
+or a logout takes effect; a notice can be lost (the log and the sessions table are asked as well).
 """
 
 import asyncio
@@ -10,12 +10,13 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from rtchat import notice as notices, protocol
 from rtchat.bus import Bus
 from rtchat.config import Config
 from rtchat.connection import Connection
-from rtchat.errors import ChatError, Close
+from rtchat.errors import ChatError, Close, Code
 from rtchat.notice import IDS_MAX, Added, Notice, Reason, Removed, SessionsEnded
 from rtchat.store.channels import ChannelStore
 from rtchat.store.users import UserStore
@@ -24,6 +25,7 @@ from rtchat.tasks import Tasks
 log = logging.getLogger(__name__)
 
 SWEEP_S = 1.0
+FULL_AFTER_MS = 5000  # when to try again where there is no room
 NOTE_SEEN_S = 10.0  # how often `lastActive` is written, for all who came or went together
 
 
@@ -42,6 +44,7 @@ class Connections:
         self._all: set[Connection] = set()
         self._by_user: dict[int, set[Connection]] = {}
         self._by_session: dict[int, set[Connection]] = {}
+        self._guests = 0  # sockets that have not said yet who they are
         self._origin = uuid.uuid4().hex
         bus.on_control = self.receive
 
@@ -79,6 +82,30 @@ class Connections:
                 group.discard(connection)
                 if not group:
                     del index[key]
+
+    # --- how many
+
+    def require_room(self, user_id: int | None = None) -> None:
+        """Raise ChatError(overloaded) unless one more socket fits: a user's, or a guest's."""
+        config = self._config
+        if user_id is None:
+            of_kind, limit = self._guests, config.guests_max
+        else:
+            of_kind, limit = len(self._by_user.get(user_id, ())), config.connections_per_user
+        if limit and of_kind >= limit:
+            whose = "sockets that are not signed in" if user_id is None else "sockets of this user"
+            raise _full(f"There are {limit} {whose}.")
+        if config.connections_max and len(self._all) + self._guests >= config.connections_max:
+            raise _full("No more connections here.")
+
+    @contextmanager
+    def guest(self) -> Iterator[None]:
+        """Count a socket that has not said yet who it is."""
+        self._guests += 1
+        try:
+            yield
+        finally:
+            self._guests -= 1
 
     # --- notices
 
@@ -183,9 +210,29 @@ class Connections:
             elif left <= warn_s and not connection.warned:
                 connection.warned = True
                 connection.write(protocol.expiring(int(left)))
-            if connection.paused_at is not None and monotonic_s - connection.paused_at > slow_s:
+            if connection.paused_at is None:
+                connection.unsent = 0
+            elif monotonic_s - self._slow_since(connection, monotonic_s) > slow_s:
                 log.info("client too slow", extra={"connection": connection.id})
                 connection.close(Close.TOO_SLOW, "too slow")
+
+    def _slow_since(self, connection: Connection, now: float) -> float:
+        """Since when a paused client has taken nothing worth a slot.
+
+        A quarter of the low mark in every deadline will do, by default 1.1 KB a second: a slow line
+        lives, one that takes a byte a minute does not.
+        """
+        assert connection.paused_at is not None
+        unsent = connection.link.buffered()
+        if connection.unsent - unsent >= max(1, self._config.write_low_bytes // 4):
+            connection.paused_at, connection.unsent = now, unsent
+        else:
+            connection.unsent = max(connection.unsent, unsent)
+        return connection.paused_at
+
+
+def _full(detail: str) -> ChatError:
+    return ChatError(Code.OVERLOADED, detail, after_ms=FULL_AFTER_MS)
 
 
 def _parts(ids: list[int]) -> Iterable[list[int]]:

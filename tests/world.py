@@ -91,6 +91,9 @@ class Socket:
             self._paused = True
             self.on_pause()
 
+    def buffered(self) -> int:
+        return self._size
+
     def abort(self) -> None:
         self._close(0, "aborted")
 

@@ -47,6 +47,10 @@ class AsgiLink:
             self._paused = True
             self.on_pause()
 
+    def buffered(self) -> int:
+        """What the server did not take; the frames of one write count until the last is taken."""
+        return self._size
+
     def abort(self) -> None:
         """Send nothing more. ASGI has no way to drop the socket; returning from the app ends it."""
         self._pump.cancel()
@@ -72,6 +76,7 @@ class AsgiLink:
 
     def _ended(self, _: asyncio.Task[None]) -> None:
         self._queue.clear()
+        self._size = 0
         self._empty.set()
 
     async def _send_frames(self, frames: bytes) -> None:

@@ -77,10 +77,13 @@ class WebSocketEndpoint:
         if path_of(scope) != PATH:
             raise ChatError(Code.NOT_FOUND)
         self._check_origin(scope)
+        connections = self._services.connections
         async with self._services.drain.entering():
             if not any(key == b"authorization" for key, _ in scope["headers"]):
+                connections.require_room()
                 return None
             identity = identify(scope, self._services.accounts)
+            connections.require_room(identity.user_id)
             return _Guest(identity, await self._services.accounts.user_of(identity))
 
     def _check_origin(self, scope: Scope) -> None:
@@ -111,7 +114,10 @@ class WebSocketEndpoint:
         """Who it is at last; None: the client went away. While the pod drains nobody comes in."""
         try:
             async with self._services.drain.entering():
-                return guest or await self._await_auth(receive)
+                if guest is None:
+                    with self._services.connections.guest():
+                        guest = await self._await_auth(receive)
+                return guest
         except ChatError as error:
             raise RefusedError(error, Close.DRAINING) from None
 
@@ -138,6 +144,10 @@ class WebSocketEndpoint:
         self, scope: Scope, receive: Receive, send: Send, link: Link, guest: _Guest
     ) -> None:
         services = self._services
+        try:  # asked before, where the token came with the handshake; others may have come since
+            services.connections.require_room(guest.identity.user_id)
+        except ChatError as error:
+            raise RefusedError(error, Close.OVER_CAPACITY) from None
         ending: list[asyncio.Task[None]] = []
 
         def on_close(code: int, reason: str) -> None:

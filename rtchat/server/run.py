@@ -22,6 +22,8 @@ from typing import Any, Protocol
 import uvicorn
 
 from rtchat.config import Config
+from rtchat.server.http import HttpProtocol
+from rtchat.server.limits import Capacity, fitting, raise_files_limit, set_peer_timeout
 from rtchat.server.websocket import FrameProtocol
 
 log = logging.getLogger(__name__)
@@ -57,8 +59,11 @@ class App(Protocol):
 class Server(uvicorn.Server):
     """uvicorn, with the app's drain before the sockets are closed."""
 
-    def __init__(self, config: uvicorn.Config, app: App, shutdown_s: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, app: App, shutdown_s: float, *, peer_timeout_ms: int = 0
+    ) -> None:
         super().__init__(config)
+        self._peer_timeout_ms = peer_timeout_ms
         self._rtchat = app
         self._shutdown_s = shutdown_s
         self._asked_at: float | None = None  # when the end was asked for, by time.monotonic
@@ -81,6 +86,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            for listener in self.servers[0].sockets:
+                set_peer_timeout(listener, self._peer_timeout_ms)
             self._rtchat.on_listening(self.servers[0].sockets[0].getsockname()[1])
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -156,13 +163,15 @@ def _expire(limit: asyncio.Timeout) -> None:
 
 def uvicorn_config(app: App, config: Config) -> uvicorn.Config:
     """The settings of uvicorn that rtchat needs, with the reasons where one is needed."""
+    connections_max = fitting(config, raise_files_limit())
+    capacity = Capacity(connections_max, config.connections_per_address)
     return uvicorn.Config(
         app,
         host=config.host,
         port=config.port,
         loop="uvloop",
-        http="httptools",
-        ws=FrameProtocol.for_config(config),
+        http=HttpProtocol.for_config(config, capacity),
+        ws=FrameProtocol.for_config(config, capacity),
         lifespan="on",
         ws_max_size=config.frame_max_bytes,
         ws_per_message_deflate=False,  # costs three times the CPU of a frame, and opens zip bombs
@@ -180,7 +189,8 @@ def uvicorn_config(app: App, config: Config) -> uvicorn.Config:
 
 def run(app: App, config: Config) -> None:
     """Serve until SIGINT or SIGTERM. Exits with a message when the start fails."""
-    server = Server(uvicorn_config(app, config), app, config.shutdown_s)
+    timeout_ms = config.tcp_user_timeout_ms
+    server = Server(uvicorn_config(app, config), app, config.shutdown_s, peer_timeout_ms=timeout_ms)
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
         runner.run(server.serve())
         # What is left is cancelled now; should a task resist that, the process ends all the same.

@@ -1,28 +1,50 @@
-"""uvicorn's WebSocket protocol, with a link for ready-made frames.
+"""uvicorn's WebSocket protocol, with a link for ready-made frames and bounds on what clients send.
 
 Owns: what is between the hub and the transport: the marks at which a socket counts as paused, and
 the guard that nothing is written after a close. uvicorn writes each message as one whole frame and
 never fragments, so a ready-made frame can only fall between two others; an uncompressed frame is
-legal whatever was negotiated (RFC 7692 §6).
+legal whatever was negotiated (RFC 7692 §6). And the rates of frames and fragments, which uvicorn
+leaves open: 210 MB of pings that were never read cost it 200 MB.
+
+Must never: wait for a client that takes nothing. uvicorn closes by `transport.close()`, which does
+that for ever; here every close has a time after which the socket is dropped with what it kept.
 
 The attributes used here are uvicorn's own; pyproject.toml therefore allows one minor of it at a
 time, and tests/server/test_websocket.py is what a new one must pass.
 """
 
+import asyncio
+import fcntl
 import socket
+import struct
+import sys
+import termios
 from asyncio.transports import BaseTransport
 from collections.abc import Callable
 from typing import Any, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
+from websockets.protocol import State
 
 from rtchat.config import Config
 from rtchat.connection import LINK_EXTENSION
+from rtchat.errors import Close
+from rtchat.server.limits import Budget, Capacity
 
 # What the kernel may hold unsent, so that our own buffer shows how far a client lags (without it
 # the kernel hid 3.9 MB). Linux and macOS; a Unix socket has no such option.
 _NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
 NOTSENT_BYTES = 65_536
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: the kernel, too, lets go of what it holds
+
+# Parsed at once, so that a limit can act: a read of 256 KB may hold 40 000 frames, 0.2 s of work.
+SLICE_BYTES = 4096
+CONTROL_BURST_S = 10  # seconds' worth of control frames that may come at once
+FRAMES_BURST_S = 5
+LINGER_S = 1.0  # what is sent after our close is dropped for so long, so that the close is read
+CLOSE_S = 5.0  # for a client to answer a close, and for the last bytes to leave
+LATE_PONGS_MAX = 3
 
 
 def _ignore() -> None:
@@ -45,9 +67,20 @@ class ServerLink:
         if not (protocol.close_sent or protocol.disconnected or protocol.transport.is_closing()):
             protocol.transport.write(frames)
 
+    def buffered(self) -> int:
+        """What the client has not taken, the kernel's share included."""
+        transport = self._protocol.transport
+        raw = _tcp(transport)
+        kernel = 0 if raw is None or transport.is_closing() else _unacknowledged(raw)
+        return transport.get_write_buffer_size() + kernel
+
     def abort(self) -> None:
         """Drop the socket and what it did not take; `close` would wait for that for ever."""
-        self._protocol.transport.abort()
+        transport = self._protocol.transport
+        raw = _tcp(transport)
+        if raw is not None and not self._protocol.disconnected:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        transport.abort()
 
     async def flush(self) -> None:
         """Nothing to wait for: the transport keeps the order."""
@@ -61,23 +94,72 @@ class FrameProtocol(WebSocketsSansIOProtocol):
 
     high_bytes = 262_144
     low_bytes = 65_536
+    drain_bytes = 4_194_304
+    fragments_max = 64
+    control_per_second = 10
+    frames_per_second = 200
+    frames_burst = 1000
+    capacity = Capacity(0, 0)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.link = ServerLink(self)
+        self.close_timeout = CLOSE_S
+        now, control = self.loop.time(), self.control_per_second
+        self._control = Budget(control, control * CONTROL_BURST_S, now)
+        self._frames = Budget(self.frames_per_second, self.frames_burst, now)
+        self._open = False  # between the 101 and the end: frames are heard
+        self._fragments = 0  # of the message that is coming in
+        self._early = b""  # what came before the 101
+        self._dropped = 0  # bytes that came after our close
+        self._owed_pong = b""
+        self._late_pongs = 0
+        self._end_timer: asyncio.TimerHandle | None = None
+        self._address: str | None = None
 
     @classmethod
-    def for_config(cls, config: Config) -> "type[FrameProtocol]":
-        """Make the class with the marks of `config`."""
-        marks = {"high_bytes": config.write_high_bytes, "low_bytes": config.write_low_bytes}
-        return type("FrameProtocol", (cls,), marks)
+    def for_config(cls, config: Config, capacity: Capacity) -> "type[FrameProtocol]":
+        """Make the class with the limits of `config`.
+
+        A limit of frames would be one of writes as well, so it follows theirs.
+        """
+        sends, frames = config.sends_per_second, config.commands_per_second
+        frames = max(frames, 2 * sends) if frames and sends else 0
+        limits = {
+            "high_bytes": config.write_high_bytes,
+            "low_bytes": config.write_low_bytes,
+            "drain_bytes": config.body_drain_bytes,
+            "fragments_max": config.fragments_max,
+            "control_per_second": config.control_frames_per_second,
+            "frames_per_second": frames,
+            "frames_burst": max(frames * FRAMES_BURST_S, 2 * config.sends_burst),
+            "capacity": capacity,
+        }
+        return type("FrameProtocol", (cls,), limits)
+
+    # --- the connection
 
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)
         self.transport.set_write_buffer_limits(high=self.high_bytes, low=self.low_bytes)
-        raw = cast(socket.socket | None, transport.get_extra_info("socket"))
-        if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
+        raw = _tcp(transport)
+        if raw is not None:
             raw.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, NOTSENT_BYTES)
+
+    def admitted(self, address: str) -> None:
+        """Take over a connection that the HTTP protocol has counted in."""
+        self._address = address
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        paused = not self.writable.is_set()
+        self._open = False
+        super().connection_lost(exc)
+        if self._address is not None:
+            self.capacity.leave(self._address)
+        if self._end_timer is not None:
+            self._end_timer.cancel()
+        if paused:
+            self.link.on_resume()  # whoever waits for that would wait for the sweep
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -85,9 +167,152 @@ class FrameProtocol(WebSocketsSansIOProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        if self._owed_pong and not self.close_sent:
+            self.transport.write(self._owed_pong)
+        self._owed_pong = b""
         self.link.on_resume()
 
     async def run_asgi(self) -> None:
         extensions = cast(dict[str, Any], self.scope["extensions"])
         extensions[LINK_EXTENSION] = {"version": 1, "link": self.link}
-        await super().run_asgi()
+        try:
+            await super().run_asgi()
+        finally:
+            if not self.disconnected:
+                self._end_timer = self.loop.call_later(CLOSE_S, self.link.abort)
+
+    # --- bytes in
+
+    def data_received(self, data: bytes) -> None:
+        if self._open and len(data) <= SLICE_BYTES:
+            super().data_received(data)
+        elif self._open or not self.handshake_initiated:
+            for start in range(0, len(data), SLICE_BYTES):
+                super().data_received(data[start : start + SLICE_BYTES])
+                if self.handshake_initiated and not self._open:
+                    return
+        elif not self.handshake_complete:
+            self._early += data
+            if len(self._early) > self.high_bytes:
+                self.link.abort()
+        else:
+            self._dropped += len(data)
+            if self._dropped > self.drain_bytes:
+                self.link.abort()
+
+    def start_keepalive(self) -> None:
+        """The 101 has been sent; a client need not have waited for it."""
+        super().start_keepalive()
+        self._open = True
+        early, self._early = self._early, b""
+        if early:
+            self.data_received(early)
+
+    # --- frames in
+
+    def handle_text(self, event: Frame) -> None:
+        self._fragments = 1
+        if self._may(self._frames):
+            super().handle_text(event)
+
+    def handle_bytes(self, event: Frame) -> None:
+        self._fragments = 1
+        if self._may(self._frames):
+            super().handle_bytes(event)
+
+    def handle_cont(self, event: Frame) -> None:
+        self._fragments += 1
+        if self.fragments_max and self._fragments > self.fragments_max:
+            self._end(Close.PROTOCOL_ERROR, "too many fragments")
+        elif self._may(self._frames):
+            super().handle_cont(event)
+
+    def handle_ping(self) -> None:
+        """Answer, unless the answer would only wait: then the last one is kept (RFC 6455 §5.5.3).
+
+        A client that pings and never reads thus costs one pong.
+        """
+        if not self._may(self._control):
+            return
+        if self.writable.is_set() or self.conn.state is not State.OPEN:
+            super().handle_ping()
+        elif output := self.conn.data_to_send():
+            self._owed_pong = output[-1]
+
+    def handle_pong(self, event: Frame) -> None:
+        if self._may(self._control):
+            self._late_pongs = 0
+            super().handle_pong(event)
+
+    def _may(self, budget: Budget) -> bool:
+        if self._open and not budget.spend(self.loop.time):
+            self._end(Close.FLOOD, "too many frames")
+        return self._open
+
+    def _end(self, code: Close, reason: str) -> None:
+        """Close for what the client sent, and hear no more of it."""
+        if not self._open:
+            return
+        self._open = False
+        self.stop_keepalive()
+        while not self.queue.empty():  # nothing of it was answered, so nothing is promised
+            self.queue.get_nowait()
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        if self.close_sent or self.conn.state is not State.OPEN or not self.writable.is_set():
+            self.link.abort()
+            return
+        self.conn.send_close(code, reason)
+        self._say_close()
+
+    def handle_parser_exception(self) -> None:
+        """What came is not WebSocket, not UTF-8 or too big; `conn` has the close for it."""
+        self._open = False
+        sent = self.conn.close_sent
+        code, reason = (sent.code, sent.reason) if sent is not None else (1006, "")
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self._say_close()
+
+    def _say_close(self) -> None:
+        """Send the close, and take in what is on its way: a reset would overtake the close."""
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.close_timer = self.loop.call_later(LINGER_S, self.link.abort)
+
+    # --- silence
+
+    def keepalive_timeout(self) -> None:
+        """No pong in time. Where bytes wait for the client, the ping may wait behind them.
+
+        Whether a paused client takes enough is for the sweep to judge (`connections`); one below
+        the mark is given a little longer. Then it is dropped, not closed and waited for.
+        """
+        waiting = self.transport.get_write_buffer_size() > 0 and not self.close_sent
+        paused = not self.writable.is_set()
+        if waiting and (paused or self._late_pongs < LATE_PONGS_MAX):
+            self._late_pongs += not paused
+            assert self.ping_timeout is not None
+            self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
+            return
+        super().keepalive_timeout()
+        if self.transport.get_write_buffer_size():
+            self.link.abort()
+
+
+def _unacknowledged(raw: socket.socket) -> int:
+    """What the kernel holds; from our buffer alone it takes steps of 32 KB, seconds of a slow line.
+
+    Linux's; elsewhere those steps must do.
+    """
+    if sys.platform != "linux":
+        return 0
+    return int.from_bytes(fcntl.ioctl(raw.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
+
+def _tcp(transport: BaseTransport) -> socket.socket | None:
+    raw = cast(socket.socket | None, transport.get_extra_info("socket"))
+    return raw if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6) else None

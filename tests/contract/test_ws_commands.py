@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from tests.people import People, Person
 from tests.pods import Pod
@@ -222,13 +223,13 @@ async def test_frames_of_the_wrong_kind_close(
 
 
 async def test_who_does_not_read_the_answers_is_read_no_further(pod: Pod, people: People) -> None:
-    """A flood of pings without reading the pongs: the pod stops reading, and keeps little."""
+    """A flood of pings without reading the pongs: the pod keeps little, and soon cuts it off."""
     async with wire(pod.ws_url, await people.new("ann"), max_queue=1) as flooder:
         ping = b'{"t":"ping","ref":"' + b"x" * 60 + b'"}'
         before = rss_kb(pod)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(4):
-                for _ in range(500_000):  # blocks long before the last one
+        with contextlib.suppress(ConnectionClosed):
+            async with asyncio.timeout(20):
+                while True:
                     await flooder.socket.send(ping, text=True)
                     await asyncio.sleep(0)
         assert rss_kb(pod) - before < 20_000

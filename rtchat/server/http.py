@@ -1,0 +1,272 @@
+"""uvicorn's HTTP protocol, with the bounds that it lacks.
+
+Owns: how many bytes and headers a request's head may have and how long it may take, whether there
+is room for a connection at all, and the answer where not. Without it one connection that sends
+headers without an end takes 1.8 GB in 6 s, and one that sends nothing stays for ever. Must never:
+cost a well-behaved request more than a few comparisons; know a path but those of the probes.
+
+The attributes used here are uvicorn's own, as in `server/websocket.py`; tests/server/test_http.py
+is what a new version must pass.
+"""
+
+import asyncio
+import logging
+from http import HTTPStatus
+from typing import Any, NamedTuple, cast
+
+import httptools
+import orjson
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+from rtchat.config import Config
+from rtchat.errors import ERRORS, Code
+from rtchat.server.limits import Capacity, Room
+from rtchat.server.websocket import FrameProtocol
+
+log = logging.getLogger(__name__)
+
+HEADERS_MAX = 100  # of a request, trailers included; `websockets` gives up at 128, and silently
+UPGRADE_LINE_BYTES = 8000  # the same of a line of 8192
+LINGER_S = 1.0  # what a client sends on is dropped for so long, so that it reads the answer
+SURPLUS_READ_S = 1.0  # for a head, where there is no room; a probe's is one packet
+RETRY_AFTER_S = 5
+PROBES = (b"/healthz", b"/readyz")
+
+
+class Refusal(NamedTuple):
+    """Why a request is not handed on."""
+
+    status: int
+    code: Code
+    detail: str
+
+
+class StoppedError(Exception):
+    """The parser is to stop; why, stands in `_refusal`."""
+
+
+_MALFORMED = Refusal(400, Code.BAD_MESSAGE, "This is not HTTP/1.1.")
+_HEAD_TOO_LARGE = Refusal(431, Code.TOO_LARGE, "The request's head is too large.")
+_NO_ROOM = Refusal(503, Code.OVERLOADED, "No more connections here.")
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """One HTTP connection. `for_config` makes the class that uvicorn is given."""
+
+    head_max_bytes = 16_384
+    head_read_s = 5.0
+    drain_bytes = 4_194_304
+    capacity = Capacity(0, 0)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._address = ""
+        self._room = Room.FREE
+        self._chunk = 0  # bytes of what is being parsed
+        # Whether what is read is no body (the parser keeps heads and trailers), and how much it is.
+        self._keeping = True
+        self._kept = 0
+        self._timer: asyncio.TimerHandle | None = None  # until the head must be there
+        self._refusal = _MALFORMED
+        self._deaf = False  # what still comes is dropped
+        self._dropped = 0  # bytes that no request wanted
+
+    @classmethod
+    def for_config(cls, config: Config, capacity: Capacity) -> "type[HttpProtocol]":
+        """Make the class with the limits of `config`."""
+        limits = {
+            "head_max_bytes": config.header_max_bytes,
+            "head_read_s": float(config.header_read_s),
+            "drain_bytes": config.body_drain_bytes,
+            "capacity": capacity,
+        }
+        return type("HttpProtocol", (cls,), limits)
+
+    # --- the connection
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._address = self.client[0] if self.client else ""
+        self._room = self.capacity.enter(self._address)
+        if self._room is Room.NONE:
+            transport.abort()
+        else:
+            self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.capacity.leave(self._address)
+        self._stop_timer()
+
+    def _await_head(self) -> None:
+        surplus = self._room is Room.SURPLUS
+        read_s = min(self.head_read_s, SURPLUS_READ_S) if surplus else self.head_read_s
+        self._timer = self.loop.call_later(read_s, self._abort)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _abort(self) -> None:
+        self._timer = None
+        self.transport.abort()
+
+    # --- bytes in
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            self._drop(len(data))
+            return
+        self._unset_keepalive_if_required()
+        self._chunk = len(data)
+        if self._keeping:
+            self._kept += self._chunk
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgrade(data[upgrade.args[0] :])
+            return
+        except httptools.HttpParserError:
+            self._refuse(self._refusal)
+            return
+        if self._keeping and self._kept > self.head_max_bytes:
+            self._refuse(_HEAD_TOO_LARGE)
+        elif not self._answering():  # part of a head, or of a body that nobody wants
+            if self._timer is None:
+                self._await_head()
+            self._drop(self._chunk)
+
+    def _answering(self) -> bool:
+        cycle = cast(RequestResponseCycle | None, self.cycle)  # uvicorn's type leaves out the None
+        return cycle is not None and not cycle.response_complete
+
+    def _drop(self, count: int) -> None:
+        self._dropped += count
+        if self._dropped > self.drain_bytes + self.head_max_bytes:
+            self.transport.abort()
+
+    # --- what the parser finds
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        if len(self.headers) > HEADERS_MAX:
+            self._stop(_HEAD_TOO_LARGE)
+
+    def on_headers_complete(self) -> None:
+        self._dropped = 0
+        self._stop_timer()
+        limit = self.head_max_bytes
+        if (self._kept > limit or self._chunk > limit) and self._head_bytes() > limit:
+            self._stop(_HEAD_TOO_LARGE)
+        surplus = self._room is Room.SURPLUS
+        if surplus and self.url.partition(b"?")[0] not in PROBES:
+            self._stop(_NO_ROOM)
+        if self.parser.should_upgrade() and self._longest_line() > UPGRADE_LINE_BYTES:
+            self._stop(_HEAD_TOO_LARGE)
+        self._kept = 0
+        super().on_headers_complete()
+        if surplus and self._answering():
+            self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        self._keeping = False
+        super().on_body(body)
+
+    def on_chunk_header(self) -> None:
+        """Behind the last chunk's header come trailers, which are kept like headers."""
+        self._keeping, self._kept = True, 0
+
+    def on_chunk_complete(self) -> None:
+        """The next chunk's size may have extensions without an end."""
+        self._keeping, self._kept = True, 0
+
+    def on_message_complete(self) -> None:
+        self._keeping, self._kept = True, 0
+        super().on_message_complete()
+
+    def _head_bytes(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _longest_line(self) -> int:
+        lines = (len(name) + len(value) for name, value in self.headers)
+        return max(len(self.url), max(lines, default=0))
+
+    def _stop(self, refusal: Refusal) -> None:
+        """End the parsing, from within one of its callbacks."""
+        self._refusal = refusal
+        raise StoppedError
+
+    # --- upgrades
+
+    def _should_upgrade(self) -> bool:
+        """Only what a WebSocket's handshake is; anything else is answered as if it asked for none.
+
+        (RFC 6455 §4.1: GET, HTTP/1.1 or higher.)
+        """
+        websocket: bool = super()._should_upgrade()
+        return websocket and self.scope["method"] == "GET" and self.scope["http_version"] != "1.0"
+
+    def _upgrade(self, behind: bytes) -> None:
+        """The head is whole and asks for another protocol. `behind`: what came with it."""
+        self._stop_timer()
+        if not self._should_upgrade():
+            self._deaf = True  # the parser is at its end, so the answer is this connection's last
+            self.cycle.keep_alive = False
+            return
+        self.handle_websocket_upgrade()
+        websocket = cast(FrameProtocol, self.transport.get_protocol())
+        websocket.admitted(self._address)
+        if not websocket.handshake_initiated:  # `websockets` could not read it, and says nothing
+            self._write(_MALFORMED)
+            self.transport.close()
+        elif behind:
+            websocket.data_received(behind)
+
+    # --- refusing
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer, take nothing more, close. An answer that is under way comes before that."""
+        self._deaf = True
+        self._stop_timer()
+        cycle = self.cycle
+        log.info("request refused", extra={"status": refusal.status, "client": self._address})
+        if self.pipeline:
+            self.transport.abort()
+            return
+        if self._answering():
+            if cycle.response_started or not cycle.more_body:
+                cycle.keep_alive = False
+                return
+            cycle.disconnected = True  # of what it still waits for, nothing will come
+            cycle.message_event.set()
+        self._write(refusal)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._timer = self.loop.call_later(LINGER_S, self._abort)
+
+    def _write(self, refusal: Refusal) -> None:
+        problem: dict[str, Any] = {
+            "type": f"urn:rtchat:error:{refusal.code.value}",
+            "title": HTTPStatus(refusal.status).phrase,
+            "status": refusal.status,
+            "detail": refusal.detail,
+            "code": refusal.code.value,
+        }
+        headers = [
+            *self.server_state.default_headers,
+            (b"content-type", b"application/problem+json"),
+            (b"cache-control", b"no-store"),
+            (b"connection", b"close"),
+        ]
+        if ERRORS[refusal.code].retry:
+            problem["retryAfter"] = RETRY_AFTER_S
+            headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
+        body = orjson.dumps(problem)
+        headers.append((b"content-length", str(len(body)).encode()))
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+        self.transport.write(b"".join((STATUS_LINE[refusal.status], lines, b"\r\n", body)))

@@ -1,0 +1,121 @@
+"""Counting connections, what fits into the open files, and budgets of frames."""
+
+import functools
+import resource
+import socket
+import sys
+
+import pytest
+
+from rtchat.config import Config
+from rtchat.server.limits import (
+    FILES_RESERVE,
+    SURPLUS_MAX,
+    SURPLUS_PER_ADDRESS,
+    Budget,
+    Capacity,
+    Room,
+    fitting,
+    raise_files_limit,
+    set_peer_timeout,
+)
+
+
+def rooms(capacity: Capacity, *addresses: str) -> list[Room]:
+    return [capacity.enter(address) for address in addresses]
+
+
+# --- connections
+
+
+def test_beyond_the_limit_some_are_told_and_the_rest_dropped():
+    capacity = Capacity(3, 0)
+    found = rooms(capacity, *["a"] * (3 + SURPLUS_MAX + 2))
+    assert found == [Room.FREE] * 3 + [Room.SURPLUS] * SURPLUS_MAX + [Room.NONE] * 2
+
+
+def test_who_leaves_makes_room():
+    capacity = Capacity(1, 1)
+    assert rooms(capacity, "a", "a") == [Room.FREE, Room.SURPLUS]
+    capacity.leave("a")
+    capacity.leave("a")
+    assert capacity.count == 0
+    assert rooms(capacity, "a") == [Room.FREE]
+
+
+def test_an_address_has_a_limit_of_its_own():
+    capacity = Capacity(0, 2)
+    found = rooms(capacity, *["a"] * (2 + SURPLUS_PER_ADDRESS + 1), "b")
+    surplus = [Room.SURPLUS] * SURPLUS_PER_ADDRESS
+    assert found == [Room.FREE] * 2 + surplus + [Room.NONE, Room.FREE]
+
+
+def test_without_limits_there_is_room():
+    assert set(rooms(Capacity(0, 0), *["a"] * 1000)) == {Room.FREE}
+
+
+# --- open files
+
+
+def test_what_fits_into_the_open_files_is_the_bound(caplog: pytest.LogCaptureFixture):
+    """With what databases and probes need left free; and it is said."""
+    config = Config(connections_max=50_000, pool_max=8, lanes=4, redis_urls="redis://a,redis://b")
+    assert fitting(config, 1024) == 1024 - 8 - 4 - 2 * 4 - SURPLUS_MAX - FILES_RESERVE
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+@pytest.mark.parametrize("files", [10_000, resource.RLIM_INFINITY])
+def test_what_fits_altogether_is_not_bounded(caplog: pytest.LogCaptureFixture, files: int):
+    assert fitting(Config(connections_max=5000), files) == 5000
+    assert caplog.records == []
+
+
+def test_without_a_limit_the_files_are_one():
+    assert 0 < fitting(Config(connections_max=0), 10_000) < 10_000
+
+
+def test_the_soft_limit_of_open_files_is_raised_to_the_hard_one():
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))
+    try:
+        assert raise_files_limit() == resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 512
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+# --- frames
+
+
+def test_a_budget_is_its_burst_and_then_its_rate():
+    now = 100.0
+    budget = Budget(10, 3, now)
+    assert [budget.spend(lambda: now) for _ in range(4)] == [True, True, True, False]
+    now = 100.05
+    assert not budget.spend(lambda: now)
+    now = 100.11
+    assert [budget.spend(lambda: now) for _ in range(2)] == [True, False]
+    now = 200.0
+    assert [budget.spend(lambda: now) for _ in range(4)] == [True, True, True, False]
+
+
+def test_a_steady_rate_up_to_the_limit_never_ends():
+    times = [i * 0.1001 for i in range(10_000)]
+    budget = Budget(10, 5, 0.0)
+    assert all(budget.spend(functools.partial(float, now)) for now in times)
+
+
+def test_no_rate_is_no_limit():
+    budget = Budget(0, 0, 0.0)
+    assert all(budget.spend(lambda: 0.0) for _ in range(10_000))
+
+
+# --- peers that take nothing
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="TCP_USER_TIMEOUT is Linux's")
+def test_accepted_sockets_inherit_the_listeners_timeout():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        set_peer_timeout(listener, 15_000)
+        with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 15_000
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
