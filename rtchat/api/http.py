@@ -174,6 +174,7 @@ class Responder:
         self._send = send
         self._request_id = request_id
         self.status = 0  # what was answered; 0: nothing yet
+        self.last = False  # of its connection: asked to come again, the client may reach another pod
 
     async def answer(self, status: int, body: Any = None) -> None:
         """Send JSON, or nothing but a status."""
@@ -193,10 +194,8 @@ class Responder:
         status, headers, body = problem_of(error)
         if methods:
             headers.append((b"allow", ", ".join(sorted(methods)).encode()))
-        if isinstance(error, TooSlowError):
-            headers.append((b"connection", b"close"))
+        self.last |= isinstance(error, TooSlowError | TooLargeError)
         if isinstance(error, TooLargeError):
-            headers.append((b"connection", b"close"))
             await self._write(status, body, headers, more=True)
             await self._drain(drain_bytes)
             await self._send({"type": "http.response.body", "body": b""})
@@ -208,6 +207,8 @@ class Responder:
     ) -> None:
         self.status = status
         headers = [*headers, *_COMMON, (b"x-request-id", self._request_id.encode())]
+        if self.last:
+            headers.append((b"connection", b"close"))
         if status != 204:
             headers.append((b"content-length", str(len(body)).encode()))
         await self._send({"type": "http.response.start", "status": status, "headers": headers})

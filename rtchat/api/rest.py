@@ -32,6 +32,7 @@ class Rest:
         started = time.perf_counter()
         request_id = secrets.token_hex(8)
         responder = Responder(scope, receive, send, request_id)
+        responder.last = self._services.drain.begun
         path = path_of(scope)
         user_id = None
         try:

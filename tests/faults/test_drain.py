@@ -101,7 +101,7 @@ async def test_until_its_slot_everything_goes_on(
         response = refused.value.response
         assert (response.status_code, orjson.loads(response.body)["code"]) == (503, "draining")
         sent = await http.post(f"/channels/{channel}/messages", json={"content": "over REST"})
-        assert sent.status_code == 201
+        assert (sent.status_code, sent.headers["connection"]) == (201, "close")
         code, frames = await guest.closed()  # who has not signed in yet cannot any more
         assert (code, [f["t"] for f in frames]) == (4201, ["bye"])
         acks = await send_on_each(crowd, channel)
@@ -183,6 +183,31 @@ async def test_a_slot_waits_for_accepted_writes_and_takes_no_more(
     assert await pod.ended() == 0
 
 
+async def test_after_the_window_rest_ends_in_good_order(
+    pods: Pods, database_url: str, people: People
+) -> None:
+    """What was accepted is answered; a write on a connection that is still open is `draining`."""
+    pod = await pods.start(database_url)
+    ann = await people.new()
+    path = f"/channels/{(channel := await make_channel(pod, ann))}/messages"
+    held = await asyncpg.connect(database_url)
+    async with rest(pod, ann) as http, rest(pod, ann) as other, asyncio.TaskGroup() as group:
+        assert (await other.get("/healthz")).status_code == 200
+        async with held.transaction():
+            await held.execute("SELECT FROM channels WHERE id = $1 FOR UPDATE", channel)
+            accepted = group.create_task(http.post(path, json={"content": "accepted"}))
+            await asyncio.sleep(0.3)
+            pod.signal(signal.SIGTERM)
+            while not pod.events("drained"):
+                await asyncio.sleep(0.01)
+            late = await other.post(path, json={"content": "late"})
+            assert (late.status_code, late.json()["code"]) == (503, "draining")
+            assert "retry-after" in late.headers
+    assert accepted.result().status_code == 201
+    await held.close()
+    assert await pod.ended() == 0
+
+
 # --- nothing is lost
 
 
@@ -192,6 +217,7 @@ class Talker:
     def __init__(self, person: Person, channel: int, pods: list[Pod]) -> None:
         self.person = person
         self.acked: dict[str, int] = {}  # nonce to seq
+        self.byes = 0
         self.sent_away: list[str] = []  # what was unanswered then
         self.stop = False
         self._pods = itertools.cycle(pods)
@@ -218,13 +244,15 @@ class Talker:
                     self._open.remove(frame["ref"])
                     assert self.acked.setdefault(frame["ref"], frame["seq"]) == frame["seq"]
                 case "bye":
+                    self.byes += 1
                     self.sent_away += self._open
                 case "error":
                     assert frame["code"] == "draining", frame  # it is still to be sent
 
     async def _send(self, one: Wire, nonce: str) -> None:
         frame = {"t": "send", "ref": nonce, "ch": self._channel, "content": nonce, "nonce": nonce}
-        await one.send(frame)
+        with contextlib.suppress(ConnectionClosed):  # what came before is still to be read
+            await one.send(frame)
 
 
 async def test_under_load_nothing_is_lost_and_nothing_is_twice(
@@ -261,6 +289,7 @@ async def test_under_load_nothing_is_lost_and_nothing_is_twice(
     assert len(by_name) == len(log), "something is stored twice"
     claimed = {(t.person.id, n): seq for t in talkers for n, seq in t.acked.items()}
     assert claimed == by_name
+    assert [e["sockets"] for e in pair[0].events("drained")] == [sum(t.byes for t in talkers)]
     assert any(talker.sent_away for talker in talkers), "nobody had to try again"
     assert "unanswered at shutdown" not in pair[0].log()
     assert "Traceback" not in pair[0].log()
