@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtchat.batch import Decision, Write
-from rtchat.bus.link import Link
+from rtchat.bus.link import Limits
 from rtchat.envelope import Envelope
 from rtchat.errors import ChatError, Code
 from rtchat.room import Room, Subscription
@@ -23,6 +23,7 @@ from rtchat.tasks import Tasks
 from rtchat.writer import Writer
 
 ACK_AHEAD_S = 0.02  # how long before its COMMIT a mutant acknowledges
+FOR_EVER_S = 3600.0
 NO_NONCES = "ALTER TABLE messages DROP CONSTRAINT uq_messages_user_id_channel_id_nonce"
 NO_KEY = "ALTER TABLE messages DROP CONSTRAINT pk_messages"
 
@@ -223,17 +224,9 @@ def _no_head_check() -> None:
     replace(Rooms, "_check_heads", nothing)
 
 
-@mutant("links-unsupervised", "a link to Redis is not opened again", "valkey-cut", ["T1"])
+@mutant("links-unsupervised", "a link to Redis is not opened again", "valkey-kill", ["T1"])
 def _unsupervised() -> None:
-    async def run_once(link: Link) -> None:
-        async with asyncio.timeout(2):
-            wire = await link._connect()
-        link._stand(wire)
-        await wire.ended
-        link.drop("ended")
-        link._on_down()
-
-    replace(Link, "run", run_once)
+    replace(Limits, "backoff_s", lambda *_: FOR_EVER_S)
 
 
 @mutant("old-delivered", "what is behind the cursor is not dropped", "publish-lost", ["S1"])
