@@ -205,11 +205,22 @@ def test_serve_needs_a_secret_that_nobody_knows(secret: str):
     assert not secret or secret not in done.err
 
 
-def test_serve_without_its_database_ends_in_time():
-    """Status 3, for something that is not there; it says which, without the password."""
-    done = run("serve", database_url=DATABASE, secret_key=SECRET_KEY, port="0", log_format="json")
-    fails(done, 3)
-    assert "database" in done.err
+@pytest.mark.parametrize(
+    ("part", "mistake", "words"),
+    [
+        ("//rtchat:", "//rtchat:geheim", ["password"]),
+        ("/rtchat_test", "/no_such_rtchat_test", ["does not exist"]),
+        ("postgresql:", "nonsense:", ["postgresql"]),
+    ],
+    ids=["password", "name", "url"],
+)
+def test_serve_with_a_wrong_database_ends_in_time(
+    part: str, mistake: str, words: list[str], database_url: str
+):
+    """Status 3, for what waiting does not mend; it says which, without the password."""
+    url = database_url.replace(part, mistake)
+    done = run("serve", database_url=url, secret_key=SECRET_KEY, port="0", log_format="json")
+    fails(done, 3, "the database cannot be used", *words)
 
 
 def test_serve_on_a_taken_port_ends_in_time(database_url: str):
@@ -246,6 +257,30 @@ def test_the_command_line_comes_before_the_environment(database_url: str):
         port = str(taken.getsockname()[1])
         settings = {"database_url": database_url, "secret_key": SECRET_KEY, "port": "1"}
         fails(run("serve", "--port", port, **settings), 3, port)
+
+
+# --- epoch
+
+
+def test_the_epoch_is_shown_and_renewed(database_url: str):
+    """It says which one took the place of which, and what will happen."""
+    shown = run("epoch", database_url=database_url)
+    assert shown.status == 0
+    renewed = run("epoch", "renew", database_url=database_url)
+    assert renewed.status == 0
+    assert "every pod notices" in renewed.err
+    now = run("epoch", database_url=database_url).out.strip()
+    assert renewed.out.strip() == f"the epoch was {shown.out.strip()} and is {now}"
+    assert now != shown.out.strip()
+
+
+@pytest.mark.parametrize("arguments", [["epoch"], ["epoch", "renew"]])
+def test_the_epoch_needs_a_database(arguments: list[str], database_url: str):
+    """Status 2 where none is named, 3 where it is not there or has no schema."""
+    fails(read(*arguments), 2, "RTCHAT_DATABASE_URL")
+    fails(run(*arguments, database_url=DATABASE), 3, "the database cannot be used")
+    run_sql(database_url, "DROP SCHEMA public CASCADE")
+    fails(run(*arguments, database_url=database_url), 3, "rtchat migrate")
 
 
 # --- migrate
