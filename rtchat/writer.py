@@ -266,6 +266,10 @@ class _LaneRunner:
         would reorder a channel whose first half has to be tried again.
         """
         half = len(batch.writes) // 2
+        if not half and isinstance(error, pg.ForeignKeyViolationError):
+            self._lane.put_back(batch.writes)  # its user has just vanished: now it is not found
+            self._settle(batch)
+            return
         if not half:
             log.error("a write cannot be stored", exc_info=error)
             self._refuse(batch.writes, Code.INTERNAL, error)
