@@ -47,6 +47,7 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self.pipes: list[Pipe] = []
         self.refuses = False  # new connections
+        self.answers = b""  # to a new connection, in place of the server, before it is closed
         self.url = ""
 
     async def __aenter__(self) -> Self:
@@ -82,6 +83,11 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
+            if self.answers:
+                await reader.read(65536)
+                writer.write(self.answers)
+                writer.close()
+                return
             if self.refuses:
                 raise ConnectionRefusedError
             server_reader, server_writer = await asyncio.open_connection(*self._target)

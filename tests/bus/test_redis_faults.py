@@ -115,6 +115,8 @@ async def test_a_half_open_link_is_noticed(server: PrivateValkey, make_pod: Make
         await pod.bus.subscribe([1])
         await asyncio.sleep(0.5)
         proxy.hang(b"-sub")
+        [node] = bus_of(pod)._nodes.values()
+        assert node._silent_beats_max * node._limits.probe_interval_s == 3
         assert await until(lambda: pod.restored == 1, within_s=20) > 1
         sender.bus.publish(1, b"hello")
         await pod.hears(b"hello")

@@ -5,7 +5,7 @@ import sys
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import assume, given, settings, strategies as st
 
 from rtchat.bus.shards import Topics, place, rendezvous, shard_of
 from rtchat.model import ID_MAX
@@ -76,6 +76,40 @@ def test_a_node_that_leaves_moves_only_its_own_shards(nodes: list[str], data: st
     moved = {node for node, now in zip(before, after, strict=True) if node != now}
     assert moved <= {gone}
     assert gone not in after
+
+
+@settings(deadline=None)
+@given(lists_of_nodes(), names)
+def test_a_node_that_joins_takes_only_what_becomes_its(nodes: list[str], joins: str):
+    assume(joins not in nodes)
+    more = [*nodes, joins]
+    before = [nodes[at] for at in place(SHARDS, nodes)]
+    after = [more[at] for at in place(SHARDS, more)]
+    assert {now for was, now in zip(before, after, strict=True) if was != now} <= {joins}
+
+
+@settings(deadline=None)
+@given(lists_of_nodes(), st.lists(channels, min_size=1, max_size=50))
+def test_every_topic_has_exactly_one_node(nodes: list[str], heard: list[int]):
+    topics = Topics("rtchat", SHARDS)
+    placed = place(SHARDS, nodes)
+    assert len(placed) == SHARDS
+    assert all(0 <= at < len(nodes) for at in placed)
+    of: dict[bytes, set[int]] = {}
+    for channel in heard:
+        shard = topics.shard(channel)
+        of.setdefault(topics.channel(shard, channel), set()).add(placed[shard])
+    assert all(len(at) == 1 for at in of.values())
+
+
+@settings(deadline=None, max_examples=200)
+@given(lists_of_nodes(least=2))
+def test_no_node_carries_more_than_its_share_can_explain(nodes: list[str]):
+    """Shares are binomial: beyond 6 deviations once in some 10^8 lists."""
+    fair = SHARDS / len(nodes)
+    deviation = (fair * (1 - 1 / len(nodes))) ** 0.5
+    counts = Counter(place(SHARDS, nodes))
+    assert all(abs(counts[at] - fair) <= 6 * deviation for at in range(len(nodes)))
 
 
 def test_shards_are_spread_over_nodes():

@@ -213,7 +213,7 @@ TestSubscriptions = Machine.TestCase
 TestSubscriptions.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
 TestSubscriptionsInACluster = ClusterMachine.TestCase
 TestSubscriptionsInACluster.settings = settings(
-    max_examples=200, stateful_step_count=40, deadline=None
+    max_examples=150, stateful_step_count=40, deadline=None
 )
 
 

@@ -47,14 +47,15 @@ class ValkeyCluster:
     def urls(self) -> list[str]:
         return [node.url for node in self.nodes]
 
-    def owner(self, tag: str, seen_by: PrivateValkey | None = None) -> PrivateValkey:
-        """The primary of this hash tag's slot, as some node that runs sees it."""
-        slot = slot_of(tag)
-        for first, last, primary, *_ in ask(seen_by or self._running()[0], "CLUSTER", "SLOTS"):
-            if first <= slot <= last:
-                [owner] = [node for node in self.nodes if node.port == primary[1]]
-                return owner
-        raise LookupError(f"nobody serves slot {slot}")
+    def owner(self, tag: str) -> PrivateValkey:
+        """The primary of this hash tag's slot."""
+        port = _port_of(tag, self._running()[0])
+        [owner] = [node for node in self.nodes if node.port == port]
+        return owner
+
+    def agrees(self, tag: str, owner: PrivateValkey) -> bool:
+        """Whether all nodes that run know `owner` as the primary of this tag's slot."""
+        return all(_port_of(tag, node) == owner.port for node in self._running())
 
     def other(self, than: PrivateValkey) -> PrivateValkey:
         """Some other node that runs."""
@@ -68,10 +69,17 @@ class ValkeyCluster:
         ask(owner, "CLUSTER", "SETSLOT", slot, "MIGRATING", new)
         ask(to, "CLUSTER", "SETSLOT", slot, "NODE", new)
         ask(owner, "CLUSTER", "SETSLOT", slot, "NODE", new)
-        until_blocking(lambda: all(self.owner(tag, node) is to for node in self._running()))
+        until_blocking(lambda: self.agrees(tag, to))
 
-    def add_replica(self, of: PrivateValkey) -> PrivateValkey:
-        """Start one more node, which copies `of` and can take its place."""
+    def replica(self, of: PrivateValkey) -> PrivateValkey:
+        """A node that copies `of` and can take its place; started if there is none."""
+        for node in self._running():
+            told = ask(node, "INFO", "replication")
+            if told["role"] == "slave" and told["master_port"] == of.port:
+                return node
+        return self._add_replica(of)
+
+    def _add_replica(self, of: PrivateValkey) -> PrivateValkey:
         replica = _node()
         self.nodes.append(replica)
         replica.start()
@@ -114,6 +122,14 @@ def _node() -> PrivateValkey:
             "repl-diskless-sync-delay": "0",
         }
     )
+
+
+def _port_of(tag: str, seen_by: PrivateValkey) -> int | None:
+    slot = slot_of(tag)
+    for first, last, primary, *_ in ask(seen_by, "CLUSTER", "SLOTS"):
+        if first <= slot <= last:
+            return int(primary[1])
+    return None
 
 
 def ask(node: PrivateValkey, *command: object) -> Any:
