@@ -174,7 +174,7 @@ class Responder:
         self._send = send
         self._request_id = request_id
         self.status = 0  # what was answered; 0: nothing yet
-        self.last = False  # of its connection: asked to come again, the client may reach another pod
+        self.last = False  # answer of its connection: the client may then reach another pod
 
     async def answer(self, status: int, body: Any = None) -> None:
         """Send JSON, or nothing but a status."""

@@ -339,7 +339,7 @@ async def test_a_frozen_database_does_not_hold_it(
     pods: Pods, database_url: str, people: People, postgres: EmbeddedPostgres | Given
 ) -> None:
     """The write gets no answer; `bye` all the same, and the end in time. A retry tells its fate."""
-    pod = await pods.start(database_url, drain_s=0, shutdown_s=8)
+    pod = await pods.start(database_url, drain_s=0, shutdown_s=7)
     ann = await people.new()
     channel = await make_channel(pod, ann)
     send = {"t": "send", "ref": 1, "ch": channel, "content": "x", "nonce": "n"}
