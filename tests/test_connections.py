@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from rtchat import notice
+from rtchat import notice, protocol
 from rtchat.batch import Op
 from rtchat.bus.memory import Exchange, MemoryBus
+from rtchat.errors import ChatError, Code
 from rtchat.notice import Removed, SessionsEnded
 from tests.world import World, world
 
@@ -50,6 +51,102 @@ async def test_a_renewed_socket_is_announced_again(database_url: str) -> None:
         pod.services.connections.sweep(1990, 0)
         assert [e["in"] for e in socket.read()] == [10, 10]
         assert socket.closed_with is None
+
+
+# --- how many
+
+
+async def test_a_user_has_room_for_so_many_sockets(database_url: str) -> None:
+    """`connections_per_user`; other users are not concerned, and who leaves makes room."""
+    async with world(database_url, connections_per_user=2) as pod:
+        connections = pod.services.connections
+        user, other = await pod.person(), await pod.person()
+        sockets = [pod.connect(user) for _ in range(2)]
+        with pytest.raises(ChatError) as caught:
+            connections.require_room(user)
+        assert caught.value.code is Code.OVERLOADED
+        assert caught.value.after_ms
+        connections.require_room(other)
+        connections.require_room()
+        sockets[0].leave()
+        connections.require_room(user)
+
+
+async def test_guests_are_counted_while_they_are_guests(database_url: str) -> None:
+    """`guests_max` for those who have not signed in, `connections_max` for all together."""
+    async with world(database_url, guests_max=1, connections_max=2) as pod:
+        connections, user = pod.services.connections, await pod.person()
+        connections.require_room()
+        with connections.guest():
+            with pytest.raises(ChatError, match="not signed in"):
+                connections.require_room()
+            pod.connect(user)
+            with pytest.raises(ChatError, match="No more connections"):
+                connections.require_room(user)
+        connections.require_room()
+
+
+async def test_0_switches_limits_off(database_url: str) -> None:
+    async with world(database_url, guests_max=0, connections_max=0, connections_per_user=0) as pod:
+        connections, user = pod.services.connections, await pod.person()
+        for _ in range(200):
+            pod.connect(user)
+        with connections.guest():
+            connections.require_room()
+            connections.require_room(user)
+
+
+# --- slow clients
+
+
+async def test_a_stuck_client_is_closed_at_the_deadline(database_url: str) -> None:
+    """Counted from when it stopped taking."""
+    async with world(database_url, slow_deadline_ms=15_000) as pod:
+        socket = pod.connect(await pod.person(), high=10)
+        socket.write(protocol.frame({"x": "x" * 100_000}))
+        began = socket.connection.paused_at
+        assert began is not None
+        for after in (1.0, 14.9):
+            pod.services.connections.sweep(0, began + after)
+        assert socket.closed_with is None
+        pod.services.connections.sweep(0, began + 15.1)
+        assert socket.closed_with == 4102
+
+
+@pytest.mark.parametrize(("taken", "lives"), [(16_384, True), (16_383, False)])
+async def test_who_takes_a_little_all_the_time_is_not_stuck(
+    database_url: str, taken: int, lives: bool
+) -> None:
+    """A quarter of `write_low_bytes` within each deadline renews it."""
+    async with world(database_url, slow_deadline_ms=15_000, write_low_bytes=65_536) as pod:
+        socket = pod.connect(await pod.person(), high=10)
+        socket.write(protocol.frame({"x": "x" * 400_000}))
+        now = socket.connection.paused_at
+        assert now is not None
+        pod.services.connections.sweep(0, now + 1)
+        for _ in range(10):
+            now += 15.1
+            socket.take(taken)
+            pod.services.connections.sweep(0, now)
+        assert (socket.closed_with is None) is lives
+
+
+async def test_what_is_written_meanwhile_is_no_progress(database_url: str) -> None:
+    """The answers to its last commands come while it is paused; it has to take from the most."""
+    async with world(database_url, slow_deadline_ms=15_000, write_low_bytes=65_536) as pod:
+        socket = pod.connect(await pod.person(), high=10)
+        socket.write(protocol.frame({"x": "x" * 100_000}))
+        began = socket.connection.paused_at
+        assert began is not None
+        for step in range(10):
+            socket.write(protocol.frame({"x": "x" * 1000}))
+            pod.services.connections.sweep(0, began + step)
+            socket.take(1500)
+        pod.services.connections.sweep(0, began + 15.1)
+        assert socket.closed_with == 4102
+
+
+# --- sessions
 
 
 async def test_an_ended_session_closes_its_sockets_on_every_pod(

@@ -130,6 +130,10 @@ class Socket:
             self.on_resume()
         return arrived
 
+    def take(self, count: int) -> None:
+        """So many bytes leave for a client that does not show what it reads."""
+        self._size -= count
+
     async def until(self, done: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
         """Read until `done` says that it is enough; the test's own timeout bounds it."""
         arrived: list[dict[str, Any]] = []

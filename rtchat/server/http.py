@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 HEADERS_MAX = 100  # of a request, trailers included; `websockets` gives up at 128, and silently
 UPGRADE_LINE_BYTES = 8000  # the same of a line of 8192
+PIPELINE_MAX = 100  # requests that wait for the answers before them, 3 KB each; beyond: cut off
 LINGER_S = 1.0  # what a client sends on is dropped for so long, so that it reads the answer
 SURPLUS_READ_S = 1.0  # for a head, where there is no room; a probe's is one packet
 RETRY_AFTER_S = 5
@@ -170,6 +171,8 @@ class HttpProtocol(HttpToolsProtocol):
             self._stop(_HEAD_TOO_LARGE)
         self._kept = 0
         super().on_headers_complete()
+        if len(self.pipeline) > PIPELINE_MAX:
+            self._stop(_HEAD_TOO_LARGE)
         if surplus and self._answering():
             self.cycle.keep_alive = False
 
@@ -219,6 +222,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
             return
         self.handle_websocket_upgrade()
+        self.parser = None  # type: ignore[assignment]  # or only the collector frees the two
         websocket = cast(FrameProtocol, self.transport.get_protocol())
         websocket.admitted(self._address)
         if not websocket.handshake_initiated:  # `websockets` could not read it, and says nothing

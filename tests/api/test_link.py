@@ -99,6 +99,22 @@ async def test_flush_waits_for_the_server_to_take_everything(link: Watched, serv
     assert server.took(1, 2)
 
 
+async def test_it_tells_what_waits(link: Watched, server: Server):
+    """Until the server has taken it, or the link has ended."""
+    server.open.clear()
+    link.write(FRAME)
+    link.write(FRAME)
+    assert link.buffered() == 2 * SIZE
+    server.open.set()
+    await link.flush()
+    assert link.buffered() == 0
+    server.open.clear()
+    link.write(FRAME)
+    link.abort()
+    await link.flush()
+    assert link.buffered() == 0
+
+
 async def test_flushing_nothing_is_at_once(link: Watched):
     await link.flush()
 

@@ -154,6 +154,13 @@ async def test_floods_that_nobody_reads_the_answers_of(
         assert ended or client.sent < ATTACK_BYTES
 
 
+async def test_requests_whose_answers_nobody_reads(attacked: Pod, folk: People) -> None:
+    """Thousands in one read: those that wait are bounded, and then the connection is cut."""
+    async with harmless(attacked, await folk.new()), raw(attacked.port, rcvbuf=4096) as client:
+        ended = await client.flood(request() * 5000, upto_bytes=ATTACK_BYTES)
+    assert ended
+
+
 async def test_a_few_fragments_and_pings_are_fine(attacked: Pod, folk: People) -> None:
     """64 fragments a message, and a hundred control frames at once."""
     async with raw(attacked.port) as client:

@@ -21,13 +21,13 @@ from tests.sockets import Wire, wire
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 HIGH, LOW = 65_536, 16_384
-DEADLINE_S = 3.0
+DEADLINE_S = 2.0
 SWEEP_S = 1.0
 SLACK_S = 4.0  # for a machine that is slow
 MESSAGE = "x" * 1000
 SETTINGS = {
     "write_high_bytes": HIGH, "write_low_bytes": LOW, "sends_per_second": 0,
-    "slow_deadline_ms": int(DEADLINE_S * 1000), "heartbeat_s": 3, "heartbeat_timeout_s": 3,
+    "slow_deadline_ms": int(DEADLINE_S * 1000), "heartbeat_s": 2, "heartbeat_timeout_s": 2,
 }  # fmt: skip
 
 

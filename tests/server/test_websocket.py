@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from rtchat.config import Config
 from rtchat.server.run import Server, uvicorn_config
 from rtchat.server.websocket import ServerLink
 from tests.people import People
+from tests.raw import raw
 from tests.sockets import Wire, wire
 from tests.world import SECRET
 
@@ -52,7 +54,8 @@ async def running(database_url: str, *, stock: bool, **settings: Any) -> AsyncIt
     if stock:
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="on"))
     else:
-        server = Server(uvicorn_config(app, config), app, shutdown_s=8)
+        timeout_ms = config.tcp_user_timeout_ms
+        server = Server(uvicorn_config(app, config), app, shutdown_s=8, peer_timeout_ms=timeout_ms)
     with contextlib.ExitStack() as signals:  # the test's own loop keeps its signals
         server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
         signals.callback(lambda: None)
@@ -139,6 +142,59 @@ def small_socket(url: str) -> socket.socket:
     made.connect((host, int(port)))
     made.setblocking(False)
     return made
+
+
+async def test_where_writes_have_no_limit_frames_have_none(database_url: str) -> None:
+    """Else the one would be the other; what floods a socket is then for the operator to say."""
+    async with (
+        running(database_url, stock=False, sends_per_second=0, commands_per_second=1) as server,
+        People(database_url, SECRET) as people,
+        wire(server.ws_url, await people.new("ann")) as socket,
+    ):
+        for _ in range(300):
+            await socket.alive()
+
+
+async def test_frames_may_be_twice_as_many_as_writes(database_url: str) -> None:
+    """However low their own limit is; then they are a flood."""
+    limits = {"sends_per_second": 50, "sends_burst": 50, "commands_per_second": 1}
+    async with (
+        running(database_url, stock=False, **limits) as server,
+        People(database_url, SECRET) as people,
+        wire(server.ws_url, await people.new("ann")) as socket,
+    ):
+        for _ in range(400):
+            await socket.alive()
+        for _ in range(2000):
+            await socket.send({"t": "ping", "ref": 1})
+        assert (await socket.closed())[0] == 4008
+
+
+async def test_the_reason_of_a_close_arrives_before_the_end(database_url: str) -> None:
+    """Though the client goes on sending: a reset would overtake the close."""
+    async with running(database_url, stock=False) as server, People(database_url, SECRET) as people:
+        port = int(server.url.rpartition(":")[2])
+        async with raw(port) as client:
+            await client.upgrade(await people.new("ann"))
+            big = b"\x81\xff" + (2**21).to_bytes(8) + bytes(4) + b"x" * 2**21
+            await client.send(big)
+            await client.rest()
+            assert client.close_code() == 1009
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="TCP_USER_TIMEOUT is Linux's")
+async def test_sockets_have_the_peer_timeout(database_url: str) -> None:
+    """Of the listening socket, and so from their first byte on."""
+    async with (
+        running(database_url, stock=False, tcp_user_timeout_ms=4321) as server,
+        raw(int(server.url.rpartition(":")[2])) as client,
+    ):
+        await client.send(b"GET")
+        while not server.server.server_state.connections:
+            await asyncio.sleep(0.01)
+        (served,) = server.server.server_state.connections
+        accepted = served.transport.get_extra_info("socket")
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 4321
 
 
 async def test_stopping_does_not_wait_for_a_stuck_client(database_url: str) -> None:
