@@ -162,7 +162,7 @@ def _build(
 
     def on_commit(envelope: Envelope) -> None:
         hub.rooms.deliver(envelope)
-        bus.publish(envelope.channel_id, bytes(envelope))
+        bus.publish(envelope.channel_id, hub.rooms.stamped(envelope))
 
     async def open_log() -> LogWriter:
         return LogWriter(config, await database.dedicated())

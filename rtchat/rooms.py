@@ -17,11 +17,12 @@ nothing: clients resume on any pod.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 
 from rtchat import protocol
 from rtchat.bus import Bus
 from rtchat.config import Config
-from rtchat.envelope import BadEnvelopeError, ControlKind, Envelope
+from rtchat.envelope import BadEnvelopeError, ControlKind, Envelope, history_of
 from rtchat.errors import ChatError, Code
 from rtchat.room import OnEnded, Room, State, Tails
 from rtchat.store.messages import Heads, MessageStore
@@ -60,7 +61,8 @@ class Rooms:
         self._on_ended = on_ended
         self._on_moved = on_moved
         self._on_reset = on_reset
-        self.epoch = ""  # of all that is here; set before the first room opens
+        self._epoch = ""
+        self._history = 0
         self._rooms: dict[int, Room] = {}
         self._opening: dict[int, asyncio.Task[ChatError | None]] = {}
         self._filling: set[Room] = set()
@@ -79,6 +81,15 @@ class Rooms:
 
     def __iter__(self) -> Iterator[Room]:
         return iter(list(self._rooms.values()))
+
+    @property
+    def epoch(self) -> str:
+        """The epoch of all that is here; set before the first room opens."""
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, epoch: str) -> None:
+        self._epoch, self._history = epoch, history_of(epoch)
 
     def get(self, channel_id: int) -> Room | None:
         """The room of a channel, if it is open."""
@@ -112,7 +123,13 @@ class Rooms:
         except BadEnvelopeError as error:
             log.warning("not an envelope", extra={"error": str(error)})
             return
-        self.deliver(envelope)
+        if envelope.history in (0, self._history):
+            self.deliver(envelope)
+        # Else from a pod that is behind or ahead of us by an epoch: the head check brings the rest.
+
+    def stamped(self, envelope: Envelope) -> bytes:
+        """What the other pods are told of this."""
+        return bytes(replace(envelope, history=self._history))
 
     def note_head(self, channel_id: int, head: int) -> None:
         """Learn that a channel's log goes up to `head`, its entries perhaps having been lost."""

@@ -1,11 +1,19 @@
 """Envelopes: bytes and back, cut anywhere, and nothing believed that does not add up."""
 
 import struct
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from rtchat.envelope import ENTRIES_MAX, BadEnvelopeError, Control, ControlKind, Envelope
+from rtchat.envelope import (
+    ENTRIES_MAX,
+    BadEnvelopeError,
+    Control,
+    ControlKind,
+    Envelope,
+    history_of,
+)
 
 PROPERTY = settings(max_examples=100, deadline=None, derandomize=True)
 
@@ -21,7 +29,8 @@ def envelopes(draw: st.DrawFn) -> Envelope:
         for index in sorted(ending)
     )
     lengths = tuple(map(len, frames))
-    return Envelope(draw(st.integers(1, 2**53 - 1)), first, lengths, controls, b"".join(frames))
+    channel, history = draw(st.integers(1, 2**53 - 1)), draw(st.integers(0, 2**32 - 1))
+    return Envelope(channel, first, lengths, controls, b"".join(frames), history)
 
 
 def frames_of(envelope: Envelope) -> dict[int, bytes]:
@@ -44,7 +53,8 @@ SAMPLE = Envelope(17, 1205, (2, 0, 3), (Control(1, ControlKind.REMOVED, 43),), b
 def test_the_form_in_bytes_is_the_documented_one():
     """Other pods may run the version before or after this one: changing it takes a new version."""
     assert bytes(SAMPLE) == bytes.fromhex(
-        "01 00 0003 0001 0000000000000011 00000000000004b5"  # version, flags, n, m, channel, first
+        "02 00 0003 0001 00000000"  # version, flags, n, m, history
+        "0000000000000011 00000000000004b5"  # channel, first
         "00000002 00000000 00000003"  # lengths
         "0001 02 000000000000002b"  # a control: index, kind, user
         "6162 636465"  # frames
@@ -78,6 +88,17 @@ def test_cutting_before_the_first_entry_cuts_nothing(envelope: Envelope):
 
 def test_the_last_seq_counts_entries_without_a_frame():
     assert (SAMPLE.first, SAMPLE.last) == (1205, 1207)
+
+
+def test_an_envelope_tells_its_history():
+    """So that one that comes late from another one is known as such; any part of it too."""
+    history = history_of("an epoch")
+    assert 0 < history < 2**32
+    assert history != history_of("another epoch")
+    envelope = replace(SAMPLE, history=history)
+    assert Envelope.parse(bytes(envelope)).history == history
+    assert envelope.after(1205).history == history
+    assert SAMPLE.history == 0
 
 
 # --- what comes from the network
@@ -125,8 +146,9 @@ def test_a_damaged_envelope_is_refused_or_adds_up(envelope: Envelope, data: st.D
 
 def written(
     *,
-    version: int = 1,
+    version: int = 2,
     flags: int = 0,
+    history: int = 0,
     channel: int = 17,
     first: int = 1,
     lengths: tuple[int, ...] = (1, 1, 1),
@@ -134,7 +156,8 @@ def written(
     payload: bytes = b"abc",
 ) -> bytes:
     """An envelope's bytes, with anything in them."""
-    head = struct.pack("!BBHHQQ", version, flags, len(lengths), len(controls), channel, first)
+    n, m = len(lengths), len(controls)
+    head = struct.pack("!BBHHIQQ", version, flags, n, m, history, channel, first)
     head += struct.pack(f"!{len(lengths)}I", *lengths)
     return head + b"".join(struct.pack("!HBQ", *c) for c in controls) + payload
 
@@ -152,8 +175,8 @@ def test_what_is_written_by_hand_is_an_envelope():
     "data",
     [
         pytest.param(b"", id="nothing"),
-        pytest.param(written(version=0), id="version 0"),
-        pytest.param(written(version=2), id="version 2"),
+        pytest.param(written(version=1), id="version 1"),
+        pytest.param(written(version=3), id="version 3"),
         pytest.param(written(flags=1), id="a flag"),
         pytest.param(written(lengths=(), payload=b""), id="no entries"),
         pytest.param(written(lengths=(0,) * (ENTRIES_MAX + 1), payload=b""), id="too many entries"),

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from rtchat import protocol
 from rtchat.bus.memory import Exchange, MemoryBus
+from rtchat.envelope import Envelope
 from rtchat.errors import ChatError, Code
 from rtchat.store import epoch
 from rtchat.store.messages import Heads, MessageStore
@@ -254,6 +256,23 @@ async def test_a_room_that_opens_while_the_epoch_is_read_is_reset_too(
     while socket.closed_with is None:
         await asyncio.sleep(0.01)
     assert socket.read()[0] == {"t": "reset", "ch": channel, "head": 1, "epoch": now}
+
+
+async def test_an_envelope_of_before_that_comes_late_is_dropped(pod: World) -> None:
+    """From a pod that was frozen behind its commit, and would continue the room by its number."""
+    user, channel = await talk(pod, "a", "b")
+    rooms = pod.services.hub.rooms
+    frame = protocol.reset(channel, 0, "a frame like any other")
+    late = rooms.stamped(Envelope(channel, 2, (len(frame),), (), frame))
+    await rewind(pod, channel, 1)
+    await renew(pod)
+    await look(pod)
+    socket = await subscribed(pod, user, channel)
+    rooms.receive(late)
+    assert socket.read() == []
+    assert rooms.get(channel).cursor == 1  # type: ignore[union-attr]
+    rooms.receive(rooms.stamped(Envelope(channel, 2, (len(frame),), (), frame)))
+    assert len(socket.read()) == 1
 
 
 # --- the same epoch, and less of a log than before
