@@ -35,6 +35,7 @@ COVERED_BY = {
     "api/routes": "api/test_router",
     "api/types": "api/test_http",
     # Parts of one machine.
+    "bus/hearing": "bus/test_redis_faults",
     "bus/link": "bus/test_redis",
     "bus/node": "bus/test_redis",
     "catchup": "test_hub",

@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 
 _PARTIAL = object()
 
+# Errors of a cluster's node that mean: not here, or not now.
+_ELSEWHERE = ("MOVED ", "ASK ", "CLUSTERDOWN ", "TRYAGAIN ")
+
 # One command as the bytes to send. The stub of hiredis 3.5 asks for a tuple of one element.
 pack: Callable[[tuple[bytes, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]
 
@@ -62,6 +65,17 @@ class Limits:
         """Full jitter: pods that lost the same node do not come back in the same instant."""
         most_ms = min(self.backoff_cap_ms, self.backoff_base_ms * 2 ** min(failures, 16))
         return random.uniform(0, most_ms) / 1000
+
+
+@dataclass(slots=True)
+class Counts:
+    """What happened on all nodes of a bus, those included that have left."""
+
+    published: int = 0  # handed to the socket
+    dropped: int = 0  # not published: the link was down or its buffer full
+    refused: int = 0  # published, and answered with an error
+    received: int = 0
+    receiver_errors: int = 0
 
 
 class Wire(asyncio.Protocol):
@@ -165,6 +179,11 @@ class Wire(asyncio.Protocol):
 
     def _unasked(self, reply: Any) -> None:
         raise LinkError(f"a reply to nothing: {reply!r:.100}")
+
+
+def leads_elsewhere(reply: Any) -> bool:
+    """Whether a reply says that a topic's slot is not served here."""
+    return isinstance(reply, hiredis.ReplyError) and str(reply).startswith(_ELSEWHERE)
 
 
 def _spares(command: tuple[bytes, ...], reply: hiredis.ReplyError) -> bool:

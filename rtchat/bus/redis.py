@@ -5,7 +5,7 @@ behind them.
 Must never: hold anything that matters. Redis may be down, empty or new at any moment; what was on
 its way is lost then, and receivers are told to read the log (`on_restored`).
 
-Layers: `RedisBus` knows channels, shards and nodes; `Node` topics, two links and a probe;
+Layers: `RedisBus` knows channels, shards and nodes; `Node` two links and a probe, `Hearing` topics;
 `Subscriptions` (pure) what to ask for; `Link` one connection that comes back; `Address` how to get
 in. A list of nodes places its shards once, by rendezvous hashing. A cluster places them by slot, as
 often as `Cluster` reads its map, and speaks three other words (SSUBSCRIBE, SUNSUBSCRIBE, SPUBLISH).
@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from rtchat.bus.address import Address
 from rtchat.bus.cluster import Cluster
-from rtchat.bus.link import Limits
-from rtchat.bus.node import Counts, Node
+from rtchat.bus.link import Counts, Limits
+from rtchat.bus.node import Node
 from rtchat.bus.shards import Topics, rendezvous
 from rtchat.bus.subscriptions import PLAIN, SHARDED
 from rtchat.tasks import Tasks
@@ -169,8 +169,8 @@ class RedisBus:
             self._heard[shard].update(dict.fromkeys(topics))
             if (node := self._carriers[shard]) is None:
                 continue  # heard once the shard has a node
-            answered = node.answered
-            if (confirmed := node.subscribe(topics)) is not None:
+            answered = node.hearing.answered
+            if (confirmed := node.hearing.subscribe(topics)) is not None:
                 waiting[confirmed] = node, answered
         if not waiting:
             return
@@ -180,7 +180,7 @@ class RedisBus:
         for confirmed in late:
             if not confirmed.done():
                 node, answered = waiting[confirmed]
-                node.overdue(answered)
+                node.hearing.overdue(answered)
 
     def unsubscribe(self, channels: Iterable[int]) -> None:
         """Hear them no longer."""
@@ -188,7 +188,7 @@ class RedisBus:
             for topic in topics:
                 self._heard[shard].pop(topic, None)
             if (node := self._carriers[shard]) is not None:
-                node.unsubscribe(topics)
+                node.hearing.unsubscribe(topics)
 
     def publish(self, channel: int, envelope: bytes) -> None:
         """Send one envelope to every pod that hears this channel, or drop it."""
@@ -230,7 +230,7 @@ class RedisBus:
             if self._probed.get(node) not in shards:
                 self._probed[node] = shards[0]
                 node.watch(self._topics.probe(shards[0], self._pod))
-            node.ask_again()
+            node.hearing.ask_again()
 
     def _move(self, shard: int, node: Node) -> None:
         before = self._carriers[shard]
@@ -238,12 +238,12 @@ class RedisBus:
             return
         heard = self._heard[shard]
         if before is not None:
-            before.forget(heard)
+            before.hearing.forget(heard)
             log.info("bus shard moved", extra={"shard": self._topics.tags[shard], "to": repr(node)})
         self._carriers[shard] = node
         # a pod that just starts has missed what it asked for, but nobody told it anything yet
         missed = before is not None or self._late or heard is not self._heard[-1]
-        node.adopt(heard, missed=missed and bool(heard))
+        node.hearing.adopt(heard, missed=missed and bool(heard))
 
     async def _leave(self, node: Node) -> None:
         await node.close()

@@ -117,7 +117,7 @@ async def test_a_host_that_does_not_exist_is_tried_for_ever(caplog: pytest.LogCa
     bus = RedisBus(["redis://no-such-host.invalid"], backoff_base_ms=1, backoff_cap_ms=2)
     try:
         await bus.start()
-        await until(lambda: next(iter(bus._nodes.values()))._hearing._failures > 3)
+        await until(lambda: next(iter(bus._nodes.values())).hearing.link._failures > 3)
         assert not bus.connected
     finally:
         await bus.close()
