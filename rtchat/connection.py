@@ -24,6 +24,7 @@ class Link(Protocol):
 
     on_pause: Callable[[], None]
     on_resume: Callable[[], None]
+    on_lost: Callable[[], None]  # the socket has ended while it was paused
 
     def write(self, frames: bytes) -> None:
         """Send one or more whole frames."""

@@ -75,6 +75,7 @@ class Socket:
     def __init__(self, services: Services, user: int, *, high: int | None = None) -> None:
         self.on_pause: Callable[[], None] = lambda: None
         self.on_resume: Callable[[], None] = lambda: None
+        self.on_lost: Callable[[], None] = lambda: None
         self.unread: list[dict[str, Any]] = []
         self.closed_with: int | None = None
         self._size, self._high, self._paused = 0, high, False

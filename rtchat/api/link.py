@@ -24,6 +24,7 @@ class AsgiLink:
     def __init__(self, send: Send, tasks: Tasks, *, high_bytes: int, low_bytes: int) -> None:
         self.on_pause: Callable[[], None] = _ignore
         self.on_resume: Callable[[], None] = _ignore
+        self.on_lost: Callable[[], None] = _ignore
         self._send = send
         self._high, self._low = high_bytes, low_bytes
         self._queue: deque[bytes] = deque()
@@ -78,6 +79,8 @@ class AsgiLink:
         self._queue.clear()
         self._size = 0
         self._empty.set()
+        if self._paused:
+            self.on_lost()
 
     async def _send_frames(self, frames: bytes) -> None:
         for text in protocol.payloads(frames):

@@ -170,8 +170,13 @@ class WebSocketEndpoint:
             services.hub.resumed(connection)
             conversation.go_on()
 
+        def on_lost() -> None:
+            connection.closed = True
+            self._forget(connection)
+            conversation.go_on()  # it was held back, and would have waited for the sweep
+
         link.on_pause = lambda: services.hub.paused(connection)
-        link.on_resume = on_resume
+        link.on_resume, link.on_lost = on_resume, on_lost
         about = {"connection": connection.id, "user": connection.user_id}
         log.info("connected", extra={**about, "client": client_of(scope)})
         services.connections.add(connection)

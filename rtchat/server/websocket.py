@@ -54,12 +54,13 @@ def _ignore() -> None:
 class ServerLink:
     """A `connection.Link` that writes frames to the transport as they are."""
 
-    __slots__ = ("_protocol", "on_pause", "on_resume")
+    __slots__ = ("_protocol", "on_lost", "on_pause", "on_resume")
 
     def __init__(self, protocol: "FrameProtocol") -> None:
         self._protocol = protocol
         self.on_pause: Callable[[], None] = _ignore
         self.on_resume: Callable[[], None] = _ignore
+        self.on_lost: Callable[[], None] = _ignore
 
     def write(self, frames: bytes) -> None:
         """Send whole frames; nothing after a close."""
@@ -159,7 +160,7 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         if self._end_timer is not None:
             self._end_timer.cancel()
         if paused:
-            self.link.on_resume()  # whoever waits for that would wait for the sweep
+            self.link.on_lost()
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -203,6 +203,20 @@ async def test_a_client_that_has_gone_ends_it_quietly(
     assert caplog.records == []
 
 
+@pytest.mark.parametrize("paused", [True, False])
+async def test_that_a_paused_client_has_gone_is_told(link: Watched, server: Server, paused: bool):
+    """Whoever waits for it to resume need not."""
+    link.on_lost = lambda: link.notes.append("lost")
+    server.open.clear()
+    for _ in range(6 if paused else 1):
+        link.write(FRAME)
+    server.error = ConnectionResetError()
+    server.open.set()
+    await link.flush()
+    await asyncio.sleep(0)
+    assert link.notes == (["pause", "lost"] if paused else [])
+
+
 async def test_an_error_of_the_server_is_logged_and_lets_nobody_wait(
     link: Watched, server: Server, caplog: pytest.LogCaptureFixture
 ):

@@ -167,6 +167,19 @@ async def test_a_client_that_dribbles_is_cut(patient: Pod, ann: Person, room: in
         assert len(client.received) < HIGH
 
 
+async def test_a_client_that_goes_while_it_is_paused_is_forgotten_at_once(
+    patient: Pod, ann: Person, room: int
+) -> None:
+    """Not when its deadline comes: until then it would count as there."""
+    async with wire(patient.ws_url, ann) as sender:
+        async with raw(patient.port, rcvbuf=4096) as client:
+            await follow(patient, ann, room, client)
+            await talk(sender, room, 600, 1200)
+            slow, gone = (len(patient.events(e)) for e in ("client too slow", "disconnected"))
+        await eventually(lambda: len(patient.events("disconnected")) > gone)
+    assert len(patient.events("client too slow")) == slow
+
+
 async def test_a_client_that_is_paused_is_not_read(patient: Pod, ann: Person, room: int) -> None:
     """Else it could have work done that it never pays for by reading the answers."""
     async with wire(patient.ws_url, ann) as sender, raw(patient.port, rcvbuf=4096) as client:
