@@ -9,9 +9,10 @@ claims. Rows are those of the fault matrix in docs/guarantees.md.
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from tests.faults.crowd import Crowd
 from tests.faults.fleet import Fleet, Member
@@ -40,6 +41,7 @@ class Scene:
             self.taken.discard(member.number)
 
 
+T = TypeVar("T")
 Steps = Iterator[float]
 Strike = Callable[[Scene], Steps]
 
@@ -77,6 +79,14 @@ def fault(
         return strike
 
     return enter
+
+
+def _done(scene: Scene, work: Coroutine[Any, Any, T]) -> Generator[float, None, T]:
+    """Run something in the crowd's loop; other faults go on meanwhile."""
+    future = scene.fleet.loop.begin(work)
+    while not future.done():
+        yield 0.02
+    return future.result()
 
 
 # --- pods
@@ -224,7 +234,9 @@ def _last_publish_lost(scene: Scene) -> Steps:
     yield 2.0
     scene.fleet.loop.do(scene.crowd.hush)  # no later message shows what is missing
     deadline = time.monotonic() + 20
-    while (behind := scene.fleet.loop.call(scene.crowd.behind())) and time.monotonic() < deadline:
+    while (behind := (yield from _done(scene, scene.crowd.behind()))) and (
+        time.monotonic() < deadline
+    ):
         yield 0.1
     for member in scene.fleet.members:
         member.redis.strike = None
@@ -292,10 +304,7 @@ def _members_removed(scene: Scene) -> Steps:
     def anywhere() -> str:
         return scene.rng.choice(scene.fleet.members).url
 
-    removing = scene.fleet.loop.begin(scene.crowd.remove(15, anywhere))
-    while not removing.done():
-        yield 0.05
-    removing.result()
+    yield from _done(scene, scene.crowd.remove(15, anywhere))
 
 
 def _repeat(scene: Scene, arm: Callable[[FaultProxy], None]) -> Steps:
@@ -315,7 +324,7 @@ def _repeat(scene: Scene, arm: Callable[[FaultProxy], None]) -> Steps:
 @fault("backends-terminated", "postgres", "F18", "every backend terminated, 3 times in 3 s")
 def _backends(scene: Scene) -> Steps:
     for _ in range(3):
-        scene.fleet.loop.call(scene.crowd.terminate_backends())
+        yield from _done(scene, scene.crowd.terminate_backends())
         yield 1.0
 
 

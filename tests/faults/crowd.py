@@ -21,6 +21,7 @@ from tests.faults.history import History
 from tests.people import People
 
 CONNECT_S = 20.0
+ASK_S = 1.0
 FORMER_SHARE = 0.1  # of the sends of those who were removed somewhere: to be refused
 
 
@@ -166,7 +167,7 @@ class Crowd:
 
     async def terminate_backends(self) -> None:
         """Let PostgreSQL end every connection to the database but this one."""
-        connection = await asyncpg.connect(self._url)
+        connection = await asyncpg.connect(self._url, timeout=CONNECT_S)
         try:
             await connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -191,20 +192,25 @@ class Crowd:
         await self._tasks.close()
 
     async def behind(self) -> list[tuple[int, int]]:
-        """Who is not at the head, or does not know what became of a message: client, channel."""
-        connection = await asyncpg.connect(self._url)
-        try:
-            rows = await connection.fetch(
-                "SELECT id, last_seq FROM channels WHERE id = ANY($1)", self.channels
-            )
-        finally:
-            await connection.close()
-        heads = {row["id"]: row["last_seq"] for row in rows}
+        """Who is not at the head, or does not know what became of a message: client, channel.
+
+        Without the database: everybody.
+        """
+        heads: dict[int, int] = {}
+        with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError):
+            connection = await asyncpg.connect(self._url, timeout=ASK_S, command_timeout=ASK_S)
+            try:
+                rows = await connection.fetch(
+                    "SELECT id, last_seq FROM channels WHERE id = ANY($1)", self.channels
+                )
+                heads = {row["id"]: row["last_seq"] for row in rows}
+            finally:
+                connection.terminate()
         return [
             (chatter.number, channel)
             for chatter in self.chatters
             for channel, cursor in chatter.cursors.items()
-            if chatter.pending or channel not in chatter.subscribed or cursor != heads[channel]
+            if chatter.pending or channel not in chatter.subscribed or cursor != heads.get(channel)
         ]
 
     @property

@@ -8,6 +8,7 @@ called in the main thread (a child lives as long as the thread that started it).
 import asyncio
 import contextlib
 import secrets
+import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
@@ -174,6 +175,18 @@ class Fleet:
         for member in self.members:
             for proxy in (member.database, member.redis):
                 self.loop.call(proxy.close())
+
+    def heal(self) -> None:
+        """Undo what a fault that did not come to its end may have left."""
+        for store in (self.postgres, self.valkey):
+            store.stop()  # whatever state it is in
+            store.start()
+        for member in self.members:
+            if member.running.process.poll() is None:
+                member.running.signal(signal.SIGCONT)
+            for proxy in (member.database, member.redis):
+                proxy.swallows, proxy.delay_s, proxy.strike = False, 0.0, None
+                self.loop.do(proxy.cut)
 
     def arm(self, member: Member, point: Point, act: Act) -> None:
         """Let it strike at a point of its next batch."""

@@ -169,6 +169,9 @@ def _run(fleet: Fleet, names: list[str], seed: int, load: Load, story: Story) ->
         for wait_s in story(scene):
             time.sleep(wait_s)
         time.sleep(AFTER_S)
+    except BaseException:
+        fleet.heal()
+        raise
     finally:
         fleet.loop.call(crowd.finish(QUIET_S))
     return _checked(fleet, crowd, names, seed)
