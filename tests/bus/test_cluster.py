@@ -5,7 +5,9 @@ import asyncio
 import pytest
 import redis
 
+from rtchat.app import make_bus
 from rtchat.bus.shards import Topics
+from rtchat.config import Config
 from rtchat.server.valkey import PrivateValkey
 from tests.bus.bus_pod import BusPod, MakePod, bus_of, channel_of, number_of_tasks, took_s, until
 from tests.bus.valkey_cluster import ValkeyCluster, ask
@@ -219,3 +221,14 @@ async def test_a_slot_that_nobody_serves(cluster: ValkeyCluster, make_cluster_po
     await pod.hears(b"found")
     assert pod.heard == [b"kept", b"found"]
     assert bus_of(pod).reconnects == 0
+
+
+async def test_the_settings_make_a_bus_on_a_cluster(valkey_cluster: ValkeyCluster):
+    config = Config(redis_urls=valkey_cluster.urls[0], redis_cluster=1, bus_prefix="settings")
+    pod = BusPod(make_bus(config))
+    await pod.bus.start()
+    await pod.bus.subscribe([1])
+    pod.bus.publish(1, b"hello")
+    await pod.hears(b"hello")
+    assert len(bus_of(pod)._nodes) == 3
+    await pod.bus.close()

@@ -58,6 +58,19 @@ async def test_pods_of_other_prefixes_are_not_heard(make_pod: MakePod):
     assert pod.controls == []
 
 
+async def test_a_heartbeat_is_not_an_item(admin: redis.Redis, make_pod: MakePod):
+    pod = make_pod(probe_interval_s=0.01, probe_silence_s=5)
+    await pod.bus.start()
+    [topic] = [str(name) for name in admin.pubsub_channels() if ":probe:" in str(name)]
+    for _ in range(10):
+        assert admin.publish(topic, "somebody else's") == 1
+    await pod.bus.subscribe([1])
+    pod.bus.publish(1, b"hello")
+    await pod.hears(b"hello")
+    assert pod.heard == [b"hello"]
+    assert bus_of(pod).received == bus_of(pod).published == 1
+
+
 async def test_who_subscribes_in_the_same_turn_shares_a_command(
     admin: redis.Redis, make_pod: MakePod
 ):

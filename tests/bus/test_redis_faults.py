@@ -200,7 +200,8 @@ async def test_a_quiet_healthy_link_is_left_alone(make_pod: MakePod):
 
 async def test_a_frozen_server(server: PrivateValkey, make_pod: MakePod):
     limit_bytes = 8 << 20
-    sender, pod = make_pod(publish_buffer_bytes=limit_bytes), make_pod()
+    quick = {"probe_interval_s": 0.2, "probe_silence_s": 0.6}
+    sender, pod = make_pod(publish_buffer_bytes=limit_bytes, **quick), make_pod()
     await sender.bus.start()
     await pod.bus.start()
     await pod.bus.subscribe([1])

@@ -13,6 +13,7 @@ from rtchat.model import ID_MAX
 SHARDS = 64
 SHARDS_OF = [39, 15, 54, 35, 57]
 PLACED = [0, 2, 0, 0, 1, 2, 1, 1, 0, 2, 1, 2, 2, 1, 1, 0]
+PROPERTY = settings(deadline=None, max_examples=60)
 channels = st.integers(1, ID_MAX)
 names = st.from_regex(r"[a-z0-9.-]{1,20}:[0-9]{1,5}", fullmatch=True)
 
@@ -21,7 +22,7 @@ def lists_of_nodes(least: int = 1, most: int = 8) -> st.SearchStrategy[list[str]
     return st.lists(names, min_size=least, max_size=most, unique=True)
 
 
-@settings(deadline=None)
+@PROPERTY
 @given(channels, st.integers(1, 4096))
 def test_a_channel_has_a_shard(channel: int, shards: int):
     assert 0 <= shard_of(channel, shards) < shards
@@ -49,7 +50,7 @@ def test_the_mapping_is_the_same_in_every_process_and_release():
     assert told.stdout.decode().strip() == f"{SHARDS_OF} {PLACED}"
 
 
-@settings(deadline=None)
+@PROPERTY
 @given(lists_of_nodes(), st.randoms())
 def test_the_order_of_the_list_means_nothing(nodes: list[str], random):
     shuffled = list(nodes)
@@ -59,14 +60,14 @@ def test_the_order_of_the_list_means_nothing(nodes: list[str], random):
     assert nodes[rendezvous("control", nodes)] == shuffled[rendezvous("control", shuffled)]
 
 
-@settings(deadline=None)
+@PROPERTY
 @given(lists_of_nodes(most=4))
 def test_every_node_carries_something(nodes: list[str]):
     """Of 4 nodes one stays empty with 64 shards once in 25 million lists."""
     assert set(place(SHARDS, nodes)) == set(range(len(nodes)))
 
 
-@settings(deadline=None)
+@PROPERTY
 @given(lists_of_nodes(least=2), st.data())
 def test_a_node_that_leaves_moves_only_its_own_shards(nodes: list[str], data: st.DataObject):
     gone = data.draw(st.sampled_from(nodes))
@@ -78,7 +79,7 @@ def test_a_node_that_leaves_moves_only_its_own_shards(nodes: list[str], data: st
     assert gone not in after
 
 
-@settings(deadline=None)
+@PROPERTY
 @given(lists_of_nodes(), names)
 def test_a_node_that_joins_takes_only_what_becomes_its(nodes: list[str], joins: str):
     assume(joins not in nodes)
@@ -88,7 +89,7 @@ def test_a_node_that_joins_takes_only_what_becomes_its(nodes: list[str], joins: 
     assert {now for was, now in zip(before, after, strict=True) if was != now} <= {joins}
 
 
-@settings(deadline=None)
+@PROPERTY
 @given(lists_of_nodes(), st.lists(channels, min_size=1, max_size=50))
 def test_every_topic_has_exactly_one_node(nodes: list[str], heard: list[int]):
     topics = Topics("rtchat", SHARDS)
@@ -102,7 +103,7 @@ def test_every_topic_has_exactly_one_node(nodes: list[str], heard: list[int]):
     assert all(len(at) == 1 for at in of.values())
 
 
-@settings(deadline=None, max_examples=200)
+@PROPERTY
 @given(lists_of_nodes(least=2))
 def test_no_node_carries_more_than_its_share_can_explain(nodes: list[str]):
     """Shares are binomial: beyond 6 deviations once in some 10^8 lists."""
@@ -119,7 +120,7 @@ def test_shards_are_spread_over_nodes():
         assert max(counts.values()) <= 1.5 * SHARDS / number
 
 
-@settings(deadline=None)
+@PROPERTY
 @given(channels, channels, st.integers(1, 256))
 def test_topics_of_different_channels_differ(one: int, other: int, shards: int):
     topics = Topics("rtchat", shards)
