@@ -154,8 +154,13 @@ class HttpProtocol(HttpToolsProtocol):
     # --- what the parser finds
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
-        if len(self.headers) > HEADERS_MAX:
+        """What uvicorn does, and the limit; it is called too often to call on."""
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        headers = self.headers
+        headers.append((name, value))
+        if len(headers) > HEADERS_MAX:
             self._stop(_HEAD_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
