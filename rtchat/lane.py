@@ -146,6 +146,10 @@ class Lane:
             if not open_writes:
                 del self._open[write.channel_id]
 
+    def overdue(self, now: float) -> list[Write]:
+        """The writes whose deadline has passed while their batch is under way; they stay in it."""
+        return [w for writes in self._open.values() for w in writes if w.deadline <= now]
+
     def release(self, channels: Iterable[int]) -> None:
         """These channels were locked without trouble: forget that they were passed over."""
         for channel_id in channels:

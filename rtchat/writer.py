@@ -14,6 +14,7 @@ answered; whoever retries with its nonce learns what became of it.
 """
 
 import asyncio
+import copy
 import logging
 import random
 from collections.abc import Awaitable, Callable
@@ -34,6 +35,7 @@ from rtchat.tasks import Tasks
 log = logging.getLogger(__name__)
 
 RECONNECT_MAX_S = 0.5  # sending goes on within a second of the database answering again
+EXPIRE_S = 0.1  # how late the answer `unavailable` may be
 TRY_AGAIN = (pg.SerializationError, pg.DeadlockDetectedError, pg.QueryCanceledError)
 # The server answers, but cannot store now: full disk, read-only, out of connections or memory.
 CANNOT_STORE = (
@@ -69,6 +71,7 @@ class Writer:
         """Begin to work."""
         for lane in self._lanes:
             self._tasks.start(lane.run())
+        self._tasks.start(self._expire())
 
     def submit(self, write: Write) -> None:
         """Accept a write; `write.done` is called once its outcome is final.
@@ -108,6 +111,16 @@ class Writer:
 
     def _lane_of(self, channel_id: int) -> "_LaneRunner":
         return self._lanes[channel_id % len(self._lanes)]
+
+    async def _expire(self) -> None:
+        """Keep the time: a lane itself may hang, as long as its database does."""
+        while True:
+            await asyncio.sleep(EXPIRE_S)
+            for lane in self._lanes:
+                try:
+                    lane.expire()
+                except Exception:  # or nobody would be told any more
+                    log.exception("expiring writes failed")
 
     def _answer(self, writes: list[Write], decision: Decision | None) -> None:
         for write in writes:
@@ -187,7 +200,7 @@ class _LaneRunner:
                 await asyncio.sleep(RECONNECT_MAX_S)
 
     async def _step(self) -> None:
-        self._expire()
+        self.expire()
         if self._log is None or not self._log.usable:
             await self._connect()
         elif (batch := self._lane.take(self._now())) is not None:
@@ -286,11 +299,23 @@ class _LaneRunner:
             write.error = ChatError(code, after_ms=1000)
         self._answer(writes, None)
 
-    def _expire(self) -> None:
-        late = self._lane.expired(self._now())
+    def expire(self) -> None:
+        """Answer the writes whose time is over: what became of them only a retry can tell."""
+        now = self._now()
+        late = self._lane.expired(now)
         if late:
             self._refuse(late, Code.UNAVAILABLE, TimeoutError())
             self._tell_settled()
+        overdue = [w for w in self._lane.overdue(now) if w.done is not _told]
+        if overdue:
+            log.warning("a batch takes too long", extra={"writes": len(overdue)})
+        for write in overdue:
+            # A copy: the write itself goes its way, and may be decided on in this very turn.
+            told = copy.copy(write)
+            told.reset()
+            told.error = ChatError(Code.UNAVAILABLE, after_ms=1000)
+            done, write.done = write.done, _told
+            done(told)
 
     def _settle(self, batch: Batch) -> None:
         self._lane.settle(batch)
@@ -305,3 +330,7 @@ class _LaneRunner:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
+
+
+def _told(_: Write) -> None:
+    """Stands in for the `done` of a write whose asker was answered before its batch was."""

@@ -188,6 +188,19 @@ def test_late_writes_are_taken_out_and_the_others_stay():
     assert take(lane).writes == [writes[1]]
 
 
+def test_what_is_under_way_can_be_overdue_and_stays_under_way():
+    writes = [write(A, deadline=1.0), write(B, deadline=3.0), write(B, deadline=9.0)]
+    lane = lane_of(*writes)
+    batch = take(lane)
+    assert lane.overdue(0.5) == []
+    assert lane.expired(2.0) == []
+    assert lane.overdue(2.0) == [writes[0]]
+    assert set(lane.overdue(4.0)) == set(writes[:2])
+    assert lane.unsettled == {A, B}
+    lane.settle(batch)
+    assert lane.overdue(4.0) == []
+
+
 # --- all together
 
 

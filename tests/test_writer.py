@@ -10,6 +10,7 @@ import pytest
 from rtchat.batch import Op, Write
 from rtchat.errors import ChatError, Code
 from tests.cuttable import Cuttable
+from tests.faults.proxy import FaultProxy
 from tests.world import World, world
 
 
@@ -301,3 +302,29 @@ async def test_only_what_was_stored_before_is_told_as_known(pod: World, sends: S
     first = await sends.submit(user, channel, "x", nonce="n")
     again = await sends.submit(user, channel, "x", nonce="n")
     assert [first.known, again.known] == [False, True]
+
+
+async def test_a_slow_batch_is_answered_in_time_and_stored_all_the_same(database_url: str) -> None:
+    """`unavailable`, once, while its transaction goes on; what came of it the retry tells."""
+    link = FaultProxy(database_url)
+    await link.start()
+    async with world(link.url, write_timeout_ms=600, lock_wait_ms=200, lanes=1) as pod:
+        sends = Sends(pod)
+        user = await pod.person()
+        channel = await pod.channel(user)
+        await sends.submit(user, channel, "first")  # its connection stands
+        link.delay_s = 0.1  # 0.2 s a statement, of which a batch has five
+        slow = sends.submit(user, channel, "x", nonce="n")
+        await asyncio.sleep(0.05)
+        waits = sends.submit(user, channel, "y", nonce="m")
+        for outcome in (slow, waits):
+            told = await outcome
+            assert told.error is not None
+            assert told.error.code is Code.UNAVAILABLE
+        assert await pod.log(channel) == [(1, "first")]
+        link.delay_s = 0.0
+        again = await sends.submit(user, channel, "x", nonce="n")
+        assert (again.seq, again.dup, again.error) == (2, True, None)
+        assert await pod.log(channel) == [(1, "first"), (2, "x")]
+        assert len(sends.answered) == 4
+    await link.close()
