@@ -9,7 +9,6 @@ import pytest
 
 from rtchat.batch import Op, Write
 from rtchat.errors import ChatError, Code
-from tests.cuttable import Cuttable
 from tests.faults.proxy import FaultProxy
 from tests.world import World, world
 
@@ -238,7 +237,7 @@ async def test_two_pods_share_a_channel_without_holes(database_url: str) -> None
 
 async def test_a_lost_answer_to_commit_is_resolved_by_its_nonce(database_url: str) -> None:
     """The row is stored, the answer is cut: it is found again, acked once, stored once."""
-    async with Cuttable(database_url) as proxy, world(proxy.url, lanes=1) as pod:
+    async with FaultProxy(database_url) as proxy, world(proxy.url, lanes=1) as pod:
         user = await pod.person()
         channel = await pod.channel(user)
         sends = Sends(pod)
@@ -248,7 +247,7 @@ async def test_a_lost_answer_to_commit_is_resolved_by_its_nonce(database_url: st
         given = sends.submit(user, channel, "given", nonce="given")
         results = [await mine, await given]
         assert [w.error for w in results] == [None, None]
-        assert proxy.dropped == 1
+        assert proxy.struck == 1
         assert [w.seq for w in results] == [2, 3]
         assert await pod.log(channel) == [(1, "before"), (2, "mine"), (3, "given")]
 

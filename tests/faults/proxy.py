@@ -8,7 +8,7 @@ Must never: change what it passes on, unless told to. Its methods are called in 
 import asyncio
 import re
 from collections.abc import Callable, Iterator
-from typing import cast
+from typing import Self, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import hiredis
@@ -125,7 +125,7 @@ class Pipe:
 
 
 class FaultProxy:
-    """Stands before the server at `url`; `await start()`, and connect to `self.url`."""
+    """Stands before the server at `url`; `start` it, or `async with`, and connect to `self.url`."""
 
     def __init__(self, url: str) -> None:
         self._parts = urlsplit(url)
@@ -141,6 +141,13 @@ class FaultProxy:
         self.strike: Strike | None = None
         self.struck = 0  # how often an armed fault has struck
         self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def start(self) -> None:
         """Listen on a free port of loopback."""
