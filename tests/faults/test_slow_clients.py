@@ -175,6 +175,8 @@ async def test_a_client_that_goes_while_it_is_paused_is_forgotten_at_once(
         async with raw(patient.port, rcvbuf=4096) as client:
             await follow(patient, ann, room, client)
             await talk(sender, room, 600, 1200)
+            await client.send(frame(TEXT, b'{"t":"ping"}'))  # answered, and then held back
+            await asyncio.sleep(0.3)
             slow, gone = (len(patient.events(e)) for e in ("client too slow", "disconnected"))
         await eventually(lambda: len(patient.events("disconnected")) > gone)
     assert len(patient.events("client too slow")) == slow
