@@ -76,6 +76,9 @@ class Tokens:
             )
         except jwt.ExpiredSignatureError:
             raise ChatError(Code.TOKEN_EXPIRED) from None
+        except jwt.ImmatureSignatureError:
+            detail = "This token is not valid yet: its issuer's clock is ahead."
+            raise ChatError(Code.UNAUTHORIZED, detail) from None
         except (jwt.InvalidTokenError, ValueError, RecursionError):
             raise ChatError(Code.UNAUTHORIZED) from None
         if decoded["header"].get("typ") != TYPE:

@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 
 from rtchat.auth.tokens import TOKEN_MAX_CHARS, Identity, Tokens
 from rtchat.config import Config
-from rtchat.errors import ChatError
+from rtchat.errors import ChatError, Code
 from rtchat.model import ID_MAX
 
 SECRET = "kM3vX9qLr7TzWb2NfYh8sJc5DgPa4Eu6"
@@ -92,7 +92,9 @@ def test_an_old_token_has_expired():
 
 
 def test_a_token_of_the_future_is_not_believed():
-    assert refusal(TOKENS.sign(42, 7, time.time() + 60)) == "unauthorized"
+    with pytest.raises(ChatError, match="not valid yet") as refused:
+        TOKENS.check(TOKENS.sign(42, 7, time.time() + 60))
+    assert refused.value.code is Code.UNAUTHORIZED
     assert refusal(claiming(nbf=NOW + 3600)) == "unauthorized"
 
 
