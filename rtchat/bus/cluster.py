@@ -3,8 +3,8 @@
 Owns: when the map is read, from whom, and the waiting between two readings. Lost in a crash:
 nothing that the next process does not read at its start.
 Must never: read more often than the backoff allows, end for any reason but being closed, or rely on
-being told: a subscription can lose its slot in silence (a replica that changes its primary), so the
-map is also read at an interval.
+being told: Redis has been silent to subscribers of a replica that changed its primary, and a former
+primary takes SPUBLISH and tells nobody (seen). So the map is also read at an interval.
 
 Every reading is a connection of its own to a node picked at random: the one asked last may be the
 one that is cut off from the others and tells an old map for ever.

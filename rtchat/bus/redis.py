@@ -49,7 +49,7 @@ class RedisBus:
         reply_bytes_max: int = 64 << 20,
         subscribe_batch_topics: int = 500,
         subscribe_window_topics: int = 10_000,
-        map_interval_s: float = 30.0,
+        map_interval_s: float = 10.0,
     ) -> None:
         self.on_envelope: Callable[[bytes], None] = _ignore
         self.on_control: Callable[[bytes], None] = _ignore

@@ -223,6 +223,19 @@ async def test_a_slot_that_nobody_serves(cluster: ValkeyCluster, make_cluster_po
     assert bus_of(pod).reconnects == 0
 
 
+async def test_the_map_is_looked_at_though_nobody_says_that_it_changed(
+    cluster: ValkeyCluster, make_cluster_pod: MakePod
+):
+    """A server may be silent about a change; a rare look bounds how long it goes unseen."""
+    often, seldom = make_cluster_pod(map_interval_s=0.05), make_cluster_pod(map_interval_s=600)
+    await often.bus.start()
+    await seldom.bus.start()
+    await until(lambda: readings(often) > 5)
+    assert readings(seldom) == 1
+    assert often.restored == bus_of(often).reconnects == 0
+    assert often.bus.connected
+
+
 async def test_the_settings_make_a_bus_on_a_cluster(valkey_cluster: ValkeyCluster):
     config = Config(redis_urls=valkey_cluster.urls[0], redis_cluster=1, bus_prefix="settings")
     pod = BusPod(make_bus(config))

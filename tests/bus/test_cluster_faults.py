@@ -107,7 +107,7 @@ async def test_a_replica_takes_over_from_a_killed_primary(
 ):
     victim = cluster.owner("0")
     replica = cluster.replica(victim)
-    sender, pod = await two_pods(make_cluster_pod)
+    sender, pod = await two_pods(make_cluster_pod, map_interval_s=600)
     assert f":{replica.port} " not in repr(pod.bus), "it carries nothing yet"
     victim.kill()
     await until(lambda: not pod.bus.connected)
@@ -121,13 +121,13 @@ async def test_a_replica_takes_over_from_a_killed_primary(
     await hears_everything(sender, pod)
 
 
-async def test_a_change_that_nobody_tells_is_found_by_looking(
+async def test_a_primary_that_hands_over_in_good_order(
     cluster: ValkeyCluster, make_cluster_pod: MakePod
 ):
-    """A primary that becomes a replica still serves its subscribers, and says nothing to them."""
+    """No link breaks. The old primary, a replica now, would take SPUBLISH and tell nobody."""
     first = cluster.owner("0")
     replica = cluster.replica(first)
-    sender, pod = await two_pods(make_cluster_pod, map_interval_s=0.2)
+    sender, pod = await two_pods(make_cluster_pod, map_interval_s=600)
     until_blocking(lambda: ask(replica, "INFO", "replication")["master_link_status"] == "up")
     ask(replica, "CLUSTER", "FAILOVER")
     until_blocking(lambda: cluster.agrees("0", replica))
