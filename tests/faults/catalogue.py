@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from tests.faults.crowd import Crowd
@@ -43,6 +44,7 @@ class Scene:
 
 T = TypeVar("T")
 Steps = Iterator[float]
+PATIENCE_S = 4.0  # until clients are sent about: a pod that was just started may have none
 Strike = Callable[[Scene], Steps]
 
 
@@ -81,6 +83,18 @@ def fault(
     return enter
 
 
+def struck(scene: Scene, condition: Callable[[], bool]) -> Steps:
+    """Wait until a batch has come by that a fault lies in wait for."""
+    for _ in range(8):
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            if condition():
+                return
+            yield 0.02
+        scene.fleet.loop.do(lambda: scene.crowd.reset_some(0.3))
+    raise AssertionError("no batch came by")
+
+
 def _done(scene: Scene, work: Coroutine[Any, Any, T]) -> Generator[float, None, T]:
     """Run something in the crowd's loop; other faults go on meanwhile."""
     future = scene.fleet.loop.begin(work)
@@ -97,7 +111,7 @@ def _die_at(point: Point) -> Strike:
         with scene.member() as member:
             pod = member.running
             scene.fleet.arm(member, point, Act.DIE)
-            yield from until(lambda: pod.process.poll() is not None, 30, "no batch came by")
+            yield from struck(scene, lambda: pod.process.poll() is not None)
             yield 1.0
             yield from _back(scene, member)
 
@@ -134,7 +148,7 @@ def _stop_at(point: Point, for_s: float) -> Strike:
     def strike(scene: Scene) -> Steps:
         with scene.member() as member:
             scene.fleet.arm(member, point, Act.STOP)
-            yield from until(member.stopped, 30, "no batch came by")
+            yield from struck(scene, member.stopped)
             yield for_s
             member.running.signal(signal.SIGCONT)
 
@@ -312,12 +326,9 @@ def _repeat(scene: Scene, arm: Callable[[FaultProxy], None]) -> Steps:
     for _ in range(5):
         with scene.member() as member:
             proxy = member.database
-            before = proxy.struck
+            times = proxy.struck + 1
             arm(proxy)
-            deadline = time.monotonic() + 30
-            while proxy.struck == before:
-                assert time.monotonic() < deadline, "nothing came by that could be struck"
-                yield 0.01
+            yield from struck(scene, partial(_reached, proxy, times))
         yield scene.rng.uniform(0.1, 0.5)
 
 
@@ -351,3 +362,7 @@ def _client_reset(scene: Scene) -> Steps:
     for _ in range(2):
         scene.fleet.loop.do(lambda: scene.crowd.reset_some(0.5))
         yield 1.5
+
+
+def _reached(proxy: FaultProxy, times: int) -> bool:
+    return proxy.struck >= times
