@@ -5,6 +5,7 @@ import asyncio
 import pytest
 import redis
 
+import rtchat.bus.cluster
 from rtchat.app import make_bus
 from rtchat.bus.shards import Topics
 from rtchat.config import Config
@@ -75,6 +76,25 @@ async def test_the_seeds_password_holds_for_every_node(
         for node in cluster.nodes:
             with redis.Redis.from_url(node.url, password="s3cret") as admin:
                 admin.config_set("requirepass", "")
+
+
+async def test_the_rights_that_operators_are_told_to_give_are_enough(
+    cluster: ValkeyCluster, make_cluster_pod: MakePod
+):
+    told = " ".join((rtchat.bus.cluster.__doc__ or "").split())
+    rights = told.split("rights: ")[1].split(", and")[0].split()
+    assert len(rights) == 7
+    for node in cluster.nodes:
+        ask(node, "ACL", "SETUSER", "pod", "reset", "on", ">pw", "&mine:*", *rights)
+    pod = make_cluster_pod(cluster.urls[0].replace("//", "//pod:pw@"), prefix="mine")
+    await pod.bus.start()
+    await pod.bus.subscribe(ALL)
+    await hears_everything(pod, pod)
+    pod.bus.unsubscribe(ALL)
+    assert pod.bus.connected
+    assert bus_of(pod).refused == 0
+    await pod.bus.close()
+    assert not [line for node in cluster.nodes for line in ask(node, "ACL", "LOG")]
 
 
 async def test_a_server_that_is_no_cluster_is_named_in_the_log(
