@@ -84,15 +84,23 @@ class Scene:
 
 @contextlib.asynccontextmanager
 async def scene(
-    pods: Pods, database_url: str, count: int = 1, module: str = "rtchat", **settings: Any
+    pods: Pods,
+    database_url: str,
+    count: int = 1,
+    module: str = "rtchat",
+    direct_url: str | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Scene]:
-    """Start so many pods with these settings; end them."""
+    """Start so many pods with these settings; end them.
+
+    `direct_url`: the database's own, where that of the pods leads through something.
+    """
     settings = {"bus_prefix": f"rows-{secrets.token_hex(4)}", "sends_per_second": 0, **settings}
     started = [pods.spawn(database_url, module=module, **settings) for _ in range(count)]
     for pod in started:
         await pod.listening()
-    sql = await asyncpg.connect(database_url)
-    async with People(database_url) as people:
+    sql = await asyncpg.connect(direct_url or database_url)
+    async with People(direct_url or database_url) as people:
         made = Scene(started, people, sql)
         try:
             yield made

@@ -1,4 +1,4 @@
-"""What a database session is set to, or forgets, does not matter: isolation, and poolers.
+"""What a database session is set to, or forgets, does not matter: isolation, poolers.
 
 Rows F24 and F28 of the fault matrix.
 """
@@ -12,7 +12,8 @@ import asyncpg
 import pytest
 
 from rtchat.server.valkey import PrivateValkey
-from tests.faults.scene import Scene, answers, message, scene
+from tests.faults.pooler import Pooler
+from tests.faults.scene import Scene, answers, follow, message, scene
 from tests.people import Person
 from tests.pods import Pods
 from tests.services import Databases, Given
@@ -98,3 +99,63 @@ async def test_sessions_do_not_care_either(strict: Scene) -> None:
     )
     assert ended == 0
     assert not [line for pod in strict.pods for line in pod.events() if line["level"] == "error"]
+
+
+# --- F28: a pooler
+
+
+async def test_the_pooler_of_these_tests_forgets(module_database_url: str) -> None:
+    """F28: so that the next test says something."""
+    async with Pooler(module_database_url) as pooler:
+        sql = await asyncpg.connect(pooler.url, statement_cache_size=0)
+        await sql.execute("SET lock_timeout = 4711")
+        assert await sql.fetchval("SHOW lock_timeout") == "0"
+        async with sql.transaction():
+            await sql.execute("SET LOCAL lock_timeout = 4711")
+            assert await sql.fetchval("SHOW lock_timeout") == "4711ms"
+        await sql.close()
+        caching = await asyncpg.connect(pooler.url)
+        assert await caching.fetchval("SELECT $1::int", 1) == 1
+        with pytest.raises(asyncpg.InvalidSQLStatementNameError):
+            await caching.fetchval("SELECT $1::int", 2)
+        await caching.close()
+
+
+async def test_nothing_relies_on_what_a_session_remembers(
+    pods: Pods, module_database_url: str, valkey: PrivateValkey | Given
+) -> None:
+    """F28: two pods behind a pooler, without cached statements, do all that they do."""
+    settings: dict[str, Any] = {"redis_urls": valkey.url, "statement_cache": 0}
+    async with (
+        Pooler(module_database_url) as pooler,
+        scene(pods, pooler.url, 2, direct_url=module_database_url, **settings) as made,
+    ):
+        ann, bob, *crowd = await made.people.several(8)
+        channel = await made.channel(ann, bob)
+        async with wire(made.pod.ws_url, ann) as one, wire(made.pods[1].ws_url, bob) as other:
+            await follow(other, channel)
+            for n in range(200):
+                await one.send(message(n, channel, f"{n}", f"{n}"))
+            acks = await answers(one, set(range(200)))
+            assert {answer["t"] for answer in acks.values()} == {"ack"}
+            assert [(await other.recv())["seq"] for _ in range(200)] == list(range(1, 201))
+            again = await other.ask(message("again", channel, "7", "7"))
+            assert again["seq"] == 201  # bob's nonce is his own
+            again = await one.ask(message("again", channel, "7", "7"))
+            assert (again["seq"], again["dup"]) == (acks[7]["seq"], True)
+        asks: list[tuple[Person | None, str, str, Any]] = [
+            (ann, "GET", f"/channels/{channel}/messages?limit=200", None),
+            (ann, "GET", f"/channels/{channel}/members", None),
+            (ann, "GET", "/channels?scope=mine", None),
+            (ann, "PATCH", "/users/me", {"status": "here"}),
+            (ann, "POST", "/channels", {"type": "dm", "members": [bob.id]}),
+            (None, "POST", "/auth/refresh", {"refreshToken": ann.refresh_token}),
+            (None, "POST", "/auth/logout", {"refreshToken": bob.refresh_token}),
+            (None, "GET", "/readyz", None),
+        ]
+        asks += [(person, "POST", f"/channels/{channel}/join", None) for person in crowd]
+        got = await many(made, asks * 2)
+        assert {a.status_code for a in got} <= {200, 201, 204, 401}
+        assert pooler.forgotten > 50
+        said = [line for pod in made.pods for line in pod.events() if line["level"] == "error"]
+        assert said == []
