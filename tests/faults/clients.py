@@ -47,6 +47,7 @@ class Chatter:
     ) -> None:
         self.number = number
         self.person = person
+        self.channels = tuple(channels)  # those that it was in at the start
         self.cursors: dict[int, int | None] = dict.fromkeys(channels)
         self.pending: dict[str, tuple[int, str]] = {}  # by nonce: sent, and not known what became
         self.subscribed: set[int] = set()
@@ -202,9 +203,12 @@ class Chatter:
             self.subscribed.discard(frame["ch"])
         elif kind == "removed":
             self._history.left(self.number, self.session, frame["ch"], frame["reason"])
-            self.cursors.pop(frame["ch"], None)
-            self.former.append(frame["ch"])
-            self.subscribed.discard(frame["ch"])
+            self._removed(frame["ch"])
+
+    def _removed(self, channel: int) -> None:
+        self.subscribed.discard(channel)
+        if self.cursors.pop(channel, None) is not None:
+            self.former.append(channel)
 
     async def _subscribe(self, channels: Sequence[int]) -> None:
         wanted = {str(channel): self.cursors[channel] for channel in channels}
@@ -220,7 +224,9 @@ class Chatter:
                 after = self.cursors[channel]
                 assert after is not None
                 self._history.subscribed(self.number, self.session, channel, after)
-            else:  # not a member any more, or the database is away: asked again until it is back
+            elif answer["error"] in ("forbidden", "not_found"):  # removed while it was away
+                self._removed(channel)
+            else:  # the database is away: asked again until it is back
                 self.subscribed.discard(channel)
 
     def _entry(self, kind: str, frame: dict[str, Any]) -> None:

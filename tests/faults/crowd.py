@@ -212,10 +212,3 @@ class Crowd:
             for channel, cursor in chatter.cursors.items()
             if chatter.pending or channel not in chatter.subscribed or cursor != heads.get(channel)
         ]
-
-    @property
-    def subscriptions(self) -> list[tuple[int, int]]:
-        """Who is to be there at the end: client and channel."""
-        return [
-            (chatter.number, channel) for chatter in self.chatters for channel in chatter.cursors
-        ]

@@ -11,8 +11,8 @@ from tests.faults.verdict import Anomaly, Findings
 Members = Mapping[int, Iterable[int]]  # of each channel, before its first entry
 
 
-def check_members(rows: Sequence[Row], members: Members, found: Findings) -> None:
-    """Walk each channel's log from its first members on."""
+def check_members(rows: Sequence[Row], members: Members, found: Findings) -> dict[int, set[int]]:
+    """Walk each channel's log from its first members on; returns who is in it at the end."""
     now = {channel: set(users) for channel, users in members.items()}
     for row in sorted(rows, key=lambda row: (row.channel, row.seq)):
         inside = now.setdefault(row.channel, set())
@@ -30,3 +30,4 @@ def check_members(rows: Sequence[Row], members: Members, found: Findings) -> Non
                     found=f"{row.kind} by user {row.user}",
                 )
             )
+    return now

@@ -17,9 +17,10 @@ from tests.faults.checker import check
 from tests.faults.crowd import Crowd, Load
 from tests.faults.fleet import Fleet
 from tests.faults.history import History, Row, read_log
+from tests.faults.membership import check_members
 from tests.faults.mutants import Mutant
 from tests.faults.stats import Stats, stats
-from tests.faults.verdict import Verdict
+from tests.faults.verdict import Findings, Verdict
 
 CORPUS = Path(__file__).parents[2].parent / "shared" / "data" / "ubuntu-irc"
 WARM_S = 1.0  # of load before the first fault
@@ -181,6 +182,14 @@ def _checked(fleet: Fleet, crowd: Crowd, names: list[str], seed: int) -> Outcome
     every_row, every_head = fleet.loop.call(read_log(fleet.database_url))
     rows = [row for row in every_row if row.channel in crowd.members]
     heads = {c: head for c, head in every_head.items() if c in crowd.members}
-    verdict = check(crowd.history, rows, heads, ends=crowd.subscriptions, members=crowd.members)
+    # Who is to be there at the end, by the log and not by what the clients believe.
+    inside = check_members(rows, crowd.members, Findings())
+    ends = [
+        (chatter.number, channel)
+        for chatter in crowd.chatters
+        for channel in chatter.channels
+        if chatter.person.id in inside[channel]
+    ]
+    verdict = check(crowd.history, rows, heads, ends=ends, members=crowd.members)
     figures = stats(crowd.history, rows, pods=lambda client, at: crowd.chatters[client].place(at))
     return Outcome(names, seed, crowd.history, rows, heads, verdict, figures)

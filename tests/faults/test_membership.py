@@ -37,3 +37,8 @@ def test_nobody_speaks_behind_a_removal():
 def test_the_order_of_rows_does_not_matter():
     rows = log(("leave", 1, 2), ("msg", 2, None))
     assert strangers(rows[::-1], 1, 2) == [2]
+
+
+def test_who_is_there_at_the_end_is_told():
+    rows = log(("leave", 1, 2), ("join", 3, 3), ("leave", 3, 3), ("join", 1, 4))
+    assert check_members(rows, {7: (1, 2)}, Findings()) == {7: {1, 4}}
