@@ -74,8 +74,15 @@ async def by_frame(made: Scene, token: str) -> AsyncIterator[tuple[Wire, dict[st
         yield one, await one.ask({"t": "auth", "ref": None, "token": token})
 
 
-async def test_a_token_that_expires_ends_its_socket(two: Scene) -> None:
-    """F36: `expiring` before, sends up to the end acked, then 4202; elsewhere token_expired."""
+async def test_a_token_ends_its_socket_unless_it_is_renewed(two: Scene) -> None:
+    """F36: `expiring` before, sends acked, then 4202; with `auth` in between the socket goes on."""
+    async with asyncio.TaskGroup() as group:  # at once: both mostly wait
+        group.create_task(left_alone(two))
+        group.create_task(renewed_once(two))
+
+
+async def left_alone(two: Scene) -> None:
+    """Warned once; what is sent before the end is acked; closed at the end."""
     ann = await two.people.new()
     channel = await two.channel(ann)
     sent: list[float] = []
@@ -103,6 +110,22 @@ async def test_a_token_that_expires_ends_its_socket(two: Scene) -> None:
     assert [f for f in frames if f["t"] == "error"] == []
 
 
+async def renewed_once(two: Scene) -> None:
+    """The socket outlives its first token, subscriptions and all; each end is warned of."""
+    ann = await two.people.new()
+    channel = await two.channel(ann)
+    async with by_frame(two, token_for(two, ann, 2.0)) as (one, hello):
+        await one.ask({"t": "sub", "ref": 1, "ch": {str(channel): None}})
+        assert (await one.recv())["t"] == "expiring"
+        renewed = await one.ask({"t": "auth", "ref": 2, "token": token_for(two, ann, 4.5)})
+        assert hello["exp"] + 1 <= renewed["exp"] <= time.time() + 4.5
+        await asyncio.sleep(max(0.0, hello["exp"] + 1.2 - time.time()))
+        await one.send(message(3, channel, "still here"))
+        code, frames = await one.closed()
+    assert code == EXPIRED
+    assert sorted(f["t"] for f in frames) == ["ack", "expiring", "msg"]
+
+
 async def test_an_expired_token_opens_nothing(two: Scene) -> None:
     """F36: past the leeway it is `token_expired`: 401 over REST and in the handshake, else 4202."""
     ann = await two.people.new()
@@ -118,22 +141,6 @@ async def test_an_expired_token_opens_nothing(two: Scene) -> None:
         await one.send({"t": "auth", "ref": 1, "token": token})
         code, frames = await one.closed()
     assert (code, frames[-1]["code"]) == (EXPIRED, "token_expired")
-
-
-async def test_auth_on_the_open_socket_renews(two: Scene) -> None:
-    """F36: the socket outlives its first token, subscriptions and all; each end is warned of."""
-    ann = await two.people.new()
-    channel = await two.channel(ann)
-    async with by_frame(two, token_for(two, ann, 2.0)) as (one, hello):
-        await one.ask({"t": "sub", "ref": 1, "ch": {str(channel): None}})
-        assert (await one.recv())["t"] == "expiring"
-        renewed = await one.ask({"t": "auth", "ref": 2, "token": token_for(two, ann, 4.5)})
-        assert hello["exp"] + 1 <= renewed["exp"] <= time.time() + 4.5
-        await asyncio.sleep(max(0.0, hello["exp"] + 1.2 - time.time()))
-        await one.send(message(3, channel, "still here"))
-        code, frames = await one.closed()
-    assert code == EXPIRED
-    assert sorted(f["t"] for f in frames) == ["ack", "expiring", "msg"]
 
 
 # --- F37: a session ends

@@ -190,7 +190,7 @@ async def test_a_half_open_client_is_gone_in_time(one_pod: Scene) -> None:
         gone = [await stack.enter_async_context(wire(through, ann, **quiet)) for _ in range(2)]
         stays = await stack.enter_async_context(wire(one_pod.pod.ws_url, bob))
         await follow(gone[0], channel)  # one with something to write to it, one without
-        await asyncio.sleep(2 * HEARTBEAT_S + 0.5)
+        await asyncio.sleep(1.5 * HEARTBEAT_S)
         for one in gone:  # as long as pongs come, it stays
             await one.alive()
         assert disconnected(one_pod, ann) == 0

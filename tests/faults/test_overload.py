@@ -24,7 +24,7 @@ from tests.services import Databases, temporary_directory
 from tests.sockets import Wire, wire
 
 QUEUE = 400
-WRITE_TIMEOUT_S = 3.0
+WRITE_TIMEOUT_S = 2.0
 SLACK_S = 1.0  # what busy cores may add
 
 
@@ -47,8 +47,8 @@ async def small(pods: Pods, private_url: str) -> AsyncIterator[Scene]:
     settings: dict[str, Any] = {
         "queue_max_rows": QUEUE,
         "write_timeout_ms": round(WRITE_TIMEOUT_S * 1000),
-        "query_timeout_ms": 1500,
-        "connect_timeout_ms": 1500,
+        "query_timeout_ms": 1200,
+        "connect_timeout_ms": 1200,
         "lock_wait_ms": 500,
     }
     async with scene(pods, private_url, **settings) as made:
@@ -192,7 +192,7 @@ async def test_a_hanging_database_holds_nobody_for_long(
         writers = [group.create_task(s.send(over)) for s in senders]
         await asyncio.sleep(0.5)
         rss = rss_mb(small.pod)
-        thawed = await frozen(private_postgres, beside, WRITE_TIMEOUT_S + 3)
+        thawed = await frozen(private_postgres, beside, WRITE_TIMEOUT_S + 2.5)
         before = acked(senders)
         assert rss_mb(small.pod) - rss < 20
         async with asyncio.timeout(PATIENCE_S):
