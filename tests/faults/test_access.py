@@ -21,7 +21,7 @@ from tests.people import Person
 from tests.pods import Pods
 from tests.sockets import Wire, wire
 
-SLACK_S = 1.0  # what busy cores may add
+SLACK_S = 2.0  # what busy cores may add
 REVOKED, EXPIRED = 4004, 4202
 
 

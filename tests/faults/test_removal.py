@@ -23,7 +23,7 @@ from tests.pods import Pods
 from tests.raw import TEXT, Raw, frame, raw
 from tests.sockets import Wire, wire
 
-SLACK_S = 1.0  # what busy cores may add
+SLACK_S = 2.0  # what busy cores may add
 ENTRIES = ("msg", "edit", "del", "join", "leave", "chan")
 
 
