@@ -63,7 +63,7 @@ class Connection:
         self.id = connection_id
         self.user_id = user_id
         self.session_id = session_id
-        self.expires = expires  # seconds since 1970
+        self.expires = expires  # seconds since 1970, by the clock as it is set now
         self.warned = False  # `expiring` was sent
         self.link = link
         self.write: Write = link.write

@@ -25,6 +25,8 @@ from rtchat.tasks import Tasks
 log = logging.getLogger(__name__)
 
 SWEEP_S = 1.0
+ANSWER_S = 2.0  # what was accepted before a token's end is answered first, within this
+STEP_S = 2.0  # a wall clock that moves this much against the monotonic one was set anew
 FULL_AFTER_MS = 5000  # when to try again where there is no room
 NOTE_SEEN_S = 10.0  # how often `lastActive` is written, for all who came or went together
 
@@ -186,10 +188,15 @@ class Connections:
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         noted = loop.time()
+        offset = time.time() - loop.time()
         while True:
             await asyncio.sleep(SWEEP_S)
             try:
-                self.sweep(time.time(), loop.time())
+                wall, monotonic = time.time(), loop.time()
+                if abs(wall - monotonic - offset) > STEP_S:
+                    self.clock_stepped(wall - monotonic - offset)
+                offset = wall - monotonic
+                self.sweep(wall, monotonic)
                 if self._seen and loop.time() - noted >= NOTE_SEEN_S:
                     noted = loop.time()
                     seen, self._seen = self._seen, set()
@@ -199,6 +206,12 @@ class Connections:
             except Exception:  # or nothing would ever expire again
                 log.exception("sweeping failed")
 
+    def clock_stepped(self, by_s: float) -> None:
+        """Let every socket have the time that it had left before."""
+        log.warning("the clock was set", extra={"by_s": round(by_s, 1)})
+        for connection in self._all:
+            connection.expires += round(by_s)
+
     def sweep(self, wall_s: float, monotonic_s: float) -> None:
         """End what has expired or is stuck; warn what expires soon."""
         warn_s = self._config.expiring_s
@@ -206,7 +219,8 @@ class Connections:
         for connection in list(self._all):
             left = connection.expires - wall_s
             if left <= 0:
-                connection.close(Close.TOKEN_EXPIRED, "token expired")
+                if not connection.unanswered or left <= -ANSWER_S:
+                    connection.close(Close.TOKEN_EXPIRED, "token expired")
             elif left <= warn_s and not connection.warned:
                 connection.warned = True
                 connection.write(protocol.expiring(int(left)))

@@ -53,6 +53,31 @@ async def test_a_renewed_socket_is_announced_again(database_url: str) -> None:
         assert socket.closed_with is None
 
 
+async def test_what_was_accepted_is_answered_before_the_end(database_url: str) -> None:
+    """But not waited for without a bound."""
+    async with world(database_url) as pod:
+        socket = pod.connect(await pod.person())
+        socket.connection.expires = 1000
+        socket.connection.unanswered = 1
+        pod.services.connections.sweep(1001, 0)
+        assert socket.closed_with is None
+        pod.services.connections.sweep(1002.1, 0)
+        assert socket.closed_with == 4202
+
+
+async def test_a_clock_that_is_set_changes_nobodys_time(database_url: str) -> None:
+    """Neither forward, where all would end at once, nor back, where none would."""
+    async with world(database_url) as pod:
+        socket = pod.connect(await pod.person())
+        for step in (3600, -3600):
+            socket.connection.expires, socket.connection.warned = 1000, True
+            pod.services.connections.clock_stepped(step)
+            pod.services.connections.sweep(999 + step, 0)
+            assert socket.closed_with is None
+        pod.services.connections.sweep(1001 - 3600, 0)
+        assert socket.closed_with == 4202
+
+
 # --- how many
 
 

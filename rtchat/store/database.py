@@ -40,6 +40,7 @@ UNAVAILABLE = (
     pg.InternalServerError,  # among others: a file that cannot grow, by a limit and not by its disk
     pg.OperatorInterventionError,
     pg.ReadOnlySQLTransactionError,
+    pg.TransactionRollbackError,  # serialization, deadlock: where a database's default is stricter
     pg.IdleInTransactionSessionTimeoutError,  # this process was frozen with a transaction open
     pg.InFailedSQLTransactionError,  # never expected; a fresh connection is out of it
 )

@@ -126,6 +126,20 @@ async def renewed_once(two: Scene) -> None:
     assert sorted(f["t"] for f in frames) == ["ack", "expiring", "msg"]
 
 
+async def test_a_send_under_way_at_the_end_is_acked(two: Scene) -> None:
+    """F36: accepted before the token's end and committed behind it: first the ack, then 4202."""
+    ann = await two.people.new()
+    channel = await two.channel(ann)
+    async with by_frame(two, token_for(two, ann, 1.5)) as (one, hello):
+        async with two.sql.transaction():
+            await two.sql.execute("SELECT FROM channels WHERE id = $1 FOR UPDATE", channel)
+            await one.send(message("under way", channel, "x"))
+            await asyncio.sleep(max(0.0, hello["exp"] + 1.1 - time.time()))
+        code, frames = await one.closed()
+    assert code == EXPIRED
+    assert [f["t"] for f in frames if f["t"] != "expiring"] == ["ack"]
+
+
 async def test_an_expired_token_opens_nothing(two: Scene) -> None:
     """F36: past the leeway it is `token_expired`: 401 over REST and in the handshake, else 4202."""
     ann = await two.people.new()

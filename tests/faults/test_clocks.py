@@ -135,3 +135,17 @@ async def test_a_clock_that_steps_back_ends_nobody(shifted: Scene) -> None:
     seqs = [row["seq"] for row in await shifted.log(channel)]
     assert seqs == list(range(1, len(seqs) + 1))
     assert "Traceback" not in pod.log()
+
+
+async def test_a_token_ends_when_it_would_have(shifted: Scene) -> None:
+    """F35: its pod's clock was set back by an hour; the socket gets no hour more for that."""
+    pod = shifted.pods[SHIFTS.index(0)]
+    ann = await shifted.people.new()
+    life_s = shifted.people.tokens.life_s
+    async with wire(pod.ws_url, signed(shifted, ann, life_s - 4)) as one:
+        began = time.monotonic()
+        pod.signal(signal.SIGUSR1)
+        code, frames = await one.closed()
+    assert code == 4202
+    assert [f["t"] for f in frames] == ["expiring"]
+    assert 2 < time.monotonic() - began < 4 + 3

@@ -8,9 +8,10 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
+import asyncpg
 import pytest
 from alembic import command
 
@@ -47,6 +48,12 @@ def upgrade() -> None:
 
 
 @pytest.fixture(scope="module")
+def versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the revisions of the next version are: one line of them, for the module's database."""
+    return tmp_path_factory.mktemp("versions")
+
+
+@pytest.fixture(scope="module")
 async def two(
     pods: Pods, module_database_url: str, valkey: PrivateValkey | Given
 ) -> AsyncIterator[Scene]:
@@ -73,13 +80,15 @@ async def migrate_by_command(made: Scene, count: int) -> list[tuple[int | None, 
     return [task.result() for task in tasks]
 
 
-async def migrate_to_the_next(made: Scene, directory: Path) -> None:
+async def migrate_to_the_next(
+    made: Scene, directory: Path, statements: Sequence[str] = NEXT
+) -> None:
     """Migrate as the next version would, out of this loop: a migration has its own."""
     config = migrate._config(made.pod.database_url)
     own = ROOT / "migrations" / "versions"
     before = await made.sql.fetchval("SELECT version_num FROM alembic_version")
-    for number, statement in enumerate(NEXT):
-        name = f"next{number}"
+    for number, statement in enumerate(statements):
+        name = f"{before}_{number}"
         text = REVISION.format(name=name, before=before, statement=statement)
         (directory / f"{name}.py").write_text(text)
         before = name
@@ -133,7 +142,7 @@ async def test_migrating_again_holds_up_nobody(two: Scene) -> None:
     assert len(await two.log(channel)) == count
 
 
-async def test_pods_of_this_version_serve_on_the_next_schema(two: Scene, tmp_path: Path) -> None:
+async def test_pods_of_this_version_serve_on_the_next_schema(two: Scene, versions: Path) -> None:
     """F46: columns come under load, COPY goes on; what this version does not know, it leaves."""
     crowd = await two.people.several(4)
     ann, bob = crowd[:2]
@@ -141,7 +150,7 @@ async def test_pods_of_this_version_serve_on_the_next_schema(two: Scene, tmp_pat
     async with wire(two.pods[1].ws_url, bob) as reader:
         await follow(reader, channel)
         count, longest = await steady(
-            two, crowd, channel, lambda: migrate_to_the_next(two, tmp_path)
+            two, crowd, channel, lambda: migrate_to_the_next(two, versions)
         )
         heard = [await reader.recv() for _ in range(count)]
         assert [f["seq"] for f in heard] == list(range(1, count + 1))
@@ -168,3 +177,22 @@ async def test_pods_of_this_version_serve_on_the_next_schema(two: Scene, tmp_pat
     body = {"refreshToken": ann.refresh_token}
     assert (await two.call(None, "POST", "/auth/refresh", body)).status_code == 200
     assert not [line for pod in two.pods for line in pod.events() if line["level"] == "error"]
+
+
+async def test_a_migration_behind_a_long_reader_holds_up_nobody(two: Scene, versions: Path) -> None:
+    """F46: it gives up its place in the line of the lock, again and again, until it is free."""
+    crowd = await two.people.several(4)
+    channel = await two.channel(*crowd)
+    reader = await asyncpg.connect(two.pod.database_url)
+
+    async def beside() -> None:
+        await reader.execute("BEGIN; SELECT count(*) FROM messages")
+        async with asyncio.TaskGroup() as group:
+            statement = "ALTER TABLE messages ADD COLUMN mood text"
+            group.create_task(migrate_to_the_next(two, versions, [statement]))
+            await asyncio.sleep(4.5)
+            await reader.close()
+
+    _, longest = await steady(two, crowd, channel, beside)
+    assert longest < BLOCKED_S + SLACK_S
+    await two.sql.fetch("SELECT mood FROM messages LIMIT 1")

@@ -101,6 +101,20 @@ async def test_sessions_do_not_care_either(strict: Scene) -> None:
     assert not [line for pod in strict.pods for line in pod.events() if line["level"] == "error"]
 
 
+async def test_channels_do_not_care_either(strict: Scene) -> None:
+    """F24: of twelve who make one dm at once, one makes it; joins and profiles race without 500."""
+    ann, bob, *crowd = await strict.people.several(8)
+    body = {"type": "dm", "members": [bob.id]}
+    dms = await many(strict, [(ann, "POST", "/channels", body)] * 12)
+    assert collections.Counter(a.status_code for a in dms) == {200: 11, 201: 1}
+    assert len({a.json()["id"] for a in dms}) == 1
+    channel = await strict.channel(ann)
+    joins = await many(strict, [(p, "POST", f"/channels/{channel}/join", None) for p in crowd] * 2)
+    assert {a.status_code for a in joins} == {200}
+    changes = await many(strict, [(ann, "PATCH", "/users/me", {"status": "off"})] * 8)
+    assert {a.status_code for a in changes} <= {200, 503}
+
+
 # --- F28: a pooler
 
 
