@@ -296,6 +296,7 @@ class _LaneRunner:
     def _refuse(self, writes: list[Write], code: Code, error: Exception) -> None:
         log.warning("writes refused", extra={"writes": len(writes), "error": type(error).__name__})
         for write in writes:
+            write.reset()  # of what a try decided that was rolled back
             write.error = ChatError(code, after_ms=1000)
         self._answer(writes, None)
 

@@ -37,4 +37,4 @@ def test_whatever_happens_every_subscriber_gets_the_log_in_order():
 
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_the_machine_finds(mutant: type[Any]):
-    assert find(Delivery, mutant, PLACES[mutant.__bases__[0].__name__], examples=500)
+    assert find(Delivery, mutant, PLACES[mutant.__bases__[0].__name__], examples=1500)

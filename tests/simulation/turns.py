@@ -150,8 +150,9 @@ class Question:
         self._found: Any = None
 
     def read(self) -> None:
-        """Look, now."""
-        self._found, self.seen = self._look(), True
+        """Look, now; not when it has failed already."""
+        if not self.future.done():
+            self._found, self.seen = self._look(), True
 
     def answer(self) -> None:
         """Tell what was found, now or when it was read."""
