@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 import rtchat
-from rtchat import config as settings
+from rtchat import settings
 from rtchat.config import Config, ConfigError
 
 T = TypeVar("T")

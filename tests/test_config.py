@@ -1,110 +1,14 @@
-"""Settings: where they come from, what is refused and how it is said, and how they relate."""
-
-from pathlib import Path
+"""Settings: each has its words and limits, and they fit together."""
 
 import pytest
 
-from rtchat.config import (
-    NAMES,
-    PREFIX,
-    SAMPLE_SECRETS,
-    Config,
-    ConfigError,
-    describe,
-    is_secret,
-    load,
-    meta,
-    require_production,
-    require_secret,
-)
+from rtchat.config import Config
+from rtchat.settings import NAMES, PREFIX, describe, meta
+from tests.test_settings import config, refusal
 
-GOOD_SECRET = "kM3vX9qLr7TzWb2NfYh8sJc5DgPa4Eu6"
 NUMBERS = [name for name in NAMES if isinstance(getattr(Config(), name), int)]
 TEXTS = [name for name in NAMES if isinstance(getattr(Config(), name), str)]
 UNITS = ("_ms", "_s", "_bytes", "_chars", "_rows", "_members", "_max", "_per_second")
-
-
-def config(**environ: str) -> Config:
-    """The settings that these variables make; names without their prefix."""
-    return load({PREFIX + name.upper(): value for name, value in environ.items()})[0]
-
-
-def refusal(**environ: str) -> str:
-    """What is said of these variables."""
-    with pytest.raises(ConfigError) as caught:
-        config(**environ)
-    return str(caught.value)
-
-
-# --- where they come from
-
-
-def test_without_anything_every_setting_has_its_default():
-    made, sources = load({})
-    assert made == Config()
-    assert set(sources.values()) == {"default"}
-    assert sources.keys() == set(NAMES)
-
-
-def test_a_setting_is_read_from_its_variable():
-    made, sources = load({"RTCHAT_PORT": "9000", "PATH": "/bin", "RTCHATTER": "x"})
-    assert made.port == 9000
-    assert (sources["port"], sources["host"]) == ("RTCHAT_PORT", "default")
-
-
-def test_the_command_line_comes_first():
-    made, sources = load({"RTCHAT_PORT": "9000"}, port=9001, host=None)
-    assert (made.port, made.host) == (9001, Config().host)
-    assert (sources["port"], sources["host"]) == ("command line", "default")
-
-
-def test_a_setting_is_read_from_the_file_that_its_variable_names(tmp_path: Path):
-    """As Docker and Kubernetes mount secrets."""
-    file = tmp_path / "secret"
-    file.write_text(f"{GOOD_SECRET}\n")
-    made, sources = load({"RTCHAT_SECRET_KEY_FILE": str(file)})
-    assert made.secret_key == GOOD_SECRET
-    assert sources["secret_key"] == str(file)
-
-
-def test_a_variable_and_its_file_cannot_both_be_given(tmp_path: Path):
-    said = refusal(port="9000", port_file=str(tmp_path / "port"))
-    assert "both RTCHAT_PORT and RTCHAT_PORT_FILE" in said
-
-
-@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None):
-    file = tmp_path / "port"
-    if content is not None:
-        file.write_bytes(content)
-    said = refusal(port_file=str(file))
-    assert "RTCHAT_PORT_FILE" in said
-    assert str(file) in said
-
-
-@pytest.mark.parametrize(
-    ("variable", "nearest"),
-    [
-        ("portt", "RTCHAT_PORT"),
-        ("max_subs", "RTCHAT_SUBS_MAX"),
-        ("secret", "RTCHAT_SECRET_KEY"),
-        ("secret_key_fil", "RTCHAT_SECRET_KEY_FILE"),
-        ("database_uri", "RTCHAT_DATABASE_URL"),
-    ],
-)
-def test_an_unknown_variable_names_the_nearest_setting(variable: str, nearest: str):
-    """So that a slip of the pen cannot leave a limit at its default."""
-    said = refusal(**{variable: "1"})
-    assert said == f"RTCHAT_{variable.upper()} is not a setting of rtchat; did you mean {nearest}?"
-
-
-def test_an_unknown_variable_without_a_value_is_refused_too():
-    assert "RTCHAT_ZZZZ is not a setting" in refusal(zzzz="")
-
-
-@pytest.mark.parametrize("variable", ["PG_BIN", "REDIS_BIN", "TEST_DATABASE_URL", "BENCH_ANYTHING"])
-def test_variables_of_tools_and_tests_are_let_be(variable: str):
-    assert config(**{variable: "x"}) == Config()
 
 
 # --- limits
@@ -215,54 +119,6 @@ def test_settings_fit_together(environ: dict[str, str], relation: str):
 )
 def test_settings_that_just_fit_are_taken(environ: dict[str, str]):
     config(**environ)
-
-
-# --- secrets
-
-SECRETS = {"database_url", "internal_token", "migrate_url", "redis_urls", "secret_key"}
-
-
-def test_what_may_hold_a_password_is_a_secret():
-    assert {name for name in NAMES if is_secret(name)} == SECRETS
-
-
-@pytest.mark.parametrize("name", sorted(SECRETS))
-def test_a_secrets_value_is_never_said(name: str):
-    said = refusal(**{name: "hunter2" * 1000})
-    assert PREFIX + name.upper() in said
-    assert "hunter2" not in said
-    assert "default" not in describe(name)
-
-
-def test_a_good_secret_is_taken():
-    require_secret(GOOD_SECRET)
-
-
-@pytest.mark.parametrize(
-    ("secret", "words"),
-    [
-        ("", "not set"),
-        ("short-9aB", "too easy to guess"),
-        (GOOD_SECRET[:31], "too easy to guess"),
-        ("ab" * 32, "too easy to guess"),
-        *[(f"{GOOD_SECRET}{word.upper()}", "sample value") for word in SAMPLE_SECRETS],
-        ("Your-Secret-Key-Here-0123456789abcdef", "sample value"),
-    ],
-)
-def test_a_secret_that_others_know_or_guess_is_refused(secret: str, words: str):
-    """The text says how to make a good one, and does not repeat the bad one."""
-    with pytest.raises(ConfigError, match=words) as caught:
-        require_secret(secret)
-    assert "secrets.token_urlsafe" in str(caught.value)
-    assert not secret or secret not in str(caught.value)
-
-
-def test_production_needs_a_database_and_a_secret():
-    with pytest.raises(ConfigError, match="RTCHAT_DATABASE_URL"):
-        require_production(Config(secret_key=GOOD_SECRET))
-    with pytest.raises(ConfigError, match="RTCHAT_SECRET_KEY"):
-        require_production(Config(database_url="postgresql://db/rtchat"))
-    require_production(Config(database_url="postgresql://db/rtchat", secret_key=GOOD_SECRET))
 
 
 # --- lists

@@ -18,10 +18,10 @@ from typing import Any, TypeVar
 import asyncpg
 import uvloop
 
-from rtchat.config import NAMES
 from rtchat.server.launch import free_port
 from rtchat.server.postgres import EmbeddedPostgres
 from rtchat.server.valkey import PrivateValkey
+from rtchat.settings import NAMES
 from tests.faults.pod import Act, Point, signal_of
 from tests.faults.proxy import FaultProxy
 from tests.pods import Pod, Pods

@@ -1,0 +1,136 @@
+"""Reading the settings: from the command line, variables and files, and what is said of mistakes.
+
+Owns: where values come from. A setting `name` of `config` is read from the variable `RTCHAT_NAME`,
+or from the file that `RTCHAT_NAME_FILE` names (secrets mounted by Docker or Kubernetes). A variable
+that begins with `RTCHAT_` and is no setting is an error, so that a slip of the pen cannot leave a
+limit at its default. Must never: say a secret's value. Nothing here outlives the start.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from rtchat.config import Config, ConfigError
+
+SECRET_MIN_BYTES = 32  # a key for HS256 (RFC 7518 §3.2)
+# Words of sample secrets, ours and those that people copy from tutorials.
+SAMPLE_SECRETS = ("changeme", "change-me", "change_me", "secret-key", "your-secret", "example")
+
+# Names that begin with RTCHAT_ but are read by tools and tests, not by the server.
+OTHER_VARIABLES = ("RTCHAT_PG_BIN", "RTCHAT_REDIS_BIN")
+OTHER_PREFIXES = ("RTCHAT_TEST_", "RTCHAT_BENCH_")
+
+PREFIX = "RTCHAT_"
+_HINTS = get_type_hints(Config, include_extras=True)
+NAMES = tuple(Config.__struct_fields__)
+
+
+def meta(name: str) -> Meta:
+    """The unit, limits and words of setting `name`."""
+    found: Meta = _HINTS[name].__metadata__[0]
+    return found
+
+
+def is_secret(name: str) -> bool:
+    """Whether the value of setting `name` must not be shown."""
+    return bool((meta(name).extra or {}).get("secret"))
+
+
+def describe(name: str) -> str:
+    """Say what setting `name` means, its limits and its default, in one line."""
+    about = meta(name)
+    text = about.description or ""
+    if about.ge is not None:
+        text += f" ({about.ge} to {about.le})"
+    default = getattr(Config(), name)
+    return f"{text}; default {default!r}" if not is_secret(name) else text
+
+
+def load(environ: Mapping[str, str] | None = None, **given: Any) -> tuple[Config, dict[str, str]]:
+    """Read the settings: `given` (from the command line) over `environ` over the defaults.
+
+    Returns them with where each value came from. Raises ConfigError.
+    """
+    environ = os.environ if environ is None else environ
+    _refuse_unknown(environ)
+    values: dict[str, Any] = {}
+    sources = dict.fromkeys(NAMES, "default")
+    for name in NAMES:
+        variable = PREFIX + name.upper()
+        if given.get(name) is not None:
+            values[name], sources[name] = given[name], "command line"
+        elif variable in environ:
+            if f"{variable}_FILE" in environ:
+                raise ConfigError(f"both {variable} and {variable}_FILE are set; leave one out")
+            values[name], sources[name] = environ[variable], variable
+        elif f"{variable}_FILE" in environ:
+            path = environ[f"{variable}_FILE"]
+            values[name], sources[name] = _read(f"{variable}_FILE", path), path
+    return _convert(values, sources), sources
+
+
+def _convert(values: dict[str, Any], sources: dict[str, str]) -> Config:
+    for name, value in values.items():  # one at a time: the message can then name the variable
+        try:
+            values[name] = msgspec.convert(value, _HINTS[name], strict=False)
+        except msgspec.ValidationError as error:
+            shown = "" if is_secret(name) else f" is {value!r}"
+            raise ConfigError(
+                f"{PREFIX}{name.upper()}{shown} (from {sources[name]}): {error}. "
+                f"It means: {meta(name).description}"
+            ) from None
+    return Config(**values)
+
+
+def _read(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{variable} names {path}, which cannot be read: {error}") from None
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    known = {PREFIX + name.upper() for name in NAMES}
+    known |= {f"{name}_FILE" for name in known} | set(OTHER_VARIABLES)
+    for variable in environ:
+        if not variable.startswith(PREFIX) or variable.startswith(OTHER_PREFIXES):
+            continue
+        if variable not in known:
+            by_words = {_words(name): name for name in known}
+            near = difflib.get_close_matches(_words(variable), by_words, n=1, cutoff=0.4)
+            hint = f"; did you mean {by_words[near[0]]}?" if near else ""
+            raise ConfigError(f"{variable} is not a setting of rtchat{hint}")
+
+
+def _words(variable: str) -> str:
+    """A variable's words in one order: MAX_SUBS is SUBS_MAX, and the prefix is no likeness."""
+    return "_".join(sorted(variable.removeprefix(PREFIX).split("_")))
+
+
+def require_production(config: Config) -> None:
+    """Raise ConfigError unless `config` is complete and safe enough for `rtchat serve`."""
+    if not config.database_url:
+        raise ConfigError(
+            "RTCHAT_DATABASE_URL is not set. It names the database: "
+            "postgresql://user:password@host:5432/rtchat (to try rtchat out: rtchat dev)"
+        )
+    require_secret(config.secret_key)
+
+
+def require_secret(secret: str) -> None:
+    """Raise ConfigError unless `secret` can sign tokens: long enough, varied, no sample."""
+    mend = "make one with: python -c 'import secrets; print(secrets.token_urlsafe(48))'"
+    if not secret:
+        raise ConfigError(f"RTCHAT_SECRET_KEY (or RTCHAT_SECRET_KEY_FILE) is not set; {mend}")
+    if len(secret.encode()) < SECRET_MIN_BYTES or len(set(secret)) < 8:
+        raise ConfigError(
+            f"RTCHAT_SECRET_KEY is too easy to guess: "
+            f"it needs {SECRET_MIN_BYTES} random bytes or more; {mend}"
+        )
+    if any(sample in secret.lower() for sample in SAMPLE_SECRETS):
+        raise ConfigError(f"RTCHAT_SECRET_KEY is a sample value; {mend}")
