@@ -39,9 +39,10 @@ def numbers(span: str) -> list[int]:
 
 def tell(name: str, outcome: Outcome, keep: Path) -> bool:
     """Print an outcome; keep it if it failed. Was it well?"""
-    well = outcome.verdict.ok and (outcome.recovered or len(outcome.faults) > 1)
+    slow = outcome.complaints if len(outcome.faults) == 1 else []  # in a storm, the next one comes
+    well = outcome.verdict.ok and not slow
     click.secho(f"\n{name} (seed {outcome.seed})", bold=True)
-    click.echo(text.render(outcome.verdict, outcome.stats))
+    click.echo("\n".join([text.render(outcome.verdict, outcome.stats), *slow]))
     if not well:
         outcome.keep(keep / f"{name}-{outcome.seed}.gz")
         click.secho(f"kept in {keep}", fg="red")

@@ -6,7 +6,9 @@
     S1  a subscription gets after + 1, then + 1 each    S2  what came is what is stored
     S3  cursors are what the client held                M1  nothing behind a leave or an unsub
     M2  authors are members
-    L1  in the end everybody is at the head             G1  enough succeeded to prove anything
+    L1  in the end everybody is at the head             L2  every send was answered
+    N2  only who was removed is refused for good        O2  an ack comes before its message
+    G1  enough succeeded to prove anything
 
 Each check looks at one promise from one side, so one fault often shows in several. A kept run is
 checked again with `python -m tests.faults.checker FILE`.
@@ -16,6 +18,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.faults.answers import check_acks_first, check_answered, check_refusals
 from tests.faults.delivered import Delivery, Ends
 from tests.faults.history import MARK, History, Row
 from tests.faults.membership import Members, check_members
@@ -35,19 +38,25 @@ def check(
     acked_share: float = ACKED_SHARE_MIN,
     resets: bool = False,
     members: Members | None = None,
+    answered: bool = False,
 ) -> Verdict:
     """Check a run.
 
     `ends`: who must be there at the end, as (client, channel) pairs or their number; without it,
     whoever is subscribed when the history stops. `acked_share`: with fewer acks the run fails; 0
     allows a run without any. `resets`: whether the run gave reasons for a `reset`. `members`:
-    of each channel before its first entry, where that is known.
+    of each channel before its first entry, where that is known; then a removal is the one reason to
+    refuse a send for good. `answered`: whether the run waited for every answer.
     """
     found = Findings()
     book = Book(history.events, rows, found)
     check_stored(book, rows, heads, found)
     if members is not None:
         check_members(rows, members, found)
+        check_refusals(book, rows, found)
+    if answered:
+        check_answered(book, found)
+    check_acks_first(book, history.events, found)
     delivery = Delivery(book, rows, heads, found, resets=resets)
     delivery.run(history.events)
     delivery.check_ends(ends)

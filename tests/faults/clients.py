@@ -50,6 +50,8 @@ class Chatter:
         self.channels = tuple(channels)  # those that it was in at the start
         self.cursors: dict[int, int | None] = dict.fromkeys(channels)
         self.pending: dict[str, tuple[int, str]] = {}  # by nonce: sent, and not known what became
+        self._sent: dict[str, int] = {}  # every nonce, and its channel
+        self._asked: dict[str, dict[int, int | None]] = {}  # by ref of a `sub`: the cursors in it
         self.subscribed: set[int] = set()
         self.former: list[int] = []  # channels that it was removed from
         self.session = 0
@@ -78,6 +80,7 @@ class Chatter:
         nonce = secrets.token_hex(8)
         content = f"{text[:1500]} #{nonce}"
         self.pending[nonce] = channel, content
+        self._sent[nonce] = channel
         self._history.send(self.number, self.person.id, channel, nonce, content, self.session)
         await self._send(nonce)
 
@@ -148,6 +151,7 @@ class Chatter:
             if self.session:
                 self._history.closed(self.number, self.session)
             self._socket, self.session = None, 0
+            self._asked.clear()
             self.subscribed.clear()
 
     async def _read(self, link: ClientConnection) -> None:
@@ -211,18 +215,20 @@ class Chatter:
             self.former.append(channel)
 
     async def _subscribe(self, channels: Sequence[int]) -> None:
-        wanted = {str(channel): self.cursors[channel] for channel in channels}
+        ref = f"sub {secrets.token_hex(4)}"
+        wanted = self._asked[ref] = {channel: self.cursors[channel] for channel in channels}
         self.subscribed.update(channels)  # asked for; an error takes it back
-        await self._write({"t": "sub", "ref": "sub", "ch": wanted})
+        cursors = {str(channel): cursor for channel, cursor in wanted.items()}
+        await self._write({"t": "sub", "ref": ref, "ch": cursors})
 
     def _subscribed(self, frame: dict[str, Any]) -> None:
-        for name, answer in frame.get("ch", {}).items():
+        asked = self._asked.pop(frame["ref"])
+        for name, answer in frame["ch"].items():
             channel = int(name)
             if "head" in answer:
-                if self.cursors.get(channel) is None:
-                    self.cursors[channel] = answer["head"]
-                after = self.cursors[channel]
-                assert after is not None
+                after = asked[channel]
+                if after is None:
+                    after = self.cursors[channel] = answer["head"]
                 self._history.subscribed(self.number, self.session, channel, after)
             elif answer["error"] in ("forbidden", "not_found"):  # removed while it was away
                 self._removed(channel)
@@ -244,18 +250,15 @@ class Chatter:
         self._forget(nonce)
 
     def _failed(self, frame: dict[str, Any]) -> None:
-        nonce = frame.get("ref")
-        if nonce not in self.pending:
-            if nonce == "sub":
-                self.subscribed.clear()
-            return
-        if frame["retry"]:
+        ref = frame.get("ref")
+        if ref in self._asked:
+            self.subscribed -= self._asked.pop(ref).keys()
+        elif not frame["retry"] and ref in self._sent:
+            self._history.refused(self.number, self._sent[ref], ref, frame["code"])
+            self._forget(ref)
+        elif ref in self.pending:
             wait_s = frame.get("after", 200) / 1000 * self._rng.uniform(1, 1.5)
-            self._again[nonce] = asyncio.get_running_loop().time() + wait_s
-        else:
-            channel, _ = self.pending[nonce]
-            self._history.refused(self.number, channel, nonce, frame["code"])
-            self._forget(nonce)
+            self._again[ref] = asyncio.get_running_loop().time() + wait_s
 
     def _forget(self, nonce: str) -> None:
         self.pending.pop(nonce, None)

@@ -12,6 +12,7 @@ from typing import Any
 
 from rtchat.batch import Decision, Write
 from rtchat.bus.link import Limits
+from rtchat.bus.redis import RedisBus
 from rtchat.envelope import Envelope
 from rtchat.errors import ChatError, Code
 from rtchat.room import Room, Subscription
@@ -222,6 +223,39 @@ def _no_head_check() -> None:
         return
 
     replace(Rooms, "_check_heads", nothing)
+
+
+@mutant("acks-wait", "acks wait for the bus", "valkey-freeze", ["T2"])
+def _acks_wait() -> None:
+    commit = LogWriter._commit
+    buses: list[RedisBus] = []
+    start = RedisBus.start
+
+    async def noted(bus: RedisBus) -> None:
+        buses.append(bus)
+        await start(bus)
+
+    async def after_the_bus(writer: LogWriter) -> None:
+        await commit(writer)
+        if not buses[0].connected:
+            await asyncio.sleep(1.0)
+
+    replace(RedisBus, "start", noted)
+    replace(LogWriter, "_commit", after_the_bus)
+
+
+@mutant("heads-checked-late", "heads are checked every 12 s", "valkey-kill", ["T3"])
+def _heads_checked_late() -> None:
+    check = Rooms._check_heads
+    last = [0.0]
+
+    async def seldom(rooms: Rooms) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - last[0] > 12:
+            last[0] = now
+            await check(rooms)
+
+    replace(Rooms, "_check_heads", seldom)
 
 
 @mutant("links-unsupervised", "a link to Redis is not opened again", "valkey-kill", ["T1"])

@@ -6,6 +6,7 @@ strikes. `RTCHAT_TEST_MUTANT` names a change that breaks a promise (`mutants`).
 """
 
 import asyncio
+import logging
 import os
 import signal
 import time
@@ -16,6 +17,8 @@ from typing import Any
 from rtchat.bus.redis import RedisBus
 from rtchat.store.log import LogWriter
 from rtchat.writer import Writer
+
+log = logging.getLogger(__name__)
 
 STALL_S = 3.0
 
@@ -89,6 +92,7 @@ class Hooks:
             os.kill(os.getpid(), signal.SIGSTOP)
         elif act is Act.STALL:
             time.sleep(STALL_S)
+            log.info("stalled")  # for whoever waits for it
 
 
 def _behind(owner: type, name: str, reached: Callable[[], None]) -> None:

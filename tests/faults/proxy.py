@@ -31,6 +31,7 @@ class End(asyncio.Protocol):
         self.of_client = of_client
         self.transport: asyncio.Transport | None = None
         self.peer: End = self
+        self.due = 0.0  # when the last bytes for it leave, where they are delayed
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -111,8 +112,10 @@ class Pipe:
     def _pass(self, to: End, data: bytes) -> None:
         if self.proxy.swallows:
             return
-        if self.proxy.delay_s:
-            asyncio.get_running_loop().call_later(self.proxy.delay_s, to.write, data)
+        now = asyncio.get_running_loop().time()
+        to.due = max(now + self.proxy.delay_s, to.due)  # never before what was sent earlier
+        if to.due > now:
+            asyncio.get_running_loop().call_at(to.due, to.write, data)
         else:
             to.write(data)
 

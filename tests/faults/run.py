@@ -27,6 +27,7 @@ WARM_S = 1.0  # of load before the first fault
 AFTER_S = 4.0  # of load behind the last one
 RECOVERY_S = 3.0  # and all is as before (storms have no such time: the next fault comes)
 QUIET_S = 20.0  # at most, until everything is known and everybody at the head
+SLACK_MS = 200  # for a machine that is busy with something else
 OVERLAP = 3  # faults under way at once, in a storm
 STEP_S = 0.01
 
@@ -44,6 +45,18 @@ class Outcome:
     heads: dict[int, int]
     verdict: Verdict
     stats: Stats
+
+    @property
+    def complaints(self) -> list[str]:
+        """What was too slow: during the one fault, or behind it."""
+        [window], [name] = self.stats.windows, self.faults
+        fault, quiet_ms = FAULTS[name], self.stats.ack["quiet"].p50
+        found = [] if self.recovered else [f"T1: recovered in {window.recovery_ms} ms"]
+        if fault.acks_go_on and window.ack.p50 > 5 * quiet_ms + SLACK_MS:
+            found.append(f"T2: acks took {window.ack.p50} ms, {quiet_ms} without the fault")
+        if window.delivery.worst > fault.delivery_s * 1000:
+            found.append(f"T3: a message took {window.delivery.worst} ms")
+        return found
 
     @property
     def recovered(self) -> bool:
@@ -91,8 +104,8 @@ def run_mutant(fleet: Fleet, mutant: Mutant, seed: int) -> list[str]:
     except AssertionError as error:  # a fault looks for itself, too
         found = [str(error).partition(":")[0]]
     else:
-        found = [*outcome.verdict.totals, *([] if outcome.recovered else ["T1-recovery"])]
-    return [kind for kind in found if kind.startswith(tuple(mutant.shows))]
+        found = [*outcome.verdict.totals, *outcome.complaints]
+    return [kind.partition(":")[0] for kind in found if kind.startswith(tuple(mutant.shows))]
 
 
 def run_storm(fleet: Fleet, seed: int, seconds: float, load: Load | None = None) -> Outcome:
@@ -163,7 +176,7 @@ def _run(fleet: Fleet, names: list[str], seed: int, load: Load, story: Story) ->
         load,
         rng.randrange(1 << 30),
     )
-    scene = Scene(fleet, crowd, random.Random(seed + 1))
+    scene = Scene(fleet, crowd, random.Random(seed + 1), alone=len(names) == 1)
     try:
         fleet.loop.call(crowd.begin())
         time.sleep(WARM_S)
@@ -190,6 +203,6 @@ def _checked(fleet: Fleet, crowd: Crowd, names: list[str], seed: int) -> Outcome
         for channel in chatter.channels
         if chatter.person.id in inside[channel]
     ]
-    verdict = check(crowd.history, rows, heads, ends=ends, members=crowd.members)
+    verdict = check(crowd.history, rows, heads, ends=ends, members=crowd.members, answered=True)
     figures = stats(crowd.history, rows, pods=lambda client, at: crowd.chatters[client].place(at))
     return Outcome(names, seed, crowd.history, rows, heads, verdict, figures)

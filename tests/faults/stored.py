@@ -45,7 +45,8 @@ class Said:
     @property
     def refused(self) -> bool:
         """Whether it was refused for good."""
-        return any(code != NONCE_TAKEN for _, _, code in self.refusals)
+        conflict = len(set(self.contents)) > 1
+        return any(code != NONCE_TAKEN or not conflict for _, _, code in self.refusals)
 
 
 Key = tuple[int, int, str]  # channel, user, nonce

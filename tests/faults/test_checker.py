@@ -28,7 +28,7 @@ def test_a_corruption_is_found_under_its_name(corrupt: Callable[[Run], None], se
 
 def test_there_is_a_corruption_for_every_kind_of_anomaly():
     seeded = set[str]().union(*(told.must for told in CORRUPTIONS.values()))
-    of_their_own = {"G1-idle", "M2-stranger"}  # below, and in test_membership
+    of_their_own = {"G1-idle", "M2-stranger", "L2-unanswered", "N2-refused", "O2-early"}
     assert KINDS.keys() - of_their_own == seeded
 
 

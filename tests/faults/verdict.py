@@ -27,8 +27,10 @@ KINDS = {
     "N1-differs": (OTHER, "a message is stored with other content than was sent"),
     "N1-refused": (OTHER, "a message was refused for good, and is stored"),
     "N1-acked": (OTHER, "a message was refused for good, and acked"),
+    "N2-refused": (OTHER, "a member's message was refused for good"),
     "R1-order": (REORDERED, "sent after another's ack, numbered before it"),
     "O1-order": (REORDERED, "sends of one socket are not numbered in their order"),
+    "O2-early": (REORDERED, "a message came to its sender before its ack"),
     "S1-gap": (LOST, "an entry was passed over"),
     "S1-duplicate": (DOUBLED, "an entry came again, or was not asked for"),
     "S1-reorder": (REORDERED, "an entry came after a later one"),
@@ -43,6 +45,7 @@ KINDS = {
     "L1-tail": (LOST, "after the quiet time a subscriber is behind the head"),
     "L1-ahead": (OTHER, "a subscriber is ahead of the head"),
     "L1-no-end": (OTHER, "a subscriber who should have been there at the end was not"),
+    "L2-unanswered": (OTHER, "a send was never answered"),
     "G1-idle": (OTHER, "too little succeeded: such a run proves nothing"),
 }
 
