@@ -97,12 +97,12 @@ class LogWriter:
             if self._connection.is_closed():
                 raise CommitUnknownError from error
             raise  # the server answered: it did not commit
-        except (pg.InterfaceError, pg.InternalClientError, OSError, TimeoutError) as error:
-            self._connection.terminate()
-            raise CommitUnknownError from error
         except asyncio.CancelledError:
             self._connection.terminate()
             raise
+        except Exception as error:  # no memory, perhaps: the transaction must not stay open
+            self._connection.terminate()
+            raise CommitUnknownError from error
         assert tag == "COMMIT", tag
 
     async def _rollback(self) -> None:
