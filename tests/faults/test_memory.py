@@ -20,7 +20,7 @@ from tests.faults.crowd import Crowd, Load
 from tests.faults.history import read_log
 from tests.faults.run import texts
 from tests.faults.scene import Scene, answers, message, scene
-from tests.faults.starving_pod import STEPS
+from tests.faults.starving_pod import COMMIT, STEPS
 from tests.faults.text import render
 from tests.people import Person
 from tests.pods import Pod, Pods
@@ -60,7 +60,7 @@ async def starving(
     """Two pods that have no memory once in twenty times, at nearly every step of a message."""
     settings: dict[str, Any] = {
         "module": "tests.faults.starving_pod", "redis_urls": valkey.url,
-        "test_starves": ",".join(STEPS.keys() - {WRITE}),
+        "test_starves": ",".join([*(STEPS.keys() - {WRITE}), COMMIT]),
     }  # fmt: skip
     async with scene(pods, database_url, 2, **settings) as made:
         yield made
