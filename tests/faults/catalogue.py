@@ -53,7 +53,7 @@ for _point, _row in {
     fault(_name, "pod", _row, f"a pod killed {_words} of a batch")(_die_at(_point))
 
 
-@fault("pod-freeze", "pod", "F4", "a pod stopped for 4 s, anywhere")
+@fault("pod-freeze", "pod", "F4", "a pod stopped for 4 s, anywhere", smoke=False)
 def _freeze(scene: Scene) -> Steps:
     with scene.member() as member:
         member.running.signal(signal.SIGSTOP)
@@ -75,12 +75,16 @@ def _stop_at(point: Point, for_s: float) -> Strike:
 fault("pod-freeze-in-batch", "pod", "F4", "a pod stopped for 4 s holding the locks of a batch")(
     _stop_at(Point.AFTER_COPY, 4.0)
 )
-fault("pod-freeze-unpublished", "pod", "F5", "a pod stopped for 4 s between commit and publishing")(
-    _stop_at(Point.AFTER_COMMIT, 4.0)
-)
+fault(
+    "pod-freeze-unpublished",
+    "pod",
+    "F5",
+    "a pod stopped for 4 s between commit and publishing",
+    smoke=False,
+)(_stop_at(Point.AFTER_COMMIT, 4.0))
 
 
-@fault("pod-stall", "pod", "F6", "a pod's event loop blocked for 3 s")
+@fault("pod-stall", "pod", "F6", "a pod's event loop blocked for 3 s", smoke=False)
 def _stall(scene: Scene) -> Steps:
     with scene.member() as member:
         before = len(member.running.events("stalled"))
@@ -172,6 +176,7 @@ def _black_hole(scene: Scene, proxy: FaultProxy, for_s: float) -> Steps:
     "a pod's links to Valkey reset, 5 times a second for 3 s",
     acks_go_on=True,
     delivery_s=WITHOUT_BUS_S,
+    smoke=False,
 )
 def _valkey_cut(scene: Scene) -> Steps:
     with scene.member() as member:
@@ -187,6 +192,7 @@ def _valkey_cut(scene: Scene) -> Steps:
     "the next 5 envelopes of each pod lost on their way",
     acks_go_on=True,
     delivery_s=WITHOUT_BUS_S,
+    smoke=False,
 )
 def _publish_lost(scene: Scene) -> Steps:
     proxies = [member.redis for member in scene.fleet.members]
@@ -250,7 +256,13 @@ def _postgres_freeze(scene: Scene) -> Steps:
     scene.fleet.postgres.send_signal(signal.SIGCONT)
 
 
-@fault("postgres-hang", "pod", "F19", "a pod's connections to PostgreSQL carry nothing for 4 s")
+@fault(
+    "postgres-hang",
+    "pod",
+    "F19",
+    "a pod's connections to PostgreSQL carry nothing for 4 s",
+    smoke=False,
+)
 def _postgres_hang(scene: Scene) -> Steps:
     with scene.member() as member:
         yield from _black_hole(scene, member.database, 4.0)
@@ -266,12 +278,18 @@ def _commit_reply_lost(scene: Scene) -> Steps:
     yield from _repeat(scene, lambda proxy: proxy.drop_reply_to(b"COMMIT\0"))
 
 
-@fault("commit-lost", "pod", "F22", "COMMIT itself lost, 5 times")
+@fault("commit-lost", "pod", "F22", "COMMIT itself lost, 5 times", smoke=False)
 def _commit_lost(scene: Scene) -> Steps:
     yield from _repeat(scene, lambda proxy: proxy.drop_request(b"COMMIT\0"))
 
 
-@fault("members-removed", "clients", "F38", "15 people removed from channels in which they talk")
+@fault(
+    "members-removed",
+    "clients",
+    "F38",
+    "15 people removed from channels in which they talk",
+    smoke=False,
+)
 def _members_removed(scene: Scene) -> Steps:
     def anywhere() -> str:
         return scene.rng.choice(scene.fleet.members).url
@@ -290,7 +308,13 @@ def _repeat(scene: Scene, arm: Callable[[FaultProxy], None]) -> Steps:
         yield scene.rng.uniform(0.1, 0.5)
 
 
-@fault("backends-terminated", "postgres", "F18", "every backend terminated, 3 times in 3 s")
+@fault(
+    "backends-terminated",
+    "postgres",
+    "F18",
+    "every backend terminated, 3 times in 3 s",
+    smoke=False,
+)
 def _backends(scene: Scene) -> Steps:
     for _ in range(3):
         yield from done(scene, scene.crowd.terminate_backends())
@@ -317,7 +341,7 @@ def _slow_reader(scene: Scene) -> Steps:
     scene.crowd.loud = False
 
 
-@fault("client-reset", "clients", "F31", "half of the clients reset, twice")
+@fault("client-reset", "clients", "F31", "half of the clients reset, twice", smoke=False)
 def _client_reset(scene: Scene) -> Steps:
     for _ in range(2):
         scene.fleet.loop.do(lambda: scene.crowd.reset_some(0.5))

@@ -262,9 +262,8 @@ def table() -> str:
     """The matrix as Markdown."""
     lines = ["| | fault | under load | in a test of its own |", "|---|---|---|---|"]
     for row, line in MATRIX.items():
-        runs, tests = (
-            ", ".join(f"`{n}`" for n in names) for names in (under_load(row), line.tests)
-        )
+        runs = ", ".join(f"**`{n}`**" if FAULTS[n].smoke else f"`{n}`" for n in under_load(row))
+        tests = ", ".join(f"`{name}`" for name in line.tests)
         lines.append(
             f"| {row} | {line.fault} | {runs} | {'; '.join(filter(None, (tests, line.why)))} |"
         )

@@ -63,7 +63,7 @@ class Fault:
     says: str
     strike: Strike
     claims: str  # "pod", "postgres", "valkey", "clients": one fault at a time has a store
-    smoke: bool = True  # among those that CI runs
+    smoke: bool = True  # among those that `pytest` runs
     acks_go_on: bool = False  # acks are to be as fast as without it
     delivery_s: float = math.inf  # the longest way of a message during it, to any client
 
