@@ -1,8 +1,9 @@
 """Background tasks with an owner.
 
 Owns: the tasks that one part of the server started. A task is kept until it ends (asyncio itself
-holds only a weak reference), a failure is logged once, and `close` cancels and awaits what is left.
-Must never: swallow a failure, or outlive its owner. Nothing here survives a crash.
+holds only a weak reference), a failure is logged once, and `close` cancels and awaits what is left,
+within a bound: what does not end then is named. Must never: swallow a failure, or hold up the end
+of the process. Nothing here survives a crash.
 """
 
 import asyncio
@@ -11,6 +12,8 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 log = logging.getLogger(__name__)
+
+CLOSE_S = 3.0  # for what was cancelled to end
 
 T = TypeVar("T")
 
@@ -38,13 +41,21 @@ class Tasks:
             log.error(
                 "task failed",
                 exc_info=error,
-                extra={"owner": self._owner, "task": getattr(task.get_coro(), "__qualname__", "?")},
+                extra={"owner": self._owner, "task": _name(task)},
             )
 
     async def close(self) -> None:
-        """Cancel what still runs and wait until it has ended."""
+        """Cancel what still runs and wait until it has ended, for a while."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        if not tasks:
+            return
+        _, left = await asyncio.wait(tasks, timeout=CLOSE_S)
+        if left:
+            names = sorted(map(_name, left))
+            log.error("tasks do not end", extra={"owner": self._owner, "tasks": names})
+
+
+def _name(task: "asyncio.Task[Any]") -> str:
+    return getattr(task.get_coro(), "__qualname__", "?")

@@ -1,6 +1,7 @@
 """Background tasks end with their owner, and no failure goes unsaid."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 from collections.abc import AsyncIterator
@@ -109,6 +110,29 @@ async def test_a_failure_while_closing_is_logged_and_closing_goes_on(
     await asyncio.sleep(0)
     await tasks.close()
     assert [record.getMessage() for record in caplog.records] == ["task failed"]
+
+
+async def test_closing_is_bounded_and_names_what_does_not_end(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    """One stubborn task must not keep the process from its end."""
+    monkeypatch.setattr("rtchat.tasks.CLOSE_S", 0.05)
+    tasks, go_on = Tasks("owner"), asyncio.Event()
+
+    async def stubborn() -> None:
+        while not go_on.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await go_on.wait()
+
+    task = tasks.start(stubborn())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await tasks.close()
+    (record,) = caplog.records
+    assert record.getMessage() == "tasks do not end"
+    assert [name.rpartition(".")[2] for name in vars(record)["tasks"]] == ["stubborn"]
+    go_on.set()
+    await task
 
 
 async def test_closing_nothing_is_nothing():

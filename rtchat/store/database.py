@@ -49,6 +49,7 @@ DURABILITY = ("fsync", "full_page_writes")
 START_WAIT_S = 2.0  # for the first answer; whoever starts us is told of a mistake found by then
 AGAIN_S = 0.5  # between tries after that, and up to half more or less
 COMPLAIN_EVERY = 20  # tries
+GIVE_BACK_S = 0.5  # for a statement that was cancelled to end; then its connection is cut
 
 Begin = Callable[[AnyConnection], Awaitable[None]]
 
@@ -166,8 +167,7 @@ class Database:
                     await pool.expire_connections()
                     raise
         finally:
-            with translated():
-                await pool.release(c, timeout=timeout)
+            await _give_back(pool, c)
 
     async def reconnect(self) -> None:
         """Replace each connection of the pool before it is lent again."""
@@ -257,6 +257,15 @@ def unavailable(error: BaseException) -> ChatError:
     """Log what the database said, and make what its asker is told."""
     log.warning("database unavailable", extra={"error": f"{type(error).__name__}: {error}"})
     return ChatError(Code.UNAVAILABLE, after_ms=1000)
+
+
+async def _give_back(pool: asyncpg.Pool, connection: PoolConnectionProxy) -> None:
+    """End a loan. What was done has been done, and who was cancelled stays cancelled."""
+    try:
+        await pool.release(connection, timeout=GIVE_BACK_S)
+    except (*UNAVAILABLE, pg.PostgresError) as error:  # asyncpg has cut it
+        said = f"{type(error).__name__}: {error}"
+        log.warning("a connection was lost while it was given back", extra={"error": said})
 
 
 async def _leave_as_it_is(_: AnyConnection) -> None:

@@ -1,6 +1,7 @@
 """Connections to a database that goes away, hangs, fills up, or is set so that it forgets."""
 
 import asyncio
+import contextlib
 import logging
 import signal
 import time
@@ -15,6 +16,7 @@ from rtchat.config import Config
 from rtchat.errors import ERRORS, ChatError, Code, StartError
 from rtchat.server.postgres import EmbeddedPostgres
 from rtchat.store.database import AnyConnection, Database
+from tests.faults.proxy import FaultProxy
 from tests.services import temporary_directory
 
 
@@ -28,7 +30,7 @@ def server() -> Iterator[EmbeddedPostgres]:
         yield server
 
 
-def config(server: EmbeddedPostgres, **changes: int) -> Config:
+def config(server: EmbeddedPostgres, **changes: int | str) -> Config:
     """Few connections and short times."""
     short = Config(
         database_url=server.url,
@@ -311,6 +313,58 @@ async def test_closing_does_not_wait_for_a_busy_connection(server: EmbeddedPostg
         started = time.monotonic()
         await database.close()
         assert time.monotonic() - started < 3
+
+
+# --- a link on which nothing arrives any more
+
+
+@pytest.fixture
+async def far(server: EmbeddedPostgres) -> AsyncIterator[tuple[Database, FaultProxy]]:
+    """A database behind a proxy that can become a black hole."""
+    async with FaultProxy(server.url) as proxy:
+        database = Database(config(server, database_url=proxy.url))
+        await database.open()
+        assert await answers(database)
+        yield database, proxy
+        await database.close()
+
+
+async def test_whoever_is_cancelled_on_a_dead_link_stays_cancelled(
+    far: tuple[Database, FaultProxy],
+):
+    """A loop that shrugs at `unavailable` would go on for ever, and hold up the end of the pod."""
+    database, proxy = far
+
+    async def poll() -> None:
+        while True:
+            with contextlib.suppress(ChatError):
+                await database.fetch("SELECT 1")
+            await asyncio.sleep(0.01)
+
+    async def change() -> None:
+        while True:
+            with contextlib.suppress(ChatError):
+                async with database.connection() as c, c.transaction():
+                    await c.execute("SELECT 1")
+            await asyncio.sleep(0.01)
+
+    proxy.swallows = True
+    tasks = [asyncio.create_task(work()) for work in (poll, change)]
+    await asyncio.sleep(0.1)
+    for task in tasks:
+        task.cancel()
+    _, left = await asyncio.wait(tasks, timeout=5)
+    assert not left
+    assert all(task.cancelled() for task in tasks)
+
+
+async def test_what_was_done_is_not_called_unavailable(far: tuple[Database, FaultProxy]):
+    """The link dies behind the answer: whoever asked has it."""
+    database, proxy = far
+    async with database.connection() as c:
+        assert await c.fetchval("SELECT 7") == 7
+        await database.reconnect()
+        proxy.swallows = True  # so this connection cannot be closed in good order
 
 
 # --- durability
