@@ -40,6 +40,7 @@ class Transaction:
 
     owner: object
     channels: list[int]
+    nonces: set[str]
     locked: set[int] = field(default_factory=set)
     decision: Decision | None = None
 
@@ -53,6 +54,7 @@ class Database:
         self.orphans: list[Transaction] = []
         self.known: dict[tuple[int, int, str], LogEntry] = {}
         self.stored_by: dict[tuple[int, int, str], object] = {}
+        self.without_entry: set[str] = set()  # nonces: decided, committed, and no entry made
         self._ms = 0
 
     def lock(self, transaction: Transaction) -> set[int]:
@@ -96,6 +98,9 @@ class Database:
             table.entries.append(e)
             self.known[key] = e
             self.stored_by[key] = transaction.owner
+        self.without_entry |= transaction.nonces
+        self.without_entry -= {w.nonce for w in decision.passed_over}
+        self.without_entry -= {e.nonce or "" for e in decision.entries}
         for c, head in decision.heads.items():
             self.tables[c].head = head
         for (c, user), role in decision.roles.items():
@@ -153,7 +158,9 @@ class ModelLog(LogWriter):
             loop = asyncio.get_running_loop()
             assert isinstance(loop, TurnLoop)
             loop.broken(PromiseError(f"a batch of {len(writes)} writes"))
-        transaction = Transaction(self._owner, sorted({w.channel_id for w in writes}))
+        transaction = Transaction(
+            self._owner, sorted({w.channel_id for w in writes}), {w.nonce for w in writes}
+        )
         try:
             decision = await self._decide(transaction, writes, wait=wait)
             if decision.empty:

@@ -302,23 +302,31 @@ class Sending(Machine):
         self.check_what_is_stored()
 
     def check_what_is_stored(self) -> None:
-        """Only what was sent, and nothing that was refused for ever."""
+        """Only what was sent, and nothing that was refused for ever.
+
+        But where the channel is deleted between a lost answer and the next try, that finds nothing
+        any more: deleting ends the promise (contract §1.4).
+        """
         by_key: dict[tuple[int, int, str], list[Request]] = {}
         for r in self.requests:
             by_key.setdefault(r.key, []).append(r)
         for key, e in self.database.known.items():
             asked = [r for r in by_key.get(key, ()) if is_of(e, r)]
-            if not asked or all(r.final for r in asked):
+            refused = all(r.final for r in asked) and not self.database.tables[key[0]].deleted
+            if not asked or refused:
                 raise PromiseError(f"{e} is stored, and was not to be: {asked}")
 
     def check_orders(self) -> None:
         """What one connection sent, and its pod stored and told, is numbered as it was sent.
 
-        Not what a retry on another pod has stored: that may have overtaken what was sent before.
+        Not what a retry on another pod has stored, which may have overtaken what was sent before;
+        and not what made no entry at first (refused, or nothing to change), when the answer to that
+        COMMIT was lost: decided again later, it may make one.
         """
         last: dict[tuple[Sender, int, int], Request] = {}
         for r in self.requests:
-            if r.first and r.seq is not None and self.database.stored_by[r.key] is r.pod:
+            own = r.first and self.database.stored_by.get(r.key) is r.pod
+            if own and r.seq is not None and r.nonce not in self.database.without_entry:
                 before = last.get((r.pod, r.user, r.channel))
                 if before is not None and (before.seq or 0) >= r.seq:
                     raise PromiseError(f"{r} is numbered before {before}")
