@@ -58,6 +58,10 @@ class Lane:
         """Channels with writes that may be stored by now and are not answered."""
         return self._open.keys()
 
+    def unanswered(self, channel_id: int) -> set[Write]:
+        """Those of a channel's writes that may be stored by now and are not answered."""
+        return set(self._open.get(channel_id, ()))
+
     def offer(self, write: Write) -> None:
         """Queue a write behind the others of its channel."""
         queue = self._queues.get(write.channel_id)

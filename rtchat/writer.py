@@ -18,6 +18,7 @@ import copy
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from asyncpg import exceptions as pg
 
@@ -88,9 +89,10 @@ class Writer:
         self._lane_of(write.channel_id).offer(write)
 
     async def settled(self, channel_id: int, timeout_s: float) -> None:
-        """Wait until no batch of this channel is between its COMMIT and its answers here.
+        """Wait until what is now between its COMMIT and its answer here is answered.
 
         What was visible in the log before this call has then been answered, if it was written here.
+        Batches that begin later are not waited for: on a busy channel there is always one.
         """
         await self._lane_of(channel_id).settled(channel_id, timeout_s)
 
@@ -149,6 +151,15 @@ class Writer:
                 log.exception("delivering a batch failed")
 
 
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    """Somebody who waits until these writes of a channel are settled."""
+
+    channel_id: int
+    before: set[Write]
+    told: asyncio.Future[None]
+
+
 class _LaneRunner:
     """Works off one lane on one connection."""
 
@@ -163,7 +174,7 @@ class _LaneRunner:
         self._answer = answer
         self._log: LogWriter | None = None
         self._wake = asyncio.Event()
-        self._settled: list[asyncio.Future[None]] = []
+        self._waiting: list[_Waiting] = []
         self._failures = 0
         self._lane = Lane(
             max_rows=config.batch_max_rows,
@@ -178,14 +189,19 @@ class _LaneRunner:
         self._wake.set()
 
     async def settled(self, channel_id: int, timeout_s: float) -> None:
+        before = self._lane.unanswered(channel_id)
+        if not before:
+            return
+        waiting = _Waiting(channel_id, before, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
         try:
             async with asyncio.timeout(timeout_s):
-                while channel_id in self._lane.unsettled:
-                    change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                    self._settled.append(change)
-                    await change
+                await waiting.told
         except TimeoutError:
             log.warning("a batch is unsettled for long", extra={"channel": channel_id})
+        finally:
+            if waiting in self._waiting:
+                self._waiting.remove(waiting)
 
     def terminate(self) -> None:
         if self._log is not None:
@@ -323,10 +339,13 @@ class _LaneRunner:
         self._tell_settled()
 
     def _tell_settled(self) -> None:
-        waiting, self._settled = self._settled, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
+        """Tell who waits; now, for at the next turn of the loop another batch may be under way."""
+        for waiting in list(self._waiting):
+            waiting.before &= self._lane.unanswered(waiting.channel_id)
+            if not waiting.before:
+                self._waiting.remove(waiting)
+                if not waiting.told.done():
+                    waiting.told.set_result(None)
 
     @staticmethod
     def _now() -> float:

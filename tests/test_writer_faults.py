@@ -143,3 +143,33 @@ def test_one_fault_is_not_noticed_by_whoever_sends(fault: int):
     asyncio.run(run.run())
     assert [outcome(w) for w in run.writes] == ["stored"] * 3
     assert [w.seq for w in run.writes] == [11, 12, 13]
+
+
+async def test_on_a_busy_channel_settled_waits_for_what_was_under_way_alone():
+    """There is always another batch: whoever opens a room there must not wait for a pause."""
+    writer = Writer(Config(lanes=1), MemoryLog([]).open, lambda _: None, lambda *_: None)
+    numbers, answered = iter(range(1_000_000)), 0
+    busy = True
+
+    def submit() -> None:
+        w = send(MEMBER, content=f"{next(numbers)}")
+        w.done = done
+        writer.submit(w)
+
+    def done(_: Write) -> None:
+        nonlocal answered
+        answered += 1
+        if busy:
+            submit()
+
+    writer.start()
+    try:
+        submit()
+        while answered < 10:
+            await asyncio.sleep(0)
+        before = answered
+        await writer.settled(CH, 3)
+        assert answered - before < 10
+    finally:
+        busy = False
+        await writer.close()

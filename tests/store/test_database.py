@@ -349,7 +349,8 @@ async def test_whoever_is_cancelled_on_a_dead_link_stays_cancelled(
             await asyncio.sleep(0.01)
 
     proxy.swallows = True
-    tasks = [asyncio.create_task(work()) for work in (poll, change)]
+    loop = asyncio.get_running_loop()
+    tasks = [loop.create_task(work()) for work in (poll, change)]
     await asyncio.sleep(0.1)
     for task in tasks:
         task.cancel()
