@@ -72,9 +72,11 @@ def each(
             yield text.row(f"{fault.row}: {fault.says}", outcome.verdict, outcome.stats, seed), well
 
 
-def mutants(stores: Stores, directory: Path, seed: int, tries: int) -> Iterator[tuple[str, bool]]:
-    """Every mutant under its fault, several times if need be: some faults strike by chance."""
-    for one in MUTANTS.values():
+def mutants(
+    stores: Stores, directory: Path, names: list[str], seed: int, tries: int
+) -> Iterator[tuple[str, bool]]:
+    """Mutants, each under its fault, several times if need be: some faults strike by chance."""
+    for one in (MUTANTS[name] for name in names):
         caught: list[str] = []
         for attempt in range(tries):
             place = directory / f"{one.name}-{attempt}"
@@ -94,6 +96,7 @@ def mutants(stores: Stores, directory: Path, seed: int, tries: int) -> Iterator[
 @click.option("--each", "alone", is_flag=True, help="Every fault alone.")
 @click.option("--fault", type=click.Choice(list(FAULTS)), help="This fault alone.")
 @click.option("--mutants", "teeth", is_flag=True, help="Every mutant.")
+@click.option("--mutant", type=click.Choice(list(MUTANTS)), help="This mutant alone.")
 @click.option("--tries", type=int, default=3, show_default=True, help="Of a mutant.")
 @click.option("--write", is_flag=True, help="Put the table into docs/guarantees.md.")
 @click.option("--keep", type=click.Path(path_type=Path), default=Path("faults-failed"))
@@ -104,6 +107,7 @@ def main(
     alone: bool,
     fault: str | None,
     teeth: bool,
+    mutant: str | None,
     tries: int,
     write: bool,
     keep: Path,
@@ -115,8 +119,9 @@ def main(
         if alone or fault:
             rows = list(each(stores, directory, keep, [fault] if fault else list(FAULTS), seed))
             name, table = "faults", text.table([row for row, _ in rows])
-        elif teeth:
-            rows = list(mutants(stores, directory, seed, tries))
+        elif teeth or mutant:
+            names = [mutant] if mutant else list(MUTANTS)
+            rows = list(mutants(stores, directory, names, seed, tries))
             head = "| changed on purpose | under this fault | caught as |\n|---|---|---|"
             name, table = "mutants", "\n".join([head, *(row for row, _ in rows)])
         else:

@@ -225,7 +225,7 @@ def _no_head_check() -> None:
     replace(Rooms, "_check_heads", nothing)
 
 
-@mutant("acks-wait", "acks wait for the bus", "valkey-freeze", ["T2"])
+@mutant("acks-wait", "acks wait for the bus", "valkey-kill", ["T2"])
 def _acks_wait() -> None:
     commit = LogWriter._commit
     buses: list[RedisBus] = []
@@ -244,14 +244,14 @@ def _acks_wait() -> None:
     replace(LogWriter, "_commit", after_the_bus)
 
 
-@mutant("heads-checked-late", "heads are checked every 12 s", "valkey-kill", ["T3"])
+@mutant("heads-checked-late", "heads are checked once a minute", "last-publish-lost", ["L1"])
 def _heads_checked_late() -> None:
     check = Rooms._check_heads
     last = [0.0]
 
     async def seldom(rooms: Rooms) -> None:
         now = asyncio.get_running_loop().time()
-        if now - last[0] > 12:
+        if now - last[0] > 60:
             last[0] = now
             await check(rooms)
 
