@@ -18,6 +18,7 @@ from rtchat.bus import Bus
 from rtchat.bus.address import Address
 from rtchat.bus.link import Counts, Limits, Link, LinkError, leads_elsewhere, pack
 from rtchat.bus.seldom import Seldom
+from rtchat.bus.slots import slot_told
 from rtchat.bus.subscriptions import Subscriptions, Waiter, Words
 
 log = logging.getLogger(__name__)
@@ -40,8 +41,10 @@ class Hearing:
         on_lost: Callable[[], None],
         on_stale: Callable[[], None],
     ) -> None:
-        self.silent_beats = 0  # since the last sign of life
         self.stands_at: int | None = 0  # the reply with which all will stand; None: all does
+        self._late_at = 0  # the reply with which all will stand that was overdue since
+        self._silent_beats = 0  # since the last sign of life
+        self._unanswered_beats = 0  # since the last answer, or since something was asked
         self._name = address.name
         self._receiver = receiver
         self._words = words
@@ -63,6 +66,7 @@ class Hearing:
             address,
             client_name,
             limits,
+            counts=counts,
             on_up=self._up,
             on_down=self._down,
             on_reply=self._heard,
@@ -78,11 +82,6 @@ class Hearing:
         """Whether everything wanted at the last restart is subscribed, and nothing was refused."""
         return self.stands_at is None and not self._subscriptions.stranded
 
-    @property
-    def answered(self) -> int:
-        """How many subscriptions the server answered so far; tells progress."""
-        return self._subscriptions.answered
-
     # which topics are here
 
     def watch(self, heartbeat: bytes) -> None:
@@ -90,8 +89,8 @@ class Hearing:
         self._subscriptions.forget([self._heartbeat])
         self._heartbeat = heartbeat
         self._probe = heartbeat[heartbeat.index(b"}") :]
-        self.silent_beats = 0
-        self._subscriptions.add([heartbeat])
+        self._silent_beats = 0
+        self._subscriptions.add_first(heartbeat)
         self._flush_soon()
 
     def adopt(self, topics: Iterable[bytes], *, missed: bool) -> None:
@@ -137,17 +136,23 @@ class Hearing:
         self._subscriptions.remove(topics)
         self._flush_soon()
 
-    def overdue(self, answered: int) -> None:
-        """A subscriber went on without a confirmation, when `answered` was the count at its start.
+    def overdue(self) -> None:
+        """A subscriber went on without a confirmation: tell of a loss once all asked for stands.
 
-        A server that confirmed nothing at all in this time is taken for dead; one that works off a
-        long list is not, or a pod with many topics could never come back.
+        Whether the server is dead is for the beats to say. To a pod with much to do, somebody is
+        always subscribing: with a limit of its own here, that one would be the limit of silence.
         """
         self._disturbed = True
-        if self._subscriptions.answered == answered:
-            self.link.drop("a subscription was not confirmed in time")
-        else:
+        if self.stands_at is None:
             self.stands_at = self._subscriptions.backlog_ends
+        else:  # not put off: who is late all the time would never be told
+            self._late_at = self._subscriptions.backlog_ends
+
+    def beat(self) -> int:
+        """Count a beat; returns for how many nothing was heard, or no answer to what was asked."""
+        self._silent_beats += 1
+        self._unanswered_beats += self._subscriptions.asking
+        return max(self._silent_beats, self._unanswered_beats)
 
     def _flush_soon(self) -> None:
         """Send at the end of this turn: everyone who subscribes in it shares one command."""
@@ -173,7 +178,7 @@ class Hearing:
         if kind == words.message:
             _, topic, item = reply
             if topic.endswith(self._probe):
-                self.silent_beats = 0
+                self._silent_beats = 0
                 return
             self._counts.received += 1
             try:
@@ -186,15 +191,18 @@ class Hearing:
         elif kind in (words.subscribed, words.unsubscribed):
             self._answered(kind, reply[1])
         elif kind == b"pong":
-            self.silent_beats = 0
+            self._silent_beats = 0
         else:
             raise LinkError(f"not from a subscription: {reply!r:.200}")
 
     def _not_heard(self, reply: Any) -> None:
+        if reply == b"PONG":  # in this form to who has no subscription at all
+            self._silent_beats = 0
+            return
         if not (self._words.sharded and leads_elsewhere(reply)):
             raise LinkError(f"not from a subscription: {reply!r:.200}")
         self._seldom.warning("bus topics refused", node=self._name, why=str(reply)[:200])
-        self._subscriptions.refused()
+        self._subscriptions.refused(slot_told(str(reply)))
         self._disturbed = True
         self._on_stale()
         self._went_on()
@@ -211,6 +219,7 @@ class Hearing:
             raise LinkError(f"an answer out of turn: {kind!r} {topic!r:.100}")
 
     def _went_on(self) -> None:
+        self._unanswered_beats = 0
         if self._subscriptions.has_room:
             self._flush()
         if self.stands_at is not None and (
@@ -219,7 +228,8 @@ class Hearing:
             self._restored()
 
     def _restored(self) -> None:
-        self.stands_at = None
+        stands = self._subscriptions.settled or self._subscriptions.answered >= self._late_at
+        self.stands_at = None if stands else self._late_at
         self.link.proven()
         self._on_stands()
         if self._disturbed and self._gained:  # else what was asked for again was refused again
@@ -233,8 +243,9 @@ class Hearing:
         self._seldom.warning("a receiver of the bus failed", error=error)
 
     def _up(self) -> None:
-        self.silent_beats = 0
+        self._silent_beats = self._unanswered_beats = 0
         self.stands_at = self._subscriptions.backlog_ends
+        self._late_at = 0
         self._flush()
 
     def _down(self) -> None:

@@ -75,6 +75,7 @@ class Counts:
     dropped: int = 0  # not published: the link was down or its buffer full
     refused: int = 0  # published, and answered with an error
     received: int = 0
+    reconnects: int = 0  # a link came back
     receiver_errors: int = 0
 
 
@@ -219,15 +220,16 @@ class Link:
         client_name: str,
         limits: Limits,
         *,
+        counts: Counts,
         on_up: Callable[[], None],
         on_down: Callable[[], None],
         on_reply: Callable[[Any], None],
     ) -> None:
         self.wire: Wire | None = None  # set while it stands
-        self.reconnects = 0
         self._address = address
         self._client_name = client_name
         self._limits = limits
+        self._counts = counts
         self._on_up = on_up
         self._on_down = on_down
         self._on_reply = on_reply
@@ -271,7 +273,7 @@ class Link:
             raise LinkError(wire.ended.result())
         wire.on_reply = self._on_reply
         self.wire = wire
-        self.reconnects += self._stood
+        self._counts.reconnects += self._stood
         self._stood = True
         log.info("bus link up", extra={"node": self._address.name, "link": self._client_name})
         self._on_up()

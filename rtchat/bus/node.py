@@ -9,7 +9,9 @@ up on a slow subscriber (client-output-buffer-limit pubsub) does not take publis
 
 The probe. A half-open connection shows no error: 12 s of a black hole passed unnoticed by redis-py
 and its health checks, and TCP keepalive needs minutes. So each beat is published on one link and
-has to come back on the other one; after the time of silence both are dropped. Silence is counted in
+has to come back on the other one; after the time of silence both are dropped, and also if for as
+long no subscription was answered though some were asked for: then one direction is dead. An answer
+is no excuse for a missing heartbeat: it says nothing of the link that speaks. Silence is counted in
 beats and not by the clock, so a pod that was itself stalled gets to read before it judges.
 
 Whatever shows that the map of a cluster may have changed, a lost link too, is told by `on_stale`.
@@ -78,6 +80,7 @@ class Node:
             address,
             f"{client_name}-pub",
             limits,
+            counts=counts,
             on_up=self._speaking_up,
             on_down=self._link_lost,
             on_reply=self._spoken,
@@ -91,11 +94,6 @@ class Node:
     def connected(self) -> bool:
         """Whether both links stand and everything wanted at the last restart is subscribed."""
         return self._speaking.wire is not None and self.hearing.stands
-
-    @property
-    def reconnects(self) -> int:
-        """How often a link came back."""
-        return self.hearing.link.reconnects + self._speaking.reconnects
 
     def start(self) -> None:
         """Begin to connect."""
@@ -186,8 +184,7 @@ class Node:
         """
         if self.hearing.link.wire is None:
             return
-        self.hearing.silent_beats += 1
-        if self.hearing.silent_beats >= self._silent_beats_max:
-            self.drop("did not hear its own heartbeat")
+        if self.hearing.beat() >= self._silent_beats_max:
+            self.drop("did not hear its own heartbeat, or the answers to what was asked")
         elif not self._speaking.write(self._beat):
             self.hearing.link.write(_PING)

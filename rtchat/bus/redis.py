@@ -128,8 +128,8 @@ class RedisBus:
 
     @property
     def reconnects(self) -> int:
-        """How often a link came back, of the nodes that are there."""
-        return sum(node.reconnects for node in self._nodes.values())
+        """How often a link came back."""
+        return self._counts.reconnects
 
     @property
     def receiver_errors(self) -> int:
@@ -164,14 +164,13 @@ class RedisBus:
 
     async def subscribe(self, channels: Iterable[int]) -> None:
         """Hear these channels. If cancelled they stay subscribed until `unsubscribe`."""
-        waiting: dict[asyncio.Future[None], tuple[Node, int]] = {}
+        waiting: dict[asyncio.Future[None], Node] = {}
         for shard, topics in self._grouped(channels).items():
             self._heard[shard].update(dict.fromkeys(topics))
             if (node := self._carriers[shard]) is None:
                 continue  # heard once the shard has a node
-            answered = node.hearing.answered
             if (confirmed := node.hearing.subscribe(topics)) is not None:
-                waiting[confirmed] = node, answered
+                waiting[confirmed] = node
         if not waiting:
             return
         _, late = await asyncio.wait(waiting, timeout=self._limits.subscribe_timeout_s)
@@ -179,8 +178,7 @@ class RedisBus:
             await asyncio.sleep(0)  # a pod that was itself stalled reads before it judges
         for confirmed in late:
             if not confirmed.done():
-                node, answered = waiting[confirmed]
-                node.hearing.overdue(answered)
+                waiting[confirmed].hearing.overdue()
 
     def unsubscribe(self, channels: Iterable[int]) -> None:
         """Hear them no longer."""
@@ -221,15 +219,16 @@ class RedisBus:
                 self._move(shard, self._nodes.get(owner.name) or self._join(owner))
         for name, node in list(self._nodes.items()):
             shards = [shard for shard, carrier in enumerate(self._carriers) if carrier is node]
+            served = [shard for shard in shards if owners[shard] is not None]
             if not shards:
                 del self._nodes[name]
                 self._probed.pop(node, None)
                 self._leaving.add(node)
                 self._tasks.start(self._leave(node))
                 continue
-            if self._probed.get(node) not in shards:
-                self._probed[node] = shards[0]
-                node.watch(self._topics.probe(shards[0], self._pod))
+            if self._probed.get(node) not in (served or shards):  # a heartbeat has to come back
+                shard = self._probed[node] = (served or shards)[0]
+                node.watch(self._topics.probe(shard, self._pod))
             node.hearing.ask_again()
 
     def _move(self, shard: int, node: Node) -> None:

@@ -1,6 +1,7 @@
 """Which primary of a Redis Cluster carries a topic: hash slots, and the map of their owners.
 
-Owns: the slot of a hash tag, and reading the answer to CLUSTER SLOTS. Pure; nothing is kept.
+Owns: the slot of a hash tag, and reading the answer to CLUSTER SLOTS and the slot of a
+refusal. Pure; nothing is kept.
 Must never: believe the answer, which comes from the network, further than its form was checked.
 
 CLUSTER SLOTS and not CLUSTER SHARDS: every server since Redis 3 has it, it tells each client the
@@ -52,6 +53,14 @@ def owners(reply: Any, slots: Sequence[int], asked: Address) -> list[Address | N
         served = at >= 0 and slot <= ranges[at][1]
         found.append(asked.at(*ranges[at][2:]) if served else None)
     return found
+
+
+def slot_told(error: str) -> int | None:
+    """The slot that an error is about, if it says so: `MOVED 3999 127.0.0.1:6381`."""
+    kind, _, rest = error.partition(" ")
+    slot = rest.partition(" ")[0]
+    is_told = kind in ("MOVED", "ASK") and slot.isascii() and slot.isdecimal()
+    return int(slot[:6]) if is_told else None
 
 
 def _host(told: Any) -> str:

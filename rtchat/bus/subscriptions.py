@@ -13,11 +13,18 @@ connection is given up, and the next one starts from the wanted topics.
 Stranded. A node of a cluster may refuse a command whose slot is not its own, with one error for
 all its topics, and takes topics away unasked when their slot leaves. Such topics are wanted and not
 asked for until somebody who knows the cluster's map says `ask_again`, or `forget`.
+
+What came unasked looks like the reply to an UNSUBSCRIBE that is on its way; that one is then
+refused, one error too many. By the slot that most errors name it is not charged to the command of
+another topic. Where no slot is named (CLUSTERDOWN), or it came back in between, the topics of the
+next command are stranded wrongly, and its true replies, out of turn then, cost the connection.
 """
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+
+from rtchat.bus.slots import slot_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +86,7 @@ class Subscriptions:
         self._batch_topics = batch_topics
         self._window_topics = window_topics
         self._wanted: dict[bytes, None] = {}  # in the order of wanting, which restoring keeps
+        self._first = b""  # but for this one
         self._sent: dict[bytes, int] = {}  # asked for and not taken back: at which reply it stands
         self._dirty: OrderedDict[bytes, None] = OrderedDict()  # may differ between the two above
         self._stranded: dict[bytes, None] = {}  # wanted, and not to be had here for now
@@ -99,6 +107,12 @@ class Subscriptions:
             if waiter is not None and not self._confirmed(topic):
                 waiter.missing += 1
                 self._waiters.setdefault(topic, []).append(waiter)
+
+    def add_first(self, topic: bytes) -> None:
+        """Want this one before all others, now and whenever they are asked for again."""
+        self._first = topic
+        self.add([topic])
+        self._put_first()
 
     def remove(self, topics: Iterable[bytes]) -> None:
         """Want them no longer; who still waits for one of them need not."""
@@ -125,6 +139,7 @@ class Subscriptions:
         """Want what is stranded from this node after all."""
         self._dirty.update(self._stranded)
         self._stranded.clear()
+        self._put_first()
 
     def take(self) -> list[tuple[bytes, ...]]:
         """The commands to send now, oldest wish first, as many as fit into the window.
@@ -164,13 +179,13 @@ class Subscriptions:
             self._release(topic)
         return True
 
-    def refused(self) -> None:
+    def refused(self, slot: int | None = None) -> None:
         """Note an error in place of the replies to the oldest command; its topics are stranded.
 
-        If nothing is expected, it is left over from a topic that was taken away just when we gave
-        it back: what came unasked looks like the reply, and the reply is then an error.
+        If nothing is expected, or only from another slot than the error's, it is left over from a
+        topic that was taken away just when we gave it back.
         """
-        if self._ends:
+        if self._ends and slot in (None, _slot_of(self._expected[0][1])):
             end = self._ends[0]
             while self.answered < end:
                 _, topic = self._expected.popleft()
@@ -195,6 +210,7 @@ class Subscriptions:
             self._ends.clear()
             self.answered = self._asked
             self._dirty = OrderedDict.fromkeys(self._wanted)
+            self._put_first()
         for topic in list(self._waiters):
             self._release(topic)
 
@@ -214,9 +230,18 @@ class Subscriptions:
         return not self._dirty and not self._expected
 
     @property
+    def asking(self) -> bool:
+        """Whether an answer is still to come."""
+        return bool(self._expected)
+
+    @property
     def backlog_ends(self) -> int:
         """The value of `answered` at which all that is wanted now is confirmed, at the latest."""
         return self._asked + len(self._dirty)
+
+    def _put_first(self) -> None:
+        if self._first in self._dirty:
+            self._dirty.move_to_end(self._first, last=False)
 
     def _confirmed(self, topic: bytes) -> bool:
         return self._sent.get(topic, self.answered + 1) <= self.answered
@@ -240,6 +265,10 @@ class Subscriptions:
         for group in _by_tag(topics) if self._words.sharded else [topics]:
             for at in range(0, len(group), self._batch_topics):
                 yield group[at : at + self._batch_topics]
+
+
+def _slot_of(topic: bytes) -> int:
+    return slot_of(topic[topic.index(b"{") + 1 : topic.index(b"}")].decode())
 
 
 def _by_tag(topics: list[bytes]) -> Iterable[list[bytes]]:

@@ -48,7 +48,7 @@ async def make_pod(server: PrivateValkey) -> AsyncIterator[MakePod]:
         await pod.bus.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def running_cluster() -> Iterator[ValkeyCluster]:
     with ValkeyCluster() as cluster:
         yield cluster
@@ -56,7 +56,10 @@ def running_cluster() -> Iterator[ValkeyCluster]:
 
 @pytest.fixture
 def cluster(running_cluster: ValkeyCluster) -> Iterator[ValkeyCluster]:
-    """A cluster to break; mended for the next test, though slots may lie elsewhere then."""
+    """A cluster to break; mended for the next test, though slots may lie elsewhere then.
+
+    And there may be replicas: whoever wants primaries asks for `primaries`.
+    """
     yield running_cluster
     running_cluster.heal()
 

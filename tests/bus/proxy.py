@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -18,16 +19,18 @@ class Pipe:
         self.server = server
         self.begins_with = b""  # what the client sent first: its greeting, which has its name
         self.hangs = False
+        self.is_deaf = False
 
     async def forward_requests(self, reader: asyncio.StreamReader) -> None:
         while data := await reader.read(65536):
             self.begins_with = self.begins_with or data
-            if not self.hangs:
+            if not self.hangs and not self.is_deaf:
                 self.server.write(data)
                 await self.server.drain()
 
-    async def forward_replies(self, reader: asyncio.StreamReader) -> None:
-        while data := await reader.read(65536):
+    async def forward_replies(self, reader: asyncio.StreamReader, pace: "Pace") -> None:
+        while data := await reader.read(pace.read_bytes):
+            await asyncio.sleep(pace.pause_s)
             if not self.hangs:
                 self.client.write(data)
                 await self.client.drain()
@@ -35,6 +38,14 @@ class Pipe:
     def abort(self) -> None:
         self.client.transport.abort()
         self.server.transport.abort()
+
+
+@dataclass
+class Pace:
+    """How replies go through: so many bytes at once, after such a pause."""
+
+    read_bytes: int = 65536
+    pause_s: float = 0
 
 
 class Proxy:
@@ -47,6 +58,7 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self.pipes: list[Pipe] = []
         self.refuses = False  # new connections
+        self.pace = Pace()
         self.answers = b""  # to a new connection, in place of the server, before it is closed
         self.url = ""
 
@@ -59,8 +71,11 @@ class Proxy:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
-        self.cut()
-        await until(lambda: not self.pipes)
+        await until(self._is_empty)
+
+    def _is_empty(self) -> bool:
+        self.cut()  # again and again: who just came was not there the first time
+        return not self.pipes
 
     def of(self, name: bytes) -> list[Pipe]:
         """The connections whose client gave itself a name that ends so."""
@@ -70,6 +85,11 @@ class Proxy:
         """Let these connections stay open and carry nothing more; new ones work."""
         for pipe in self.of(name):
             pipe.hangs = True
+
+    def turn_deaf(self, name: bytes) -> None:
+        """Let these connections carry replies and no more requests; new ones work."""
+        for pipe in self.of(name):
+            pipe.is_deaf = True
 
     def inject(self, name: bytes, data: bytes) -> None:
         """Say `data` to these clients, in between whatever the server says."""
@@ -100,7 +120,9 @@ class Proxy:
             with contextlib.suppress(OSError, ExceptionGroup):
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._until_end(pipe, pipe.forward_requests(reader)))
-                    group.create_task(self._until_end(pipe, pipe.forward_replies(server_reader)))
+                    group.create_task(
+                        self._until_end(pipe, pipe.forward_replies(server_reader, self.pace))
+                    )
         finally:
             pipe.abort()
             self.pipes.remove(pipe)

@@ -1,12 +1,15 @@
 """The bus on a Redis Cluster follows its map: who serves what at first, and after every move."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 import redis
 
 import rtchat.bus.cluster
 from rtchat.app import make_bus
+from rtchat.bus.address import Address
+from rtchat.bus.cluster import Cluster
 from rtchat.bus.shards import Topics
 from rtchat.config import Config
 from rtchat.server.valkey import PrivateValkey
@@ -42,7 +45,8 @@ async def test_all_primaries_share_the_channels(cluster: ValkeyCluster, make_clu
     assert pod.bus.connected
     await pod.bus.subscribe(ALL)
     await hears_everything(sender, pod)
-    for node in cluster.nodes:
+    assert len(cluster.primaries) == 3
+    for node in cluster.primaries:
         assert 200 < len(ask(node, "PUBSUB", "SHARDCHANNELS")) < 500
     assert pod.restored == sender.restored == 0
     assert bus_of(sender).refused == bus_of(sender).dropped == 0
@@ -192,14 +196,18 @@ async def test_a_node_that_loses_its_last_slot_is_left_and_one_that_gets_some_is
     await pod.bus.start()
     await pod.bus.subscribe(ALL)
     name, tasks = bus_of(pod)._client_name, number_of_tasks()
-    emptied = cluster.nodes[0]
+    emptied, *others = cluster.primaries
+    ask(emptied, "CLIENT", "KILL", "TYPE", "pubsub")
+    await until(lambda: pod.restored == sender.restored == 1)
+    assert bus_of(pod).reconnects == 1
     tags = [tag for tag in Topics("x", 64).tags if cluster.owner(tag) is emptied]
     assert len(tags) > 10
     started_at = readings(pod)
     for at, tag in enumerate(tags):
-        cluster.migrate(tag, cluster.nodes[1 + at % 2])
+        cluster.migrate(tag, others[at % 2])
         await asyncio.sleep(0)
     await until(lambda: clients_of(emptied, name) == 0, 20)
+    assert bus_of(pod).reconnects >= 1, "a count does not shrink"
     assert number_of_tasks() < tasks
     assert readings(pod) - started_at <= 2 * len(tags) + 5, "readings are coalesced"
     await until(lambda: pod.bus.connected and sender.bus.connected)
@@ -231,8 +239,8 @@ async def test_a_slot_that_nobody_serves(cluster: ValkeyCluster, make_cluster_po
     sender.bus.publish(kept, b"kept")
     await pod.hears(b"kept")
     assert await took_s(pod.bus.subscribe([lost])) < 0.5, "refused, so there is nothing to wait for"
-    await asyncio.sleep(1)
-    assert readings(pod) - before < 40
+    await asyncio.sleep(0.5)
+    assert readings(pod) - before < 20
     assert pod.restored == 0, "nothing was"
     ask(owner, "CLUSTER", "ADDSLOTS", slot)
     await until(lambda: pod.restored == 1 and pod.bus.connected)
@@ -254,6 +262,74 @@ async def test_the_map_is_looked_at_though_nobody_says_that_it_changed(
     assert readings(seldom) == 1
     assert often.restored == bus_of(often).reconnects == 0
     assert often.bus.connected
+
+
+async def test_a_map_that_could_not_be_taken_is_read_again(
+    cluster: ValkeyCluster, make_cluster_pod: MakePod, caplog: pytest.LogCaptureFixture
+):
+    taken: list[int] = []
+
+    def on_map(owners: list[Address | None]) -> None:
+        taken.append(len(owners))
+        if len(taken) < 3:
+            raise ZeroDivisionError("a mistake in what takes it")
+
+    limits = bus_of(make_cluster_pod())._limits
+    seeds = [Address.parse(url) for url in cluster.urls]
+    following = Cluster(seeds, ["0", "1"], limits, client_name="test", on_map=on_map)
+    task = asyncio.get_running_loop().create_task(following.run())
+    await until(lambda: taken == [2, 2, 2])
+    assert following.tried.is_set()
+    following.stale()
+    await until(lambda: len(taken) == 4)
+    assert not task.done()
+    task.cancel()
+    assert "a mistake in what takes it" in caplog.text
+
+
+async def test_while_slots_move_the_map_is_read_often(
+    cluster: ValkeyCluster, make_cluster_pod: MakePod
+):
+    """A shard that moved is deaf until the next reading; twenty changes at a doubling pause."""
+    limits = bus_of(make_cluster_pod(backoff_base_ms=2, backoff_cap_ms=600_000))._limits
+    here, there = cluster.owner("0"), cluster.other(cluster.owner("0"))
+    maps: list[set[str]] = []
+
+    def on_map(owners: list[Address | None]) -> None:
+        maps.append({owner.name for owner in owners if owner is not None})
+        if len(maps) < 20:
+            cluster.migrate("0", there if len(maps) % 2 else here)
+            following.stale()
+
+    seeds = [Address.parse(url) for url in cluster.urls]
+    following = Cluster(seeds, ["0"], limits, client_name="test", on_map=on_map)
+    task = asyncio.get_running_loop().create_task(following.run())
+    await until(lambda: len(maps) >= 20, within_s=20)
+    task.cancel()
+    assert all(one != other for one, other in pairwise(maps[:20]))
+    cluster.migrate("0", here)
+
+
+async def test_a_heartbeat_is_in_a_slot_that_is_served(
+    cluster: ValkeyCluster, make_cluster_pod: MakePod
+):
+    """Or one slot without an owner would cost its last owner's links, over and over."""
+    pod = make_cluster_pod(probe_interval_s=0.1, probe_silence_s=0.3)
+    await pod.bus.start()
+    owner = cluster.owner("0")
+    [node] = [node for node in bus_of(pod)._nodes if node.endswith(f":{owner.port}")]
+    shard = bus_of(pod)._probed[bus_of(pod)._nodes[node]]
+    [slot] = {ask(node, "CLUSTER", "KEYSLOT", f"{{{shard}}}") for node in cluster.nodes}
+    await pod.bus.subscribe([channel_of(shard)])
+    for each in cluster.nodes:
+        ask(each, "CLUSTER", "DELSLOTS", slot)
+    await until(lambda: bus_of(pod)._probed[bus_of(pod)._nodes[node]] != shard)
+    reconnects = bus_of(pod).reconnects  # until the map was read, the heartbeat was not served
+    await asyncio.sleep(0.7)
+    assert bus_of(pod).reconnects == reconnects
+    ask(owner, "CLUSTER", "ADDSLOTS", slot)
+    await until(lambda: cluster.agrees(str(shard), owner))
+    await until(lambda: pod.bus.connected)
 
 
 async def test_the_settings_make_a_bus_on_a_cluster(valkey_cluster: ValkeyCluster):

@@ -109,9 +109,10 @@ async def test_a_replica_takes_over_from_a_killed_primary(
     replica = cluster.replica(victim)
     sender, pod = await two_pods(make_cluster_pod, map_interval_s=600)
     assert f":{replica.port} " not in repr(pod.bus), "it carries nothing yet"
-    victim.kill()
-    await until(lambda: not pod.bus.connected)
-    await until(lambda: pod.restored == 1, within_s=30)
+    with cluster.quick_to_judge():
+        victim.kill()
+        await until(lambda: not pod.bus.connected)
+        await until(lambda: pod.restored == 1, within_s=30)
     await hears_everything(sender, pod)
     assert f":{replica.port} " in repr(pod.bus)
     assert f":{victim.port} " not in repr(pod.bus), "its links were closed"

@@ -4,7 +4,6 @@ What holds on every bus is in tests/contract. The servers here are real and are 
 """
 
 import asyncio
-import os
 import signal
 import time
 
@@ -12,7 +11,7 @@ import pytest
 import redis
 
 from rtchat.server.valkey import PrivateValkey
-from tests.bus.bus_pod import QUICK, MakePod, bus_of, number_of_tasks, took_s, until
+from tests.bus.bus_pod import MakePod, bus_of, number_of_tasks, took_s, until
 from tests.bus.proxy import Proxy
 
 
@@ -92,116 +91,11 @@ async def test_a_receiver_that_raises_when_told_of_a_loss(
     await pod.hears(b"hello")
 
 
-async def test_a_long_list_of_topics_is_not_taken_for_a_dead_link(make_pod: MakePod):
-    """A subscriber goes on after its time, is told later, and the link is left to work."""
-    sender, pod = make_pod(), make_pod(subscribe_timeout_s=0.02, subscribe_window_topics=500)
-    await sender.bus.start()
-    await pod.bus.start()
-    assert await took_s(pod.bus.subscribe(range(50_000))) < 1
-    assert not pod.bus.connected
-    await until(lambda: pod.restored == 1)
-    assert bus_of(pod).reconnects == 0
-    for channel in (0, 30_000, 49_999):
-        sender.bus.publish(channel, b"%d" % channel)
-    await until(lambda: len(pod.heard) == 3)
-
-
-async def test_a_half_open_link_is_noticed(server: PrivateValkey, make_pod: MakePod):
-    """With the probe's own times: 3 s of silence, seen in 3.0 s on a quiet machine."""
-    async with Proxy(server.url) as proxy:
-        sender, pod = make_pod(), make_pod(proxy.url)
-        await sender.bus.start()
-        await pod.bus.start()
-        await pod.bus.subscribe([1])
-        await asyncio.sleep(0.5)
-        proxy.hang(b"-sub")
-        [node] = bus_of(pod)._nodes.values()
-        assert node._silent_beats_max * node._limits.probe_interval_s == 3
-        assert await until(lambda: pod.restored == 1, within_s=20) > 1
-        sender.bus.publish(1, b"hello")
-        await pod.hears(b"hello")
-
-
-@pytest.mark.parametrize("link", [b"-sub", b"-pub"])
-async def test_either_link_may_be_the_one_that_hangs(
-    server: PrivateValkey, make_pod: MakePod, link: bytes
-):
-    async with Proxy(server.url) as proxy:
-        pod, other = make_pod(proxy.url, **QUICK), make_pod()
-        await pod.bus.start()
-        await other.bus.start()
-        await pod.bus.subscribe([1])
-        await other.bus.subscribe([1])
-        proxy.hang(link)
-        await until(lambda: pod.restored == 1)
-        await until(lambda: pod.bus.connected)
-        pod.bus.publish(1, b"out")
-        await other.hears(b"out")
-        other.bus.publish(1, b"in")
-        await pod.hears(b"in")
-
-
-async def test_hearing_goes_on_while_there_is_no_way_to_speak(
-    server: PrivateValkey, make_pod: MakePod
-):
-    async with Proxy(server.url) as proxy:
-        sender, pod = make_pod(), make_pod(proxy.url, **QUICK)
-        await sender.bus.start()
-        await pod.bus.start()
-        await pod.bus.subscribe([1])
-        proxy.refuses = True
-        proxy.cut(b"-pub")
-        await until(lambda: not pod.bus.connected)
-        await asyncio.sleep(0.5)
-        sender.bus.publish(1, b"hello")
-        await pod.hears(b"hello")
-        assert pod.restored == 0
-        proxy.hang(b"-sub")
-        await until(lambda: not proxy.of(b"-sub"), within_s=1)
-        proxy.refuses = False
-        await until(lambda: pod.restored == 1 and pod.bus.connected)
-
-
-async def test_a_pod_that_stalls_reads_before_it_judges(server: PrivateValkey, make_pod: MakePod):
-    pod = make_pod(subscribe_timeout_s=0.1)
-    await pod.bus.start()
-    loop = asyncio.get_running_loop()
-    read_end, write_end = os.pipe()
-
-    def stall() -> None:
-        loop.remove_reader(read_end)
-        server.send_signal(signal.SIGCONT)
-        time.sleep(0.3)
-
-    # As a stalling reader of another socket does it: what comes meanwhile is read only after the
-    # timers that ran out meanwhile.
-    loop.add_reader(read_end, stall)
-    server.send_signal(signal.SIGSTOP)
-    subscribing = loop.create_task(pod.bus.subscribe([1]))
-    for _ in range(3):  # enough to send it
-        await asyncio.sleep(0)
-    os.write(write_end, b"now")
-    await subscribing
-    os.close(read_end)
-    os.close(write_end)
-    assert pod.bus.connected
-    assert pod.restored == bus_of(pod).reconnects == 0
-
-
-async def test_a_quiet_healthy_link_is_left_alone(make_pod: MakePod):
-    pod = make_pod(**QUICK)
-    await pod.bus.start()
-    await asyncio.sleep(0.3)
-    time.sleep(0.5)  # noqa: ASYNC251 the pod itself stalls, for longer than the time of silence
-    await asyncio.sleep(0.3)
-    assert bus_of(pod).reconnects == 0
-    assert pod.bus.connected
-
-
 async def test_a_frozen_server(server: PrivateValkey, make_pod: MakePod):
     limit_bytes = 8 << 20
     quick = {"probe_interval_s": 0.2, "probe_silence_s": 0.6}
-    sender, pod = make_pod(publish_buffer_bytes=limit_bytes, **quick), make_pod()
+    sender = make_pod(publish_buffer_bytes=limit_bytes, **quick)
+    pod = make_pod(subscribe_timeout_s=0.2)
     await sender.bus.start()
     await pod.bus.start()
     await pod.bus.subscribe([1])
@@ -217,8 +111,7 @@ async def test_a_frozen_server(server: PrivateValkey, make_pod: MakePod):
     assert wire is not None
     assert 0 < wire.buffered_bytes() <= limit_bytes
     assert 1_000 < bus_of(sender).dropped < 3_000
-    assert 0.9 < await took_s(pod.bus.subscribe([2])) < 1.5, "given up, and taken for dead"
-    assert await took_s(pod.bus.subscribe([3])) < 0.1
+    assert 0.15 < await took_s(pod.bus.subscribe([2, 3])) < 0.7, "given up"
     await until(lambda: not sender.bus.connected)
     server.send_signal(signal.SIGCONT)
     await until(lambda: pod.restored == 1 and sender.bus.connected)

@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 from rtchat.bus.address import Address
 from rtchat.bus.shards import Topics
-from rtchat.bus.slots import SLOTS, BadMapError, owners, slot_of
+from rtchat.bus.slots import SLOTS, BadMapError, owners, slot_of, slot_told
 from tests.bus.valkey_cluster import ValkeyCluster
 
 ASKED = Address.parse("rediss://user:secret@seed:7000")
@@ -124,3 +124,25 @@ def test_nonsense_is_refused_or_is_a_map(reply: Any):
     except BadMapError:
         return
     assert len(found) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "slot"),
+    [
+        ("MOVED 3999 127.0.0.1:6381", 3999),
+        ("ASK 0 host:1", 0),
+        ("MOVED 12", 12),
+        ("CLUSTERDOWN Hash slot not served", None),
+        ("TRYAGAIN 12 keys", None),
+        ("MOVED", None),
+        ("MOVED -1 x", None),
+        ("MOVED \u0663 x", None),
+        ("", None),
+    ],
+)
+def test_the_slot_that_an_error_names(error: str, slot: int | None):
+    assert slot_told(error) == slot
+
+
+def test_a_slot_of_any_length_is_read():
+    assert slot_told("MOVED " + "9" * 100_000) == 999_999, "no slot at all, and no work"

@@ -6,16 +6,19 @@ or a node of a cluster, which refuses what is not in its slots and takes away wh
 """
 
 from collections import deque
+from dataclasses import dataclass
 
 import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from rtchat.bus.slots import slot_of
 from rtchat.bus.subscriptions import PLAIN, SHARDED, Subscriptions, Waiter
 
 BATCH, WINDOW = 3, 8
 TAGS = [b"t:{%d}" % number for number in range(3)]
 TOPICS = [TAGS[number % 3] + b"%d" % number for number in range(12)]
+NOBODYS = TAGS[2]  # who asks for it elsewhere than at its owner is not told where that is
 few = st.lists(st.sampled_from(TOPICS[:3]), max_size=3)
 many = st.lists(st.sampled_from(TOPICS), max_size=12)
 topics = few | many
@@ -26,6 +29,13 @@ def tag_of(topic: bytes) -> bytes:
     return topic[: topic.index(b"}") + 1]
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """An error, which names the slot that it is about, or none."""
+
+    slot: int | None
+
+
 class Machine(RuleBasedStateMachine):
     words = PLAIN
 
@@ -34,7 +44,7 @@ class Machine(RuleBasedStateMachine):
         self.subscriptions = Subscriptions(self.words, BATCH, WINDOW)
         self.wanted: set[bytes] = set()
         self.to_server: deque[tuple[bytes, ...]] = deque()
-        self.from_server: deque[tuple[bytes, bytes] | None] = deque()  # None: an error
+        self.from_server: deque[tuple[bytes, bytes] | Refusal] = deque()
         self.server: set[bytes] = set()
         self.owned = set(TAGS)
         self.waiting: list[set[bytes]] = []
@@ -103,7 +113,7 @@ class Machine(RuleBasedStateMachine):
     def hear(self, number: int) -> None:
         for _ in range(min(number, len(self.from_server))):
             reply = self.from_server.popleft()
-            assert reply is not None
+            assert not isinstance(reply, Refusal)
             assert self.subscriptions.answer(*reply)
 
     @rule(breaks=st.sampled_from([False, False, False, True]))
@@ -150,7 +160,8 @@ class ClusterMachine(Machine):
         if tag in self.owned:
             super().execute(word, topics)
         else:
-            self.from_server.append(None)
+            slot = slot_of(tag_of(topics[0])[3:-1].decode())
+            self.from_server.append(Refusal(None if tag == NOBODYS else slot))
 
     @rule(tag=tags)
     def a_slot_leaves(self, tag: bytes) -> None:
@@ -186,9 +197,9 @@ class ClusterMachine(Machine):
             if not self.from_server:
                 return
 
-    def hear_one(self, reply: tuple[bytes, bytes] | None) -> None:
-        if reply is None:
-            self.subscriptions.refused()
+    def hear_one(self, reply: tuple[bytes, bytes] | Refusal) -> None:
+        if isinstance(reply, Refusal):
+            self.subscriptions.refused(reply.slot)
         elif self.subscriptions.answer(*reply):
             pass
         elif reply[0] == SHARDED.unsubscribed:
@@ -240,6 +251,20 @@ def test_a_reconnected_link_asks_in_the_order_of_wanting():
     subscriptions.take()
     subscriptions.lost()
     assert subscriptions.take() == [(b"SUBSCRIBE", *TOPICS[:3]), (b"SUBSCRIBE", TOPICS[3])]
+
+
+def test_what_is_to_be_first_is_asked_for_first():
+    subscriptions = Subscriptions(SHARDED, 2, len(TOPICS))
+    subscriptions.add(TOPICS[:3])
+    subscriptions.add_first(TOPICS[6])
+    asked = [(b"SSUBSCRIBE", TOPICS[6], TOPICS[0]), *((b"SSUBSCRIBE", t) for t in TOPICS[1:3])]
+    assert subscriptions.take() == asked
+    subscriptions.lost()
+    assert subscriptions.take() == asked
+    for topic in (TOPICS[1], TOPICS[6]):
+        subscriptions.taken_away(topic)
+    subscriptions.ask_again()
+    assert subscriptions.take() == [(b"SSUBSCRIBE", TOPICS[6]), (b"SSUBSCRIBE", TOPICS[1])]
 
 
 def test_a_failed_attempt_to_connect_changes_nothing():
@@ -296,3 +321,37 @@ def test_an_error_left_over_from_a_race_with_the_server_means_nothing():
     subscriptions.refused()
     assert subscriptions.settled
     assert not subscriptions.stranded
+
+
+def given_back_just_when_taken_away() -> Subscriptions:
+    """As above, and the next command, of another slot, is on its way when the error comes."""
+    subscriptions = Subscriptions(SHARDED, BATCH, WINDOW)
+    subscriptions.add(TOPICS[:1])
+    subscriptions.take()
+    assert subscriptions.answer(b"ssubscribe", TOPICS[0])
+    subscriptions.remove(TOPICS[:1])
+    subscriptions.take()
+    assert subscriptions.answer(b"sunsubscribe", TOPICS[0])
+    subscriptions.add(TOPICS[1:2])
+    assert subscriptions.take() == [(b"SSUBSCRIBE", TOPICS[1])]
+    return subscriptions
+
+
+def test_an_error_left_over_is_not_charged_to_another_slots_command():
+    subscriptions = given_back_just_when_taken_away()
+    subscriptions.refused(slot_of("0"))
+    assert not subscriptions.stranded
+    assert subscriptions.answer(b"ssubscribe", TOPICS[1])
+    assert subscriptions.settled
+    subscriptions.remove(TOPICS[1:2])
+    subscriptions.take()
+    subscriptions.refused(slot_of("1"))
+    assert subscriptions.settled, "its own slot's error is"
+
+
+def test_an_error_left_over_that_names_no_slot_costs_the_connection_and_mends_itself():
+    subscriptions = given_back_just_when_taken_away()
+    subscriptions.refused(None)
+    assert not subscriptions.answer(b"ssubscribe", TOPICS[1]), "out of turn: the link is dropped"
+    subscriptions.lost()
+    assert subscriptions.take() == [(b"SSUBSCRIBE", TOPICS[1])]

@@ -1,8 +1,9 @@
 """A real Redis Cluster of Valkeys on this machine, to use and to break."""
 
+import contextlib
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import redis
@@ -57,9 +58,23 @@ class ValkeyCluster:
         """Whether all nodes that run know `owner` as the primary of this tag's slot."""
         return all(_port_of(tag, node) == owner.port for node in self._running())
 
+    @property
+    def primaries(self) -> list[PrivateValkey]:
+        """The nodes that run and serve slots, or could."""
+        return [node for node in self._running() if ask(node, "ROLE")[0] == "master"]
+
     def other(self, than: PrivateValkey) -> PrivateValkey:
-        """Some other node that runs."""
-        return next(node for node in self._running() if node is not than)
+        """Some other primary that runs."""
+        return next(node for node in self.primaries if node is not than)
+
+    @contextlib.contextmanager
+    def quick_to_judge(self) -> Iterator[None]:
+        """Let nodes take one another for dead sooner, where that is waited for."""
+        for timeout_ms in (NODE_TIMEOUT_MS // 2, NODE_TIMEOUT_MS):
+            for node in self._running():
+                ask(node, "CONFIG", "SET", "cluster-node-timeout", timeout_ms)
+            if timeout_ms < NODE_TIMEOUT_MS:
+                yield
 
     def migrate(self, tag: str, to: PrivateValkey) -> None:
         """Hand this tag's slot over, as resharding tools do; it is empty, as for pub/sub only."""
