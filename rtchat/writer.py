@@ -46,6 +46,9 @@ CANNOT_STORE = (
     pg.InternalServerError,
 )
 
+# Of these it may be one row that cannot be stored, ever: a page or an index entry that is broken.
+ONE_PERHAPS = (pg.PostgresSystemError, pg.InternalServerError)
+
 OpenLog = Callable[[], Awaitable[LogWriter]]
 OnCommit = Callable[[Envelope], None]
 OnKnown = Callable[[int, int], None]
@@ -260,9 +263,8 @@ class _LaneRunner:
         except pg.LockNotAvailableError:
             self._lane.pass_over(batch.writes, self._now(), waited=True)
         except CANNOT_STORE as error:
-            if isinstance(error, pg.ReadOnlySQLTransactionError):
-                store.terminate()  # a primary of yesterday, perhaps: a new connection finds today's
-            self._refuse(batch.writes, Code.UNAVAILABLE, error)
+            await self._cannot_store(store, batch, error)
+            return
         except TRY_AGAIN as error:
             log.warning("a batch is tried again", extra={"error": type(error).__name__})
             self._lane.put_back(batch.writes)
@@ -287,6 +289,15 @@ class _LaneRunner:
         self._lane.release(self._lane.unsettled - locked)
         self._lane.pass_over(passed_over, self._now())
         self._answer([w for w in batch.writes if w.channel_id not in locked], decision)
+
+    async def _cannot_store(self, store: LogWriter, batch: Batch, error: Exception) -> None:
+        if isinstance(error, ONE_PERHAPS) and len(batch.writes) > 1:
+            await self._divide(store, batch, error)
+            return
+        if isinstance(error, pg.ReadOnlySQLTransactionError):
+            store.terminate()  # a primary of yesterday, perhaps: a new connection finds today's
+        self._refuse(batch.writes, Code.UNAVAILABLE, error)
+        self._settle(batch)
 
     async def _divide(self, store: LogWriter, batch: Batch, error: Exception) -> None:
         """One entry of the batch cannot be stored: find it, so that it alone fails.

@@ -110,6 +110,31 @@ async def test_a_bad_entry_fails_alone(pod: World, sends: Sends) -> None:
     assert await pod.log(channel) == list(enumerate(good, 1))
 
 
+async def test_a_place_that_is_broken_costs_the_others_nothing(pod: World, sends: Sends) -> None:
+    """Corrupted pages, unreadable blocks: what touches them is refused, the rest is stored."""
+    user = await pod.person()
+    channel = await pod.channel(user)
+    database = pod.services.database
+    for number, state in enumerate(("XX002", "58030")):
+        place = f"broken_{number}"
+        await database.execute(
+            f"CREATE FUNCTION {place}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            f" RAISE EXCEPTION 'unreadable' USING ERRCODE = '{state}'; END $$;"
+            f"CREATE TRIGGER {place} BEFORE INSERT ON messages FOR EACH ROW"
+            f" WHEN (NEW.content = '{place}') EXECUTE FUNCTION {place}()"
+        )
+        try:
+            contents = ["fine"] * 3 + [place] + ["fine"] * 6
+            written = [await f for f in [sends.submit(user, channel, c) for c in contents]]
+        finally:
+            await database.execute(f"DROP FUNCTION {place} CASCADE")
+        refused = [w for w in written if w.error]
+        assert [(w.content, w.error.code) for w in refused if w.error] == [
+            (place, Code.UNAVAILABLE)
+        ]
+    assert [seq for seq, _ in await pod.log(channel)] == list(range(1, 19))
+
+
 async def test_a_known_nonce_is_answered_with_its_first_entry(pod: World, sends: Sends) -> None:
     """A retry finds its first copy, in the same batch and in a later one."""
     user = await pod.person()
