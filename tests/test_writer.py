@@ -9,6 +9,7 @@ import pytest
 
 from rtchat.batch import Op, Write
 from rtchat.errors import ChatError, Code
+from rtchat.store.log import LogWriter
 from tests.faults.proxy import FaultProxy
 from tests.world import World, world
 
@@ -275,6 +276,27 @@ async def test_a_lost_answer_to_commit_is_resolved_by_its_nonce(database_url: st
         assert proxy.struck == 1
         assert [w.seq for w in results] == [2, 3]
         assert await pod.log(channel) == [(1, "before"), (2, "mine"), (3, "given")]
+
+
+async def test_a_dead_link_is_waited_for_once(database_url: str) -> None:
+    """What timed out on it is not followed by a ROLLBACK, which would time out as well."""
+    said: list[bytes] = []
+
+    def note(_: object, data: bytes) -> bytes:
+        said.append(data)
+        return data
+
+    async with FaultProxy(database_url) as proxy, world(proxy.url, query_timeout_ms=300) as pod:
+        user = await pod.person()
+        channel = await pod.channel(user)
+        log = LogWriter(pod.services.config, await pod.services.database.dedicated())
+        proxy.strike, proxy.swallows = note, True
+        write = Write(Op.SEND, channel, user, "n", lambda _: None, content="x")
+        with pytest.raises(TimeoutError):
+            await log.store([write], wait=False)
+        assert any(b"BEGIN" in data for data in said)
+        assert not any(b"ROLLBACK" in data for data in said)
+        assert not log.usable
 
 
 async def test_a_lane_outlives_a_refusal_to_connect(

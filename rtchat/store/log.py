@@ -84,6 +84,9 @@ class LogWriter:
                 await connection.execute("ROLLBACK")
                 return decision
             await self._apply(decision)
+        except (OSError, TimeoutError, asyncio.CancelledError):
+            self.terminate()  # a ROLLBACK would wait as long once more for the same dead link
+            raise
         except BaseException:
             await self._rollback()
             raise
