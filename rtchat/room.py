@@ -18,6 +18,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
+from heapq import heapify, heappop, heappush
 from typing import Protocol
 
 from rtchat.envelope import Control, ControlKind, Envelope
@@ -67,7 +68,7 @@ class Room:
     """Keeps one channel's subscribers in order. `on_ended` is told whom a removal has ended."""
 
     __slots__ = (
-        "_held", "_held_bytes", "_held_max", "_on_ended", "_shed", "_tail", "_tails",
+        "_firsts", "_held", "_held_bytes", "_held_max", "_on_ended", "_shed", "_tail", "_tails",
         "channel_id", "cursor", "head", "live", "others",
     )  # fmt: skip
 
@@ -82,6 +83,7 @@ class Room:
         self._on_ended = on_ended
         self._tails = tails
         self._held: dict[int, Envelope] = {}  # by first seq
+        self._firsts: list[int] = []  # a heap of these: thousands may wait, each a message
         self._held_bytes = 0
         self._held_max = held_max_bytes
         self._tail: list[Envelope] = []  # a list, to be searched by halves; its head is dropped
@@ -144,23 +146,25 @@ class Room:
         """The log ends at `head`: whatever claims more is not true."""
         self.head = max(self.cursor, head)
         self._held = {first: e for first, e in self._held.items() if e.last <= self.head}
-        self._held_bytes = sum(len(e.payload) for e in self._held.values())
+        self._firsts = list(self._held)
+        heapify(self._firsts)
+        self._held_bytes = sum(map(weight, self._held.values()))
 
     def _hold(self, envelope: Envelope) -> None:
-        if self._held_bytes + len(envelope.payload) > self._held_max:
+        if self._held_bytes + weight(envelope) > self._held_max:
             return  # the log has it
         old = self._held.get(envelope.first)
-        if old is None or old.last < envelope.last:
-            self._held[envelope.first] = envelope
-            self._held_bytes += len(envelope.payload) - (len(old.payload) if old else 0)
+        if old is None:
+            heappush(self._firsts, envelope.first)
+        elif old.last >= envelope.last:
+            return
+        self._held[envelope.first] = envelope
+        self._held_bytes += weight(envelope) - (weight(old) if old else 0)
 
     def _take_held(self) -> None:
-        while self._held:
-            first = min(self._held)
-            if first > self.cursor + 1:
-                return
-            envelope = self._held.pop(first)
-            self._held_bytes -= len(envelope.payload)
+        while self._firsts and self._firsts[0] <= self.cursor + 1:
+            envelope = self._held.pop(heappop(self._firsts))
+            self._held_bytes -= weight(envelope)
             if envelope.last > self.cursor:
                 self._advance(envelope.after(self.cursor))
 
@@ -261,6 +265,8 @@ class Room:
     def close(self) -> None:
         """Keep nothing any more."""
         self._held.clear()
+        self._firsts.clear()
+        self._held_bytes = 0
         self._tails.closed(self, sum(map(weight, self._tail[self._shed :])))
         self._tail.clear()
         self._shed = 0
@@ -271,7 +277,7 @@ def _last(envelope: Envelope) -> int:
 
 
 def weight(envelope: Envelope) -> int:
-    """What an envelope takes in a tail, in bytes."""
+    """What an envelope that is kept takes, in bytes."""
     return len(envelope.payload) + ENVELOPE_BYTES
 
 

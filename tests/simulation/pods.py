@@ -13,7 +13,7 @@ from tests.simulation.turns import PromiseError, Questions, TurnLoop
 
 # Tiny, so that tails are shed, envelopes do not fit, and a page is less than what is missing.
 CONFIG = Config(
-    reorder_max_bytes=300,
+    reorder_max_bytes=1000,
     tail_max_bytes=800,
     catch_up_rows=3,
     write_low_bytes=60,
@@ -170,7 +170,9 @@ class Pod:
             log = self.logs[channel_id]
             if room.cursor > log.head or not self.may_show(channel_id, room.cursor):
                 raise PromiseError(f"{room!r} has what is not committed, or not answered")
-            held = sum(len(e.payload) for e in room._held.values())
+            held = sum(map(weight, room._held.values()))
+            if sorted(room._firsts) != sorted(room._held):
+                raise PromiseError(f"{room!r} has {room._firsts} in order, holds {room._held}")
             if room._held_bytes != held or held > CONFIG.reorder_max_bytes:
                 raise PromiseError(f"{room!r} counts {room._held_bytes} bytes, holds {held}")
             if room.is_open and room._held and not room.behind:
@@ -182,5 +184,5 @@ class Pod:
 
 
 def weight(envelope: Envelope) -> int:
-    """What an envelope takes in a tail, in bytes (as in `rtchat.room`, and said again here)."""
+    """What an envelope that is kept takes, in bytes (as in `rtchat.room`, and said again here)."""
     return len(envelope.payload) + 200

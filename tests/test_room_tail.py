@@ -1,0 +1,87 @@
+"""A room's tail: what is behind a cursor, as long as it is kept, and the bound on all tails."""
+
+from rtchat.room import Room, Tails, weight
+from tests.test_room import Watched, batch
+
+
+def test_the_tail_has_what_is_behind_a_cursor():
+    room = Watched(2)
+    first, second = batch(3, 4), batch(5)
+    room.offer(first)
+    room.offer(second)
+    assert room.tail_after(2, 10_000) == (first.payload + second.payload, 5)
+    assert room.tail_after(3, 10_000) == (batch(4).payload + second.payload, 5)
+    assert room.tail_after(4, 10_000) == (second.payload, 5)
+
+
+def test_what_the_tail_does_not_have_is_in_the_log():
+    room = Watched(2)
+    assert room.tail_after(2, 10_000) is None
+    room.offer(batch(3))
+    assert room.tail_after(1, 10_000) is None
+    assert room.tail_after(3, 10_000) is None
+    assert room.tail_after(9, 10_000) is None
+
+
+def test_the_tail_is_given_in_pieces_of_whole_envelopes():
+    room = Watched()
+    envelopes = [batch(seq) for seq in range(1, 5)]
+    for envelope in envelopes:
+        room.offer(envelope)
+    size = len(envelopes[0].payload)
+    assert room.tail_after(0, 2 * size) == (envelopes[0].payload + envelopes[1].payload, 2)
+    assert room.tail_after(2, 0) == (envelopes[2].payload, 3)
+
+
+# --- the bound on all tails
+
+
+def rooms(tails: Tails, number: int) -> list[Room]:
+    made = [Room(i, lambda *_: None, tails, 10_000) for i in range(number)]
+    for room in made:
+        room.open(0)
+    return made
+
+
+def test_the_oldest_frames_of_all_rooms_go_first():
+    size = weight(batch(1))
+    tails = Tails(3 * size)
+    busy, quiet = rooms(tails, 2)
+    quiet.offer(batch(1))
+    for seq in (1, 2, 3):
+        busy.offer(batch(seq))
+        assert tails.bytes <= 3 * size
+    assert not quiet.has_tail
+    assert (busy.tail_after(0, 10_000) or (b"", 0))[1] == 3
+    quiet.offer(batch(2))
+    assert busy.tail_after(0, 10_000) is None
+    assert tails.bytes == 3 * size
+
+
+def test_without_a_tail_nothing_is_kept():
+    tails = Tails(0)
+    (room,) = rooms(tails, 1)
+    room.offer(batch(1))
+    assert (room.has_tail, tails.bytes, room.cursor) == (False, 0, 1)
+
+
+def test_a_closed_room_gives_its_bytes_back():
+    tails = Tails(10_000)
+    one, other = rooms(tails, 2)
+    for room in (one, other):
+        room.offer(batch(1))
+    one.close()
+    assert tails.bytes == weight(batch(1))
+    other.close()
+    assert tails.bytes == 0
+
+
+def test_rooms_that_come_and_go_leave_nothing():
+    """What remembers them is cleaned up from time to time."""
+    tails = Tails(10_000_000)
+    for _ in range(3000):
+        (room,) = rooms(tails, 1)
+        room.offer(batch(1))
+        room.close()
+    assert tails.bytes == 0
+    assert len(tails._order) <= 1001
