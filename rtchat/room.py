@@ -24,6 +24,7 @@ from typing import Protocol
 from rtchat.envelope import Control, ControlKind, Envelope
 
 ENVELOPE_BYTES = 200  # what an envelope takes besides its frames
+_GONE = Envelope(0, 0, (), (), b"")  # in the place of one that was shed
 Write = Callable[[bytes], None]
 
 
@@ -256,6 +257,7 @@ class Room:
         if not self.has_tail:
             return 0
         oldest = self._tail[self._shed]
+        self._tail[self._shed] = _GONE  # now: below, its frames could stay for long
         self._shed += 1
         if self._shed > 64 and self._shed * 2 > len(self._tail):  # cheap, seen over all calls
             del self._tail[: self._shed]

@@ -58,6 +58,18 @@ def test_the_oldest_frames_of_all_rooms_go_first():
     assert tails.bytes == 3 * size
 
 
+def test_the_bound_holds_for_what_is_in_memory():
+    """With many rooms none sheds often: what is shed must not wait for its like to be let go."""
+    size = weight(batch(1))
+    tails = Tails(100 * size)
+    many = rooms(tails, 50)
+    for seq in range(1, 61):
+        for room in many:
+            room.offer(batch(seq))
+    assert tails.bytes == 100 * size
+    assert sum(len(e.payload) > 0 for room in many for e in room._tail) == 100
+
+
 def test_without_a_tail_nothing_is_kept():
     tails = Tails(0)
     (room,) = rooms(tails, 1)
