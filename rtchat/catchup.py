@@ -55,7 +55,9 @@ class CatchUp:
         for sub in list(connection.catching_up):
             self._from_tail(connection, sub)
         if connection.catching_up and not connection.closed:
-            self._tasks.start(self._run(connection))
+            moved = asyncio.Event()
+            connection.moved = moved.set  # now: the task begins in a later turn, and must be alone
+            self._tasks.start(self._run(connection, moved))
 
     def _from_tail(self, connection: Connection, sub: Subscription) -> None:
         room = sub.room
@@ -71,13 +73,11 @@ class CatchUp:
             frames, sub.cursor = found
             connection.write(frames)
 
-    async def _run(self, connection: Connection) -> None:
-        moved = asyncio.Event()
-        connection.moved = moved.set
+    async def _run(self, connection: Connection, moved: asyncio.Event) -> None:
         try:
             while connection.catching_up and not connection.closed:
                 moved.clear()
-                if not await self._round(connection):
+                if not await self._round(connection) and connection.catching_up:
                     await moved.wait()
         finally:
             connection.moved = None

@@ -38,7 +38,6 @@ COVERED_BY = {
     "bus/hearing": "bus/test_redis_faults",
     "bus/link": "bus/test_redis",
     "bus/node": "bus/test_redis",
-    "catchup": "test_hub",
     "connection": "test_connections",
     "store/log": "test_writer",
     "store/migrate": "store/test_schema",
