@@ -48,20 +48,14 @@ async def make_pod(server: PrivateValkey) -> AsyncIterator[MakePod]:
         await pod.bus.close()
 
 
-@pytest.fixture(scope="session")
-def running_cluster() -> Iterator[ValkeyCluster]:
-    with ValkeyCluster() as cluster:
-        yield cluster
-
-
 @pytest.fixture
-def cluster(running_cluster: ValkeyCluster) -> Iterator[ValkeyCluster]:
-    """A cluster to break; mended for the next test, though slots may lie elsewhere then.
+def cluster(valkey_cluster: ValkeyCluster) -> Iterator[ValkeyCluster]:
+    """The session's cluster, to break here; mended for the next test, though slots may move.
 
     And there may be replicas: whoever wants primaries asks for `primaries`.
     """
-    yield running_cluster
-    running_cluster.heal()
+    yield valkey_cluster
+    valkey_cluster.heal()
 
 
 @pytest.fixture
