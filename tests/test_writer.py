@@ -1,6 +1,7 @@
 """The writer: group commit, idempotency and faults, on a real PostgreSQL."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit, urlunsplit
 
@@ -280,22 +281,16 @@ async def test_a_lost_answer_to_commit_is_resolved_by_its_nonce(database_url: st
 
 async def test_a_dead_link_is_waited_for_once(database_url: str) -> None:
     """What timed out on it is not followed by a ROLLBACK, which would time out as well."""
-    said: list[bytes] = []
-
-    def note(_: object, data: bytes) -> bytes:
-        said.append(data)
-        return data
-
-    async with FaultProxy(database_url) as proxy, world(proxy.url, query_timeout_ms=300) as pod:
+    async with FaultProxy(database_url) as proxy, world(proxy.url, query_timeout_ms=1500) as pod:
         user = await pod.person()
         channel = await pod.channel(user)
         log = LogWriter(pod.services.config, await pod.services.database.dedicated())
-        proxy.strike, proxy.swallows = note, True
+        proxy.swallows = True
+        began = time.monotonic()
         write = Write(Op.SEND, channel, user, "n", lambda _: None, content="x")
         with pytest.raises(TimeoutError):
             await log.store([write], wait=False)
-        assert any(b"BEGIN" in data for data in said)
-        assert not any(b"ROLLBACK" in data for data in said)
+        assert time.monotonic() - began < 2.8
         assert not log.usable
 
 

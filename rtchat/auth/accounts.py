@@ -23,7 +23,7 @@ from rtchat.errors import ChatError, Close, Code
 from rtchat.model import User
 from rtchat.names import clean_name
 from rtchat.store.database import Database
-from rtchat.store.sessions import ISOLATION, SessionStore
+from rtchat.store.sessions import SessionStore
 from rtchat.store.users import UserStore
 from rtchat.tasks import Tasks
 
@@ -90,7 +90,7 @@ class Accounts:
         self._passwords.validate(password)
         hashed = await self._passwords.hash(password)
         token = _new_refresh_token()
-        async with self._database.connection() as c, c.transaction(isolation=ISOLATION):
+        async with self._database.transaction() as c:
             user = await self._users.create(c, email, shown, hashed)
             session_id = await self._sessions.create(
                 c, user.id, _hash(token), self._config.session_s
@@ -113,7 +113,7 @@ class Accounts:
             log.info("login failed", extra={"user": found.user_id if found else None})
             raise ChatError(Code.UNAUTHORIZED, "E-mail address or password is wrong.")
         token = _new_refresh_token()
-        async with self._database.connection() as c, c.transaction(isolation=ISOLATION):
+        async with self._database.transaction() as c:
             session_id = await self._sessions.create(
                 c, user.id, _hash(token), self._config.session_s
             )

@@ -58,7 +58,7 @@ class ChannelStore:
         self, creator: int, name: str, channel_type: ChannelType, members: Sequence[int]
     ) -> int:
         """Add a channel owned by `creator`, who and `members` are in it. Returns its id."""
-        async with self._database.connection() as c, c.transaction(isolation="read_committed"):
+        async with self._database.transaction() as c:
             channel_id: int = await c.fetchval(
                 "INSERT INTO channels (name, type, created_by) VALUES ($1, $2, $3) RETURNING id",
                 name,
@@ -72,7 +72,7 @@ class ChannelStore:
     async def create_dm(self, creator: int, people: Sequence[int]) -> tuple[int, bool]:
         """Find or make the dm of exactly these `people`. Returns its id and whether it is new."""
         key = ",".join(map(str, sorted(people)))
-        async with self._database.connection() as c, c.transaction(isolation="read_committed"):
+        async with self._database.transaction() as c:
             # A plain INSERT … ON CONFLICT: the loser of a race waits here for the winner's commit.
             new: int | None = await c.fetchval(
                 "INSERT INTO channels (type, created_by, dm_key) VALUES ('dm', $1, $2)"
@@ -174,7 +174,7 @@ class ChannelStore:
         Returns how many rows went; 0 when there is nothing left to do. Pods may call it at the
         same time: each takes a channel that no other holds.
         """
-        async with self._database.connection() as c, c.transaction(isolation="read_committed"):
+        async with self._database.transaction() as c:
             channel_id = await c.fetchval(
                 "SELECT id FROM channels WHERE deleted_at < now() - make_interval(secs => $1)"
                 " ORDER BY deleted_at LIMIT 1 FOR UPDATE SKIP LOCKED",

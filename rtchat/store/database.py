@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import asyncpg
 from asyncpg import exceptions as pg
 from asyncpg.pool import PoolConnectionProxy
+from asyncpg.transaction import Transaction
 
 from rtchat.config import Config
 from rtchat.errors import ChatError, Code, StartError
@@ -108,7 +109,9 @@ class Database:
                     tried.set_exception(error)
                     return
                 level, reason = logging.ERROR, str(error)
-            except UNAVAILABLE as error:
+            except Exception as error:
+                if not isinstance(error, UNAVAILABLE):  # unforeseen; it may pass all the same
+                    log.exception("the start failed")
                 reason = f"{type(error).__name__}: {error}"
             if not tried.done():
                 tried.set_result(None)
@@ -168,6 +171,26 @@ class Database:
                     raise
         finally:
             await _give_back(pool, c)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AnyConnection]:
+        """Lend a connection for one transaction, committed at the end of the block.
+
+        READ COMMITTED, whatever the database's default is: what races is decided by row locks and
+        by reading again under them. Raises ChatError(unavailable) as `connection` does.
+        """
+        async with self.connection() as c:
+            work = c.transaction(isolation="read_committed")
+            try:
+                await work.start()
+                yield c
+                await work.commit()
+            except (OSError, TimeoutError, asyncio.CancelledError):
+                c.terminate()  # or its next borrower might be in this transaction still
+                raise
+            except BaseException:
+                await _roll_back(work, c)
+                raise
 
     async def reconnect(self) -> None:
         """Replace each connection of the pool before it is lent again."""
@@ -257,6 +280,15 @@ def unavailable(error: BaseException) -> ChatError:
     """Log what the database said, and make what its asker is told."""
     log.warning("database unavailable", extra={"error": f"{type(error).__name__}: {error}"})
     return ChatError(Code.UNAVAILABLE, after_ms=1000)
+
+
+async def _roll_back(work: Transaction, connection: AnyConnection) -> None:
+    if not connection.is_in_transaction():
+        return  # it never began, or COMMIT ended it
+    try:
+        await work.rollback()
+    except (*UNAVAILABLE, pg.PostgresError):
+        connection.terminate()
 
 
 async def _give_back(pool: asyncpg.Pool, connection: PoolConnectionProxy) -> None:

@@ -3,8 +3,7 @@
 A session is a login: one family of refresh tokens. Each token works once; a second use of one shows
 that it was copied, and ends the session. Only hashes are stored.
 
-What races here is decided by row locks, and by reading again under them; so the isolation that this
-needs is pinned (`ISOLATION`), whatever the database's default is.
+What races here is decided by row locks, and by reading again under them, in `Database.transaction`.
 """
 
 from typing import NamedTuple
@@ -12,8 +11,6 @@ from typing import NamedTuple
 from rtchat.model import User
 from rtchat.store.database import AnyConnection, Database
 from rtchat.store.users import user_from
-
-ISOLATION = "read_committed"
 
 
 class Rotation(NamedTuple):
@@ -54,7 +51,7 @@ class SessionStore:
         None: unknown, ended or expired. Of many at once with one token exactly one succeeds; the
         others find it used, which ends the session.
         """
-        async with self._database.connection() as c, c.transaction(isolation=ISOLATION):
+        async with self._database.transaction() as c:
             row = await c.fetchrow(
                 "SELECT s.id, s.user_id, t.used_at IS NOT NULL AS used,"
                 "       s.ended_at IS NULL AND s.expires_at > now() AS alive"
@@ -84,7 +81,7 @@ class SessionStore:
 
     async def end_by_token(self, token_hash: bytes) -> int | None:
         """End the session that a refresh token belongs to; None when it is unknown or ended."""
-        async with self._database.connection() as c, c.transaction(isolation=ISOLATION):
+        async with self._database.transaction() as c:
             ended: int | None = await c.fetchval(
                 "UPDATE sessions SET ended_at = now() WHERE ended_at IS NULL AND id ="
                 " (SELECT session_id FROM refresh_tokens WHERE token_hash = $1) RETURNING id",
@@ -94,7 +91,7 @@ class SessionStore:
 
     async def end_all(self, user_id: int) -> list[int]:
         """End every session of a user."""
-        async with self._database.connection() as c, c.transaction(isolation=ISOLATION):
+        async with self._database.transaction() as c:
             rows = await c.fetch(
                 "UPDATE sessions SET ended_at = now()"
                 " WHERE user_id = $1 AND ended_at IS NULL RETURNING id",

@@ -1,14 +1,16 @@
 """Fixtures of the tests of the SQL: a database with rows put in by hand."""
 
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
 import pytest
 
 from rtchat.config import Config
 from rtchat.model import ChannelType, Kind, Role
+from rtchat.server.postgres import EmbeddedPostgres
 from rtchat.store.database import Database
+from tests.services import temporary_directory
 
 
 class Rows:
@@ -92,3 +94,13 @@ async def rows(module_database_url: str) -> AsyncIterator[Rows]:
     connection = await asyncpg.connect(module_database_url)
     yield Rows(connection)
     await connection.close()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedPostgres]:
+    """A PostgreSQL that may be killed, frozen and badly set."""
+    with (
+        temporary_directory() as directory,
+        EmbeddedPostgres(directory / "data", {"max_connections": "20"}) as server,
+    ):
+        yield server

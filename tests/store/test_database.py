@@ -1,45 +1,20 @@
 """Connections to a database that goes away, hangs, fills up, or is set so that it forgets."""
 
 import asyncio
-import contextlib
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
-import msgspec
 import pytest
 from asyncpg import exceptions as pg
 
 from rtchat.config import Config
-from rtchat.errors import ERRORS, ChatError, Code, StartError
+from rtchat.errors import ChatError, Code, StartError
 from rtchat.server.postgres import EmbeddedPostgres
 from rtchat.store.database import AnyConnection, Database
-from tests.faults.proxy import FaultProxy
-from tests.services import temporary_directory
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[EmbeddedPostgres]:
-    """A PostgreSQL that may be killed, frozen and badly set."""
-    with (
-        temporary_directory() as directory,
-        EmbeddedPostgres(directory / "data", {"max_connections": "20"}) as server,
-    ):
-        yield server
-
-
-def config(server: EmbeddedPostgres, **changes: int | str) -> Config:
-    """Few connections and short times."""
-    short = Config(
-        database_url=server.url,
-        pool_max=2,
-        connect_timeout_ms=500,
-        acquire_timeout_ms=300,
-        query_timeout_ms=500,
-    )
-    return msgspec.structs.replace(short, **changes)
+from tests.store.outages import answers, answers_soon, config, refused, until
 
 
 @pytest.fixture
@@ -48,37 +23,6 @@ async def database(server: EmbeddedPostgres) -> AsyncIterator[Database]:
     await database.open()
     yield database
     await database.close()
-
-
-async def refused(database: Database, sql: str = "SELECT 1") -> float:
-    """Check that a statement is `unavailable`, and when to retry; returns its seconds."""
-    started = time.monotonic()
-    with pytest.raises(ChatError) as caught:
-        await database.fetch(sql)
-    assert caught.value.code is Code.UNAVAILABLE
-    assert ERRORS[caught.value.code].retry
-    assert caught.value.after_ms
-    return time.monotonic() - started
-
-
-async def answers(database: Database) -> bool:
-    try:
-        return [row[0] for row in await database.fetch("SELECT 1")] == [1]
-    except ChatError:
-        return False
-
-
-async def answers_soon(database: Database) -> None:
-    """Wait until the database is found again."""
-    async with asyncio.timeout(10):
-        while not await answers(database):
-            await asyncio.sleep(0.02)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 async def test_rows_come_back(database: Database):
@@ -286,6 +230,23 @@ async def test_a_mistake_that_shows_later_is_waited_for(
     await late.close()
 
 
+async def test_an_unforeseen_failure_of_the_start_is_logged_and_it_is_tried_again(
+    server: EmbeddedPostgres, caplog: pytest.LogCaptureFixture
+):
+    """Otherwise the pod would stand there without its database for ever."""
+    failures = [RuntimeError("unforeseen")]
+
+    async def begin(_: AnyConnection) -> None:
+        if failures:
+            raise failures.pop()
+
+    database = Database(config(server))
+    await database.open(begin)
+    await answers_soon(database)
+    assert "the start failed" in [r.getMessage() for r in caplog.records]
+    await database.close()
+
+
 async def test_a_connection_that_cannot_write_is_replaced(
     server: EmbeddedPostgres, database: Database
 ):
@@ -313,59 +274,6 @@ async def test_closing_does_not_wait_for_a_busy_connection(server: EmbeddedPostg
         started = time.monotonic()
         await database.close()
         assert time.monotonic() - started < 3
-
-
-# --- a link on which nothing arrives any more
-
-
-@pytest.fixture
-async def far(server: EmbeddedPostgres) -> AsyncIterator[tuple[Database, FaultProxy]]:
-    """A database behind a proxy that can become a black hole."""
-    async with FaultProxy(server.url) as proxy:
-        database = Database(config(server, database_url=proxy.url))
-        await database.open()
-        assert await answers(database)
-        yield database, proxy
-        await database.close()
-
-
-async def test_whoever_is_cancelled_on_a_dead_link_stays_cancelled(
-    far: tuple[Database, FaultProxy],
-):
-    """A loop that shrugs at `unavailable` would go on for ever, and hold up the end of the pod."""
-    database, proxy = far
-
-    async def poll() -> None:
-        while True:
-            with contextlib.suppress(ChatError):
-                await database.fetch("SELECT 1")
-            await asyncio.sleep(0.01)
-
-    async def change() -> None:
-        while True:
-            with contextlib.suppress(ChatError):
-                async with database.connection() as c, c.transaction():
-                    await c.execute("SELECT 1")
-            await asyncio.sleep(0.01)
-
-    proxy.swallows = True
-    loop = asyncio.get_running_loop()
-    tasks = [loop.create_task(work()) for work in (poll, change)]
-    await asyncio.sleep(0.1)
-    for task in tasks:
-        task.cancel()
-    _, left = await asyncio.wait(tasks, timeout=5)
-    assert not left
-    assert all(task.cancelled() for task in tasks)
-
-
-async def test_what_was_done_is_not_called_unavailable(far: tuple[Database, FaultProxy]):
-    """The link dies behind the answer: whoever asked has it."""
-    database, proxy = far
-    async with database.connection() as c:
-        assert await c.fetchval("SELECT 7") == 7
-        await database.reconnect()
-        proxy.swallows = True  # so this connection cannot be closed in good order
 
 
 # --- durability
