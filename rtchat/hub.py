@@ -90,14 +90,13 @@ class Hub:
                 _withdraw(joining)
                 return
             self._require_epoch(found.epoch)
+            standings = found.of
+            heads = {c: self._decide(joining.get(c), standings.get(c)) for c in wanted}
+            if found.read_only:
+                self._require_cursors(wanted, heads)
         except BaseException:
             _withdraw(joining)
             raise
-        standings = found.of
-        heads = {
-            channel_id: self._decide(joining.get(channel_id), standings.get(channel_id))
-            for channel_id in wanted
-        }
         answer({str(channel_id): head for channel_id, head in heads.items()})
         for channel_id, sub in joining.items():
             standing = standings.get(channel_id)
@@ -128,6 +127,14 @@ class Hub:
         if found != self.epoch:
             self.rooms.look_soon()
             raise ChatError(Code.UNAVAILABLE, after_ms=LOOK_MS)
+
+    def _require_cursors(self, wanted: Wanted, heads: Mapping[int, dict[str, Any]]) -> None:
+        """Refuse heads below the cursors of clients, from a session that cannot write: it may lead
+        to a primary of yesterday, which lacks what was delivered. Else they are believed."""
+        for channel_id, cursor in wanted.items():
+            if cursor is not None and cursor > heads[channel_id].get("head", cursor):
+                self.rooms.look_soon()  # new connections find the way to the present one
+                raise ChatError(Code.UNAVAILABLE, after_ms=LOOK_MS)
 
     def _register(
         self, connection: Connection, channels: Iterable[int], joining: dict[int, Subscription]

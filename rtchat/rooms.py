@@ -287,8 +287,9 @@ class Rooms:
             found = await self._messages.heads(channels)
             for channel_id in found.of:  # below these heads nothing of ours may be unanswered
                 await self.settled(channel_id, self._config.write_timeout_ms / 1000)
-            if found.epoch != self.epoch:
+            if found.read_only or found.epoch != self.epoch:
                 self.look_soon()
+            if found.epoch != self.epoch:
                 return ChatError(Code.UNAVAILABLE, after_ms=LOOK_MS)
             heads = found.of
         except ChatError as error:

@@ -21,9 +21,13 @@ class Standing(NamedTuple):
 
 
 class Standings(NamedTuple):
-    """Where a user stands with some channels, and the log's epoch, read in one statement."""
+    """Where a user stands with some channels, and the log's epoch, read in one statement.
+
+    `read_only`: by a session that cannot write, a replica's perhaps; what it lacks may exist.
+    """
 
     epoch: str | None
+    read_only: bool
     of: dict[int, Standing]
 
 
@@ -89,8 +93,9 @@ class ChannelStore:
     async def standing(self, user_id: int, channel_ids: Sequence[int]) -> Standings:
         """Role and head of each of these channels that exists, and the log's epoch."""
         rows = await self._database.fetch(
-            "SELECT e.epoch, c.id, c.type, c.last_seq, m.role"
-            f" FROM (SELECT ({LATEST}) AS epoch) e"
+            "SELECT e.epoch, e.read_only, c.id, c.type, c.last_seq, m.role"
+            f" FROM (SELECT ({LATEST}) AS epoch,"
+            " current_setting('transaction_read_only')::boolean AS read_only) e"
             " LEFT JOIN channels c ON c.id = ANY($2) AND c.deleted_at IS NULL"
             " LEFT JOIN members m ON m.channel_id = c.id AND m.user_id = $1",
             user_id,
@@ -98,6 +103,7 @@ class ChannelStore:
         )
         return Standings(
             rows[0]["epoch"],
+            rows[0]["read_only"],
             {
                 row["id"]: Standing(
                     ChannelType(row["type"]),

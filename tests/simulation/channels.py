@@ -98,7 +98,7 @@ class ModelChannels(ChannelStore):
         channels = sorted(channel_ids)
         return await self._questions.ask(
             ("standing", self._pod, user_id, *channels),
-            lambda: Standings(EPOCH, self._standing(user_id, channels)),
+            lambda: Standings(EPOCH, False, self._standing(user_id, channels)),
         )
 
     def _standing(self, user: int, channels: list[int]) -> dict[int, Standing]:
