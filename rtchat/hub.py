@@ -145,10 +145,11 @@ class Hub:
                 joining[channel_id] = room.register(connection)
 
     def _decide(self, sub: Subscription | None, standing: Standing | None) -> dict[str, Any]:
-        """What the `ok` says of one channel: its head, or why not."""
+        """What the `ok` says of one channel: its head, or why not. Raises where it cannot be said:
+        the user became a member, or the room was shut, since it was looked for."""
         error = _refusal(standing)
         if error is None and sub is None:
-            error = ChatError(Code.UNAVAILABLE)  # became a member in these milliseconds: try again
+            raise ChatError(Code.UNAVAILABLE, after_ms=LOOK_MS)
         if standing is not None and sub is not None and sub.ended_at > standing.head:
             error = missing_channel()  # ceased to be one
         if error is not None or standing is None:

@@ -89,3 +89,33 @@ async def test_a_room_that_was_opened_by_a_stale_log_has_another_look(
         await asyncio.sleep(0.005)
     assert room is not None
     assert room.head == 3
+
+
+async def test_a_membership_that_begins_meanwhile_is_no_error_of_its_channel(
+    pod: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the two readings of it: the whole `sub` is to be tried again, and nothing changed."""
+    owner, user = await pod.person(), await pod.person()
+    standing_one, channel = await pod.channel(user), await pod.channel(owner, kind="private")
+    socket = pod.connect(user)
+    channels = pod.services.channels
+    standing = channels.standing
+
+    async def late(user_id: int, wanted: list[int]) -> Any:
+        found = await standing(user_id, wanted)
+        monkeypatch.setattr(channels, "standing", standing)
+        await pod.services.database.execute(
+            "INSERT INTO members (channel_id, user_id, role) VALUES ($1, $2, 'member')",
+            channel,
+            user_id,
+        )
+        return found
+
+    monkeypatch.setattr(channels, "standing", late)
+    with pytest.raises(ChatError) as refused:
+        await socket.sub({standing_one: None, channel: None})
+    assert (refused.value.code, refused.value.after_ms) == (Code.UNAVAILABLE, 100)
+    assert socket.connection.subs == {}
+    assert all(room.empty for room in pod.services.hub.rooms)
+    both = {str(standing_one): {"head": 0}, str(channel): {"head": 0}}
+    assert await socket.sub({standing_one: None, channel: None}) == both
