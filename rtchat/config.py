@@ -108,7 +108,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         int, _number(0, 10**6, "connections an address (behind a proxy all have one); beyond: 503")
     ] = 0
     guests_max: Annotated[int, _number(0, 10**6, "sockets before their `auth`; beyond: 503")] = 5000
-    tcp_user_timeout_ms: Annotated[int, _number(0, MS_MAX, "no byte taken: cut")] = 15_000
+    tcp_user_timeout_ms: Annotated[
+        int, _number(0, MS_MAX, "an answer that is not taken for this long is cut by the kernel")
+    ] = 60_000
 
     # --- WebSocket
     frame_max_bytes: Annotated[
@@ -144,7 +146,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         int, _number(0, BYTES_MAX, "unsent bytes at which it catches up again")
     ] = 65_536
     slow_deadline_ms: Annotated[
-        int, _number(100, MS_MAX, "above the low mark for this long, a client is closed: 4102")
+        int, _number(100, MS_MAX, "a quarter of the low mark not taken in this: close 4102")
     ] = 15_000
 
     # --- the writer

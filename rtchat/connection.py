@@ -29,8 +29,8 @@ class Link(Protocol):
     def write(self, frames: bytes) -> None:
         """Send one or more whole frames."""
 
-    def buffered(self) -> int:
-        """How many bytes wait for the client to take them."""
+    def taken(self) -> int:
+        """How many bytes the client took, counted from anywhere: what counts is the difference."""
 
     def abort(self) -> None:
         """End the socket now."""
@@ -47,7 +47,7 @@ class Connection:
 
     __slots__ = (
         "catching_up", "closed", "ended", "expires", "id", "leaving", "link", "moved",
-        "on_answered", "on_close", "paused_at", "session_id", "subs", "unanswered", "unsent",
+        "on_answered", "on_close", "paused_at", "session_id", "subs", "taken", "unanswered",
         "user_id", "warned", "write",
     )  # fmt: skip
 
@@ -70,7 +70,7 @@ class Connection:
         self.on_close = on_close  # called once with a close code and a reason
         self.closed = False
         self.paused_at: float | None = None  # since when the socket takes (next to) nothing
-        self.unsent = 0  # the most bytes that waited for it since then
+        self.taken: int | None = None  # what it had taken when that was last looked at
         self.unanswered = 0  # writes that were accepted and have no answer yet
         self.leaving = False  # the drain has come to it: no further commands
         self.on_answered: Callable[[], None] | None = None  # called then when nothing is unanswered

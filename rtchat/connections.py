@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 SWEEP_S = 1.0
 ANSWER_S = 2.0  # what was accepted before a token's end is answered first, within this
+AHEAD_DEADLINES = 3  # how far a slow client may pay ahead; its last deadline comes after that
 STEP_S = 2.0  # a wall clock that moves this much against the monotonic one was set anew
 FULL_AFTER_MS = 5000  # when to try again where there is no room
 NOTE_SEEN_S = 10.0  # how often `lastActive` is written, for all who came or went together
@@ -225,23 +226,28 @@ class Connections:
                 connection.warned = True
                 connection.write(protocol.expiring(int(left)))
             if connection.paused_at is None:
-                connection.unsent = 0
-            elif monotonic_s - self._slow_since(connection, monotonic_s) > slow_s:
+                connection.taken = None
+            elif monotonic_s - self._paid_until(connection, monotonic_s) > slow_s:
                 log.info("client too slow", extra={"connection": connection.id})
                 connection.close(Close.TOO_SLOW, "too slow")
 
-    def _slow_since(self, connection: Connection, now: float) -> float:
-        """Since when a paused client has taken nothing worth a slot.
+    def _paid_until(self, connection: Connection, now: float) -> float:
+        """Up to when a paused client has taken what its slot costs.
 
-        A quarter of the low mark in every deadline will do, by default 1.1 KB a second: a slow line
-        lives, one that takes a byte a minute does not.
+        That is a quarter of the low mark in every deadline, by default 1.1 KB a second: a slow line
+        lives, one that takes a byte a minute does not. Who takes more has paid ahead, since all
+        that one sees of a slow reader are its kernel's acknowledgements, and those come in steps of
+        a whole window: 64 KB every 43 s from one that reads 3 KB a second, and nothing in between.
+        At first, all that it ever took counts: so much may lie there unread.
         """
         assert connection.paused_at is not None
-        unsent = connection.link.buffered()
-        if connection.unsent - unsent >= max(1, self._config.write_low_bytes // 4):
-            connection.paused_at, connection.unsent = now, unsent
-        else:
-            connection.unsent = max(connection.unsent, unsent)
+        slow_s = self._config.slow_deadline_ms / 1000
+        per_second = max(1, self._config.write_low_bytes // 4) / slow_s
+        taken = connection.link.taken()
+        newly = max(0, taken - (connection.taken or 0))
+        connection.taken = taken
+        ahead = now + AHEAD_DEADLINES * slow_s
+        connection.paused_at = min(connection.paused_at + newly / per_second, ahead)
         return connection.paused_at
 
 

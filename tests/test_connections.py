@@ -138,35 +138,59 @@ async def test_a_stuck_client_is_closed_at_the_deadline(database_url: str) -> No
         assert socket.closed_with == 4102
 
 
-@pytest.mark.parametrize(("taken", "lives"), [(16_384, True), (16_383, False)])
+@pytest.mark.parametrize(
+    ("step", "every_s", "lives"),
+    [
+        (1100, 1, True),
+        (16_400, 15, True),
+        (65_536, 59, True),
+        (65_536, 62, False),  # more than a minute's silence is too long, whoever is silent
+        (1000, 1, False),
+        (8192, 15, False),
+    ],
+)
 async def test_who_takes_a_little_all_the_time_is_not_stuck(
-    database_url: str, taken: int, lives: bool
+    database_url: str, step: int, every_s: int, lives: bool
 ) -> None:
-    """A quarter of `write_low_bytes` within each deadline renews it."""
+    """A quarter of `write_low_bytes` a deadline, also in the steps of a window of 64 KB."""
     async with world(database_url, slow_deadline_ms=15_000, write_low_bytes=65_536) as pod:
         socket = pod.connect(await pod.person(), high=10)
-        socket.write(protocol.frame({"x": "x" * 400_000}))
-        now = socket.connection.paused_at
-        assert now is not None
-        pod.services.connections.sweep(0, now + 1)
-        for _ in range(10):
-            now += 15.1
-            socket.take(taken)
-            pod.services.connections.sweep(0, now)
+        socket.write(protocol.frame({"x": "x" * 2_000_000}))
+        began = socket.connection.paused_at
+        assert began is not None
+        socket.take(step)
+        for second in range(1, 900):
+            if second % every_s == 0:
+                socket.take(step)
+            pod.services.connections.sweep(0, began + second)
         assert (socket.closed_with is None) is lives
 
 
+async def test_who_took_much_may_be_silent_for_four_deadlines(database_url: str) -> None:
+    """It may all lie unread in its kernel; however much, that is all."""
+    async with world(database_url, slow_deadline_ms=15_000) as pod:
+        socket = pod.connect(await pod.person(), high=10)
+        socket.write(protocol.frame({"x": "x" * 2_000_000}))
+        began = socket.connection.paused_at
+        assert began is not None
+        socket.take(1_000_000)
+        for after in (1, 30, 59.9):
+            pod.services.connections.sweep(0, began + after)
+        assert socket.closed_with is None
+        pod.services.connections.sweep(0, began + 61.1)
+        assert socket.closed_with == 4102
+
+
 async def test_what_is_written_meanwhile_is_no_progress(database_url: str) -> None:
-    """The answers to its last commands come while it is paused; it has to take from the most."""
+    """The answers to its last commands come while it is paused."""
     async with world(database_url, slow_deadline_ms=15_000, write_low_bytes=65_536) as pod:
         socket = pod.connect(await pod.person(), high=10)
         socket.write(protocol.frame({"x": "x" * 100_000}))
         began = socket.connection.paused_at
         assert began is not None
         for step in range(10):
-            socket.write(protocol.frame({"x": "x" * 1000}))
+            socket.write(protocol.frame({"x": "x" * 3000}))
             pod.services.connections.sweep(0, began + step)
-            socket.take(1500)
         pod.services.connections.sweep(0, began + 15.1)
         assert socket.closed_with == 4102
 

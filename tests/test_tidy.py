@@ -44,7 +44,6 @@ COVERED_BY = {
     # Whole processes.
     "app": "integration/test_flow",
     "dev": "integration/test_dev",
-    "server/run": "integration/test_flow",
     # The client's parts, each a few lines, and the client with them.
     "client/backoff": "client/test_parts",
     "client/connection": "client/test_client",

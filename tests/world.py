@@ -78,7 +78,7 @@ class Socket:
         self.on_lost: Callable[[], None] = lambda: None
         self.unread: list[dict[str, Any]] = []
         self.closed_with: int | None = None
-        self._size, self._high, self._paused = 0, high, False
+        self._size, self._taken, self._high, self._paused = 0, 0, high, False
         self._services = services
         self.connection = Connection(0, user, 1, 2**40, self, self._close)
         self.on_pause = lambda: services.hub.paused(self.connection)
@@ -92,8 +92,8 @@ class Socket:
             self._paused = True
             self.on_pause()
 
-    def buffered(self) -> int:
-        return self._size
+    def taken(self) -> int:
+        return self._taken
 
     def abort(self) -> None:
         self._close(0, "aborted")
@@ -125,6 +125,7 @@ class Socket:
     def read(self) -> list[dict[str, Any]]:
         """Take what has arrived."""
         arrived, self.unread = self.unread, []
+        self._taken += self._size
         self._size = 0
         if self._paused:
             self._paused = False
@@ -134,6 +135,7 @@ class Socket:
     def take(self, count: int) -> None:
         """So many bytes leave for a client that does not show what it reads."""
         self._size -= count
+        self._taken += count
 
     async def until(self, done: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
         """Read until `done` says that it is enough; the test's own timeout bounds it."""

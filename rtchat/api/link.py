@@ -29,6 +29,7 @@ class AsgiLink:
         self._high, self._low = high_bytes, low_bytes
         self._queue: deque[bytes] = deque()
         self._size = 0
+        self._taken = 0
         self._paused = False
         self._more = asyncio.Event()
         self._empty = asyncio.Event()
@@ -48,9 +49,9 @@ class AsgiLink:
             self._paused = True
             self.on_pause()
 
-    def buffered(self) -> int:
-        """What the server did not take; the frames of one write count until the last is taken."""
-        return self._size
+    def taken(self) -> int:
+        """What the server took; of one write nothing, until it has taken the last frame."""
+        return self._taken
 
     def abort(self) -> None:
         """Send nothing more. ASGI has no way to drop the socket; returning from the app ends it."""
@@ -86,6 +87,7 @@ class AsgiLink:
         for text in protocol.payloads(frames):
             await self._send({"type": "websocket.send", "text": text})
         self._size -= len(frames)
+        self._taken += len(frames)
         if self._paused and self._size <= self._low:
             self._paused = False
             self.on_resume()

@@ -186,6 +186,7 @@ class WebSocketEndpoint:
         finally:
             connection.closed = True
             self._forget(connection)
+            connection.on_close = _closed  # or only the collector frees the two
             if ending:  # the server drops the socket when we return: let the close leave first
                 await asyncio.wait(ending)
             log.info("disconnected", extra=about)
@@ -204,6 +205,10 @@ class WebSocketEndpoint:
                 await send({"type": "websocket.close", "code": code, "reason": reason})
         except (TimeoutError, OSError, RuntimeError):  # the last: the client closed just before
             link.abort()
+
+
+def _closed(code: int, reason: str) -> None:
+    """It has ended; nothing more is to be done."""
 
 
 async def _deny(scope: Scope, send: Send, error: ChatError) -> None:

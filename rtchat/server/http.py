@@ -3,7 +3,7 @@
 Owns: how many bytes and headers a request's head may have and how long it may take, whether there
 is room for a connection at all, and the answer where not. Without it one connection that sends
 headers without an end takes 1.8 GB in 6 s, and one that sends nothing stays for ever. Must never:
-cost a well-behaved request more than a few comparisons; know a path but those of the probes.
+cost a well-behaved request more than a few comparisons; know a path but those of the operators.
 
 The attributes used here are uvicorn's own, as in `server/websocket.py`; tests/server/test_http.py
 is what a new version must pass.
@@ -35,7 +35,8 @@ PIPELINE_MAX = 100  # requests that wait for the answers before them, 3 KB each;
 LINGER_S = 1.0  # what a client sends on is dropped for so long, so that it reads the answer
 SURPLUS_READ_S = 1.0  # for a head, where there is no room; a probe's is one packet
 RETRY_AFTER_S = 5
-PROBES = (b"/healthz", b"/readyz")
+# Let in where there is no room: probes, and the pre-stop call, which wants a token.
+OPERATORS = (b"/healthz", b"/readyz", b"/internal/drain")
 
 
 class Refusal(NamedTuple):
@@ -52,6 +53,7 @@ class StoppedError(Exception):
 
 _MALFORMED = Refusal(400, Code.BAD_MESSAGE, "This is not HTTP/1.1.")
 _HEAD_TOO_LARGE = Refusal(431, Code.TOO_LARGE, "The request's head is too large.")
+_UPGRADE_TOO_EARLY = Refusal(400, Code.BAD_MESSAGE, "An earlier answer is under way.")
 _NO_ROOM = Refusal(503, Code.OVERLOADED, "No more connections here.")
 
 
@@ -67,6 +69,8 @@ class HttpProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._address = ""
         self._room = Room.FREE
+        self._lingers = False
+        self._running: RequestResponseCycle | None = None  # `cycle` is the last one that waits
         self._chunk = 0  # bytes of what is being parsed
         # Whether what is read is no body (the parser keeps heads and trailers), and how much it is.
         self._keeping = True
@@ -100,7 +104,15 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self.capacity.leave(self._address)
+        if self._running is not None:
+            self._running.disconnected = True
+            self._running.message_event.set()
+            self._running = None
+        self.pipeline.clear()
+        if self._lingers:
+            self.capacity.lingered()
+        else:
+            self.capacity.leave(self._address)
         self._stop_timer()
 
     def _await_head(self) -> None:
@@ -116,6 +128,10 @@ class HttpProtocol(HttpToolsProtocol):
     def _abort(self) -> None:
         self._timer = None
         self.transport.abort()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     # --- bytes in
 
@@ -170,7 +186,7 @@ class HttpProtocol(HttpToolsProtocol):
         if (self._kept > limit or self._chunk > limit) and self._head_bytes() > limit:
             self._stop(_HEAD_TOO_LARGE)
         surplus = self._room is Room.SURPLUS
-        if surplus and self.url.partition(b"?")[0] not in PROBES:
+        if surplus and self.url.partition(b"?")[0] not in OPERATORS:
             self._stop(_NO_ROOM)
         if self.parser.should_upgrade() and self._longest_line() > UPGRADE_LINE_BYTES:
             self._stop(_HEAD_TOO_LARGE)
@@ -226,6 +242,11 @@ class HttpProtocol(HttpToolsProtocol):
             self._deaf = True  # the parser is at its end, so the answer is this connection's last
             self.cycle.keep_alive = False
             return
+        # The answers would come between frames, or be in their way: nobody would be told of a full
+        # buffer, since the transport says so once.
+        if self._answering() or self.flow.write_paused:
+            self._refuse(_UPGRADE_TOO_EARLY)
+            return
         self.handle_websocket_upgrade()
         self.parser = None  # type: ignore[assignment]  # or only the collector frees the two
         websocket = cast(FrameProtocol, self.transport.get_protocol())
@@ -254,6 +275,11 @@ class HttpProtocol(HttpToolsProtocol):
             cycle.disconnected = True  # of what it still waits for, nothing will come
             cycle.message_event.set()
         self._write(refusal)
+        if self._room is Room.SURPLUS:
+            self._lingers = self.capacity.linger(self._address)
+            if not self._lingers:
+                self.transport.close()  # it has its answer, unless it goes on sending
+                return
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._timer = self.loop.call_later(LINGER_S, self._abort)

@@ -5,9 +5,11 @@ limit of open files. Must never: stand in the way of health probes, which have a
 limit. Everything is in memory and gone with the process, like the connections themselves.
 
 A connection is a TCP connection, whatever is spoken on it. Behind a proxy all come from the proxy's
-address, which is why `connections_per_address` is off by default.
+address, which is why `connections_per_address` is off by default. An address of IPv6 is the first
+half of it: one customer has 2^64 and more of them.
 """
 
+import ipaddress
 import logging
 import resource
 import socket
@@ -22,7 +24,10 @@ log = logging.getLogger(__name__)
 # Beyond the limit so many more are accepted, for probes to be answered and others to be told why.
 SURPLUS_MAX = 64
 SURPLUS_PER_ADDRESS = 8
+LINGERING_MAX = 64  # who was told why, and reads it: they hold no place of those
 FILES_RESERVE = 64  # for what is neither a client nor a database: logs, modules, the loop's own
+FILES_PER_NODE = 4  # two connections to a Redis, twice while they are made anew
+CLUSTER_NODES = 32  # of a Redis Cluster, at least; its seeds do not tell how many there are
 
 
 class Room(Enum):
@@ -39,16 +44,18 @@ class Capacity:
     def __init__(self, connections_max: int, per_address: int) -> None:
         self.max = connections_max
         self._per_address = per_address
-        self._addresses: Counter[str] = Counter()
+        self._addresses: Counter[str | int] = Counter()
         self.count = 0
+        self.lingering = 0
 
     def enter(self, address: str) -> Room:
         """Count a connection, whatever the answer is; `leave` when it has ended."""
         self.count += 1
         rooms = [_room(self.count, self.max, SURPLUS_MAX)]
         if self._per_address:
-            self._addresses[address] += 1
-            mine = self._addresses[address]
+            key = _counted_as(address)
+            self._addresses[key] += 1
+            mine = self._addresses[key]
             rooms.append(_room(mine, self._per_address, SURPLUS_PER_ADDRESS))
         return max(rooms, key=lambda room: room.value)
 
@@ -56,9 +63,35 @@ class Capacity:
         """A connection has ended."""
         self.count -= 1
         if self._per_address:
-            self._addresses[address] -= 1
-            if not self._addresses[address]:
-                del self._addresses[address]
+            key = _counted_as(address)
+            self._addresses[key] -= 1
+            if not self._addresses[key]:
+                del self._addresses[key]
+
+    def linger(self, address: str) -> bool:
+        """Give up a connection's place before it has ended; `lingered` when it has.
+
+        False: there are too many already, and it keeps its place.
+        """
+        if self.lingering >= LINGERING_MAX:
+            return False
+        self.lingering += 1
+        self.leave(address)
+        return True
+
+    def lingered(self) -> None:
+        """A connection that had given up its place has ended."""
+        self.lingering -= 1
+
+
+def _counted_as(address: str) -> str | int:
+    if ":" not in address:
+        return address
+    try:
+        ip = ipaddress.IPv6Address(address)
+    except ValueError:
+        return address
+    return str(ip.ipv4_mapped) if ip.ipv4_mapped is not None else int(ip) >> 64
 
 
 def _room(count: int, limit: int, surplus: int) -> Room:
@@ -110,8 +143,11 @@ def fitting(config: Config, files: int) -> int:
     """`connections_max`, or what of it fits into so many open files; then a warning says so."""
     if files == resource.RLIM_INFINITY:
         return config.connections_max
-    databases = config.pool_max + config.lanes + 4 * len(config.redis_nodes)
-    fits = max(1, files - databases - SURPLUS_MAX - FILES_RESERVE)
+    nodes = len(config.redis_nodes)
+    if config.redis_cluster:
+        nodes = max(nodes, CLUSTER_NODES)
+    databases = config.pool_max + config.lanes + FILES_PER_NODE * nodes
+    fits = max(1, files - databases - SURPLUS_MAX - LINGERING_MAX - FILES_RESERVE)
     wanted = config.connections_max
     if wanted and wanted <= fits:
         return wanted
@@ -126,7 +162,8 @@ def set_peer_timeout(listener: socket.socket, after_ms: int) -> None:
     """End connections whose peer has gone, or takes nothing; accepted sockets inherit it.
 
     TCP_USER_TIMEOUT is Linux's. It counts where something is unacknowledged, or the peer's window
-    is closed; a silent peer is asked by SO_KEEPALIVE, and on a WebSocket by pings long before.
+    is closed; a silent peer is asked by SO_KEEPALIVE, and on a WebSocket by pings long before. A
+    WebSocket does without it: see `FrameProtocol.connection_made`.
     """
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if after_ms and hasattr(socket, "TCP_USER_TIMEOUT"):

@@ -14,7 +14,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Protocol
@@ -67,7 +67,8 @@ class Server(uvicorn.Server):
         self._rtchat = app
         self._shutdown_s = shutdown_s
         self._asked_at: float | None = None  # when the end was asked for, by time.monotonic
-        self._cut: Callable[[], object] | None = None  # what a second signal does meanwhile
+        self._loop: asyncio.AbstractEventLoop | None = None  # there once it stops
+        self._limit: asyncio.Timeout | None = None  # of stopping; a second signal ends it
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -97,8 +98,8 @@ class Server(uvicorn.Server):
             self.should_exit = True
             return
         self.force_exit = True
-        if self._cut is not None:
-            self._cut()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._expire)
 
     def left_s(self) -> float:
         """What is left of `shutdown_s`."""
@@ -107,10 +108,10 @@ class Server(uvicorn.Server):
         return self._asked_at + self._shutdown_s - time.monotonic()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(0 if self.force_exit else self.left_s() - PARTS_S) as limit:
-                self._cut = lambda: loop.call_soon_threadsafe(_expire, limit)
+                self._limit = limit
                 await self._stop(sockets)
         except TimeoutError:
             log.warning("stopping is cut short", extra={"left_s": round(self.left_s(), 1)})
@@ -119,7 +120,11 @@ class Server(uvicorn.Server):
             await asyncio.sleep(0)  # the closes leave in this turn
             await super().shutdown(sockets)
         finally:
-            self._cut = None
+            self._limit = None
+
+    def _expire(self) -> None:
+        if self._limit is not None and not self._limit.expired():  # it may have ended since
+            self._limit.reschedule(0)
 
     async def _stop(self, sockets: list[socket.socket] | None) -> None:
         await self._rtchat.drain()
@@ -145,6 +150,7 @@ class Server(uvicorn.Server):
             if time.monotonic() > until:
                 for connection in sockets:
                     connection.transport.abort()
+                await asyncio.sleep(0)  # they are told of it, and gone, a turn later
                 return
             await asyncio.sleep(POLL_S)
 
@@ -154,11 +160,6 @@ class Server(uvicorn.Server):
 
     def _connections(self) -> list[Any]:
         return list(self.server_state.connections)
-
-
-def _expire(limit: asyncio.Timeout) -> None:
-    if not limit.expired():
-        limit.reschedule(0)
 
 
 def uvicorn_config(app: App, config: Config) -> uvicorn.Config:
@@ -191,10 +192,16 @@ def run(app: App, config: Config) -> None:
     """Serve until SIGINT or SIGTERM. Exits with a message when the start fails."""
     timeout_ms = config.tcp_user_timeout_ms
     server = Server(uvicorn_config(app, config), app, config.shutdown_s, peer_timeout_ms=timeout_ms)
-    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-        runner.run(server.serve())
-        # What is left is cancelled now; should a task resist that, the process ends all the same.
-        watchdog = threading.Timer(max(PARTS_S, server.left_s()), os._exit, (1,))
-        watchdog.daemon = True
-        watchdog.start()
-    watchdog.cancel()
+    watchdog: threading.Timer | None = None
+    try:
+        with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+            try:
+                runner.run(server.serve())
+            finally:
+                # What is left is cancelled now; where a task resists that, the process still ends.
+                watchdog = threading.Timer(max(PARTS_S, server.left_s()), os._exit, (1,))
+                watchdog.daemon = True
+                watchdog.start()
+    finally:
+        if watchdog is not None:
+            watchdog.cancel()

@@ -14,14 +14,12 @@ time, and tests/server/test_websocket.py is what a new one must pass.
 """
 
 import asyncio
-import fcntl
 import socket
 import struct
 import sys
-import termios
 from asyncio.transports import BaseTransport
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
@@ -34,8 +32,10 @@ from rtchat.server.limits import Budget, Capacity
 
 # What the kernel may hold unsent, so that our own buffer shows how far a client lags (without it
 # the kernel hid 3.9 MB). Linux and macOS; a Unix socket has no such option.
-_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
+_LINUX = sys.platform == "linux"
+_NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", 25 if _LINUX else None)
 NOTSENT_BYTES = 65_536
+_TCP_INFO_BYTES = 232  # as far as tcpi_snd_wnd; tcpi_bytes_acked is at 120
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: the kernel, too, lets go of what it holds
 
 # Parsed at once, so that a limit can act: a read of 256 KB may hold 40 000 frames, 0.2 s of work.
@@ -57,7 +57,7 @@ class ServerLink:
     __slots__ = ("_protocol", "on_lost", "on_pause", "on_resume")
 
     def __init__(self, protocol: "FrameProtocol") -> None:
-        self._protocol = protocol
+        self._protocol: FrameProtocol | None = protocol
         self.on_pause: Callable[[], None] = _ignore
         self.on_resume: Callable[[], None] = _ignore
         self.on_lost: Callable[[], None] = _ignore
@@ -65,29 +65,32 @@ class ServerLink:
     def write(self, frames: bytes) -> None:
         """Send whole frames; nothing after a close."""
         protocol = self._protocol
+        if protocol is None:
+            return
         if not (protocol.close_sent or protocol.disconnected or protocol.transport.is_closing()):
             protocol.transport.write(frames)
 
-    def buffered(self) -> int:
-        """What the client has not taken, the kernel's share included."""
-        transport = self._protocol.transport
-        raw = _tcp(transport)
-        kernel = 0 if raw is None or transport.is_closing() else _unacknowledged(raw)
-        return transport.get_write_buffer_size() + kernel
+    def taken(self) -> int:
+        """What the client's kernel has acknowledged."""
+        protocol = self._protocol
+        if protocol is None or protocol.transport.is_closing():
+            return 0
+        told = _told(protocol.transport)
+        # Where the kernel does not say: the steps of our own buffer, 32 KB each.
+        return -protocol.transport.get_write_buffer_size() if told is None else told.taken
 
     def abort(self) -> None:
-        """Drop the socket and what it did not take; `close` would wait for that for ever."""
-        transport = self._protocol.transport
-        raw = _tcp(transport)
-        if raw is not None and not self._protocol.disconnected:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        transport.abort()
+        """Drop the socket and what it did not take."""
+        if self._protocol is not None:
+            self._protocol.drop()
 
     async def flush(self) -> None:
         """Nothing to wait for: the transport keeps the order."""
 
     def release(self) -> None:
-        """Nothing to let go of: the link goes with its protocol."""
+        """Let go of both ends: who listens holds the link, and so does the protocol."""
+        self._protocol = None
+        self.on_pause = self.on_resume = self.on_lost = _ignore
 
 
 class FrameProtocol(WebSocketsSansIOProtocol):
@@ -104,7 +107,7 @@ class FrameProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.link = ServerLink(self)
+        self._link: ServerLink | None = None  # while the application serves it
         self.close_timeout = CLOSE_S
         now, control = self.loop.time(), self.control_per_second
         self._control = Budget(control, control * CONTROL_BURST_S, now)
@@ -115,6 +118,7 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         self._dropped = 0  # bytes that came after our close
         self._owed_pong = b""
         self._late_pongs = 0
+        self._taken = 0  # what the client's kernel had taken when it was last asked
         self._end_timer: asyncio.TimerHandle | None = None
         self._address: str | None = None
 
@@ -144,8 +148,13 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         super().connection_made(transport)
         self.transport.set_write_buffer_limits(high=self.high_bytes, low=self.low_bytes)
         raw = _tcp(transport)
-        if raw is not None:
+        if raw is not None and _NOTSENT_LOWAT is not None:
             raw.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, NOTSENT_BYTES)
+        if raw is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+            # Pings and the sweep find out who is gone or stuck. The kernel cannot tell: to it a
+            # window counts as closed while it has no room for what lies first in the queue, often
+            # more than a slow reader ever offers; one that took 3 KB a second was cut.
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
 
     def admitted(self, address: str) -> None:
         """Take over a connection that the HTTP protocol has counted in."""
@@ -159,28 +168,48 @@ class FrameProtocol(WebSocketsSansIOProtocol):
             self.capacity.leave(self._address)
         if self._end_timer is not None:
             self._end_timer.cancel()
-        if paused:
-            self.link.on_lost()
+        if paused and self._link is not None:
+            self._link.on_lost()
+
+    def shutdown(self) -> None:
+        """Close, unless the client closed before us: then uvicorn would have nothing to say."""
+        if self.handshake_complete and not self.close_sent and self.conn.state is not State.OPEN:
+            self.stop_keepalive()
+            self.drop()
+            return
+        super().shutdown()
+
+    def drop(self) -> None:
+        """End it with what the client did not take; `close` would wait for that for ever."""
+        raw = _tcp(self.transport)
+        if raw is not None and not self.disconnected:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self.link.on_pause()
+        if self._link is not None:
+            self._link.on_pause()
 
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._owed_pong and not self.close_sent:
             self.transport.write(self._owed_pong)
         self._owed_pong = b""
-        self.link.on_resume()
+        if self._link is not None:
+            self._link.on_resume()
 
     async def run_asgi(self) -> None:
         extensions = cast(dict[str, Any], self.scope["extensions"])
-        extensions[LINK_EXTENSION] = {"version": 1, "link": self.link}
+        link = self._link = ServerLink(self)
+        extensions[LINK_EXTENSION] = {"version": 1, "link": link}
         try:
             await super().run_asgi()
         finally:
+            link.release()
+            self._link = None
             if not self.disconnected:
-                self._end_timer = self.loop.call_later(CLOSE_S, self.link.abort)
+                self._end_timer = self.loop.call_later(CLOSE_S, self.drop)
 
     # --- bytes in
 
@@ -195,11 +224,11 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         elif not self.handshake_complete:
             self._early += data
             if len(self._early) > self.high_bytes:
-                self.link.abort()
+                self.drop()
         else:
             self._dropped += len(data)
             if self._dropped > self.drain_bytes:
-                self.link.abort()
+                self.drop()
 
     def start_keepalive(self) -> None:
         """The 101 has been sent; a client need not have waited for it."""
@@ -260,7 +289,7 @@ class FrameProtocol(WebSocketsSansIOProtocol):
             self.queue.get_nowait()
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         if self.close_sent or self.conn.state is not State.OPEN or not self.writable.is_set():
-            self.link.abort()
+            self.drop()
             return
         self.conn.send_close(code, reason)
         self._say_close()
@@ -282,36 +311,56 @@ class FrameProtocol(WebSocketsSansIOProtocol):
             self.transport.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self.close_timer = self.loop.call_later(LINGER_S, self.link.abort)
+        self.close_timer = self.loop.call_later(LINGER_S, self.drop)
 
     # --- silence
+
+    def send_keepalive_ping(self) -> None:
+        told = None if self.transport.is_closing() else _told(self.transport)
+        self._taken = 0 if told is None else told.taken
+        super().send_keepalive_ping()
 
     def keepalive_timeout(self) -> None:
         """No pong in time. Where bytes wait for the client, the ping may wait behind them.
 
         Whether a paused client takes enough is for the sweep to judge (`connections`); one below
-        the mark is given a little longer. Then it is dropped, not closed and waited for.
+        the mark is given a little longer, as long as its kernel takes bytes or says that it has no
+        room. Then it is dropped, not closed and waited for. While it
+        is we who do not read, its pong cannot be seen; what holds us back has a time of its own.
         """
-        waiting = self.transport.get_write_buffer_size() > 0 and not self.close_sent
-        paused = not self.writable.is_set()
-        if waiting and (paused or self._late_pongs < LATE_PONGS_MAX):
-            self._late_pongs += not paused
+        told = _told(self.transport)
+        there = told is None or told.shut or told.taken > self._taken
+        waiting = self.transport.get_write_buffer_size() > 0 or (told is not None and told.shut)
+        forgiven = self.read_paused or (there and not self.writable.is_set())
+        late = there and waiting and self._late_pongs < LATE_PONGS_MAX
+        if (forgiven or late) and not (self.close_sent or self.transport.is_closing()):
+            self._taken = 0 if told is None else told.taken
+            self._late_pongs += not forgiven
             assert self.ping_timeout is not None
             self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
             return
         super().keepalive_timeout()
         if self.transport.get_write_buffer_size():
-            self.link.abort()
+            self.drop()
 
 
-def _unacknowledged(raw: socket.socket) -> int:
-    """What the kernel holds; from our buffer alone it takes steps of 32 KB, seconds of a slow line.
+class _Told(NamedTuple):
+    """What the kernel knows of a client."""
 
-    Linux's; elsewhere those steps must do.
-    """
-    if sys.platform != "linux":
-        return 0
-    return int.from_bytes(fcntl.ioctl(raw.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    taken: int  # bytes that it has acknowledged, all in all
+    shut: bool  # whether its window is closed: it has no room for another byte
+
+
+def _told(transport: BaseTransport) -> _Told | None:
+    """Linux's TCP_INFO; None where there is none."""
+    raw = _tcp(transport)
+    if not _LINUX or raw is None or raw.fileno() < 0:
+        return None
+    info = raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+    if len(info) < _TCP_INFO_BYTES:  # before Linux 5.4
+        return None
+    (taken,), (window,) = struct.unpack_from("Q", info, 120), struct.unpack_from("I", info, 228)
+    return _Told(taken, window == 0)
 
 
 def _tcp(transport: BaseTransport) -> socket.socket | None:

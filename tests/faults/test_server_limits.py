@@ -1,8 +1,8 @@
 """Hostile input costs a pod little memory and nobody else anything; what is full says so.
 
 Each attack is one connection that sends for as long as the pod lets it, up to 30 MB; the pod's
-memory before is compared with its highest since. Sizes that the attacks reach on a server without these limits: 1800
-MB for headers, 200 MB for pings.
+memory before is compared with its highest since. Sizes that the attacks reach on a server without
+these limits: 1800 MB for headers, 200 MB for pings.
 """
 
 import asyncio
@@ -22,7 +22,6 @@ from tests.raw import (
     PING,
     PONG,
     TEXT,
-    Raw,
     eventually,
     frame,
     handshake,

@@ -207,3 +207,25 @@ async def test_other_upgrades_are_answered_and_end(client: Raw, head: bytes) -> 
     answer = await client.rest()
     assert answer.split()[1] in (b"404", b"405")
     assert answer.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize("before", [1, 2, 50])
+async def test_an_upgrade_behind_an_unanswered_request_is_none(client: Raw, before: int) -> None:
+    """The answers would come between frames. What was asked alone before is answered."""
+    await client.send(request(path="/readyz") * before + handshake())
+    answer = await client.rest()
+    assert b"HTTP/1.1 101" not in answer
+    assert answer.count(b"HTTP/1.1 200") == (before == 1)
+
+
+async def test_an_upgrade_behind_an_answered_request_is_one(client: Raw) -> None:
+    await client.send(request())
+    await client.until(b'"ok"}')
+    client.received.clear()
+    await client.upgrade()
+
+
+async def test_who_goes_while_requests_wait_leaves_no_error(client: Raw, hasty: Pod) -> None:
+    """The one that is being answered is told; uvicorn tells the last."""
+    async with raw(hasty.port) as other:
+        await other.send(request(path="/readyz") * 3)

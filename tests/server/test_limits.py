@@ -9,7 +9,9 @@ import pytest
 
 from rtchat.config import Config
 from rtchat.server.limits import (
+    CLUSTER_NODES,
     FILES_RESERVE,
+    LINGERING_MAX,
     SURPLUS_MAX,
     SURPLUS_PER_ADDRESS,
     Budget,
@@ -50,6 +52,40 @@ def test_an_address_has_a_limit_of_its_own():
     assert found == [Room.FREE] * 2 + surplus + [Room.NONE, Room.FREE]
 
 
+def test_who_was_told_why_gives_its_place_back():
+    """Though it lingers; so many may, and the others keep theirs."""
+    capacity = Capacity(1, 0)
+    beyond = [Room.SURPLUS] * LINGERING_MAX
+    assert rooms(capacity, *["a"] * (1 + LINGERING_MAX)) == [Room.FREE, *beyond]
+    assert all(capacity.linger("a") for _ in range(LINGERING_MAX))
+    assert capacity.count == 1
+    assert rooms(capacity, "a") == [Room.SURPLUS]
+    assert not capacity.linger("a")
+    capacity.lingered()
+    assert capacity.linger("a")
+    assert capacity.count == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("fe80::1%lo", "fe80::2%lo", True),
+        ("::ffff:10.0.0.1", "10.0.0.1", True),
+        ("::ffff:10.0.0.1", "::ffff:10.0.0.2", False),
+        ("10.0.0.1", "10.0.0.2", False),
+    ],
+)
+def test_an_address_of_ipv6_is_its_first_half(one: str, other: str, same: bool):
+    """All of a /64 is mostly one customer's."""
+    capacity = Capacity(0, 1)
+    assert rooms(capacity, one, other) == [Room.FREE, Room.SURPLUS if same else Room.FREE]
+    capacity.leave(other)
+    capacity.leave(one)
+    assert rooms(capacity, other) == [Room.FREE]
+
+
 def test_without_limits_there_is_room():
     assert set(rooms(Capacity(0, 0), *["a"] * 1000)) == {Room.FREE}
 
@@ -60,8 +96,15 @@ def test_without_limits_there_is_room():
 def test_what_fits_into_the_open_files_is_the_bound(caplog: pytest.LogCaptureFixture):
     """With what databases and probes need left free; and it is said."""
     config = Config(connections_max=50_000, pool_max=8, lanes=4, redis_urls="redis://a,redis://b")
-    assert fitting(config, 1024) == 1024 - 8 - 4 - 2 * 4 - SURPLUS_MAX - FILES_RESERVE
+    reserve = SURPLUS_MAX + LINGERING_MAX + FILES_RESERVE
+    assert fitting(config, 1024) == 1024 - 8 - 4 - 2 * 4 - reserve
     assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_a_cluster_has_more_nodes_than_seeds():
+    single = Config(redis_urls="redis://seed")
+    cluster = Config(redis_urls="redis://seed", redis_cluster=1)
+    assert fitting(single, 1024) - fitting(cluster, 1024) == 4 * (CLUSTER_NODES - 1)
 
 
 @pytest.mark.parametrize("files", [10_000, resource.RLIM_INFINITY])

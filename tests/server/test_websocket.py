@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import gc
 import socket
 import sys
+import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -18,7 +20,7 @@ from rtchat.config import Config
 from rtchat.server.run import Server, uvicorn_config
 from rtchat.server.websocket import ServerLink
 from tests.people import People
-from tests.raw import raw
+from tests.raw import CLOSE, eventually, frame, handshake, raw
 from tests.sockets import Wire, wire
 from tests.world import SECRET
 
@@ -184,7 +186,7 @@ async def test_the_reason_of_a_close_arrives_before_the_end(database_url: str) -
 
 @pytest.mark.skipif(sys.platform != "linux", reason="TCP_USER_TIMEOUT is Linux's")
 async def test_sockets_have_the_peer_timeout(database_url: str) -> None:
-    """Of the listening socket, and so from their first byte on."""
+    """Of the listening socket, and so from their first byte on; WebSockets are done with it."""
     async with (
         running(database_url, stock=False, tcp_user_timeout_ms=4321) as server,
         raw(int(server.url.rpartition(":")[2])) as client,
@@ -195,6 +197,9 @@ async def test_sockets_have_the_peer_timeout(database_url: str) -> None:
         (served,) = server.server.server_state.connections
         accepted = served.transport.get_extra_info("socket")
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 4321
+        await client.send(handshake().removeprefix(b"GET"))
+        await client.until(b"101")
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 0
 
 
 async def test_stopping_does_not_wait_for_a_stuck_client(database_url: str) -> None:
@@ -217,3 +222,44 @@ async def test_stopping_does_not_wait_for_a_stuck_client(database_url: str) -> N
                 async with asyncio.timeout(5):
                     while server.app.services.connections or server.server.server_state.connections:
                         await asyncio.sleep(0.05)
+
+
+async def test_what_has_ended_is_freed_without_the_collector(database_url: str) -> None:
+    """However it ended: by the client, well or not, by us, or refused."""
+    async with running(database_url, stock=False) as server, People(database_url, SECRET) as people:
+        ann = await people.new("ann")
+        port = int(server.url.rpartition(":")[2])
+        refs: list[weakref.ref[Any]] = []
+
+        def note() -> None:
+            refs.extend(map(weakref.ref, server.server.server_state.connections))
+
+        gc.collect()
+        gc.disable()
+        try:
+            async with wire(server.ws_url, ann) as socket:
+                await socket.alive()
+                note()
+            async with raw(port) as client:
+                await client.upgrade(ann)
+                note()
+            async with raw(port) as client:
+                await client.upgrade(ann)
+                note()
+                await client.send(frame(CLOSE, (1000).to_bytes(2)))
+                await client.rest()
+            async with raw(port) as client:
+                await client.send(handshake(path="/nowhere"))
+                await client.until(b"404")
+                note()
+            async with httpx2.AsyncClient(base_url=server.url) as http:
+                async with wire(server.ws_url, ann) as socket:
+                    note()
+                    await http.post("/auth/logout", json={"refreshToken": ann.refresh_token})
+                    assert (await socket.closed())[0] == 4004
+                note()
+            assert len(refs) >= 5
+            await eventually(lambda: not server.server.server_state.connections)
+            await eventually(lambda: [ref() for ref in refs if ref() is not None] == [], 5)
+        finally:
+            gc.enable()

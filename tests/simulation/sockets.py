@@ -83,9 +83,9 @@ class Socket:
         if self.stuck and self._unsent > CONFIG.write_high_bytes and not self.connection.paused:
             self.pod.hub.paused(self.connection)
 
-    def buffered(self) -> int:
-        """What the client has not taken."""
-        return self._unsent
+    def taken(self) -> int:
+        """Less what the client has not taken."""
+        return -self._unsent
 
     def abort(self) -> None:
         """The model's clients go by themselves."""
