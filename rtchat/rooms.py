@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 Settled = Callable[[int, float], Awaitable[None]]
 OnMoved = Callable[[Room], None]
 OnReset = Callable[[Room, int], None]
-LOOK_MS = 100  # what finds another epoch asks for so much time, to take it up
+LOOK_MS = 100  # no two looks at all heads are nearer; who needs one is told to wait so long
 NAMED_MAX = 10  # channels that one line of the log names
 
 
@@ -184,9 +184,10 @@ class Rooms:
 
     async def _watch(self) -> None:
         """Check heads again and again, and at once when the bus may have lost something."""
+        wait_ms = max(0, self._config.head_check_ms - LOOK_MS)
         while True:
             try:
-                async with asyncio.timeout(self._config.head_check_ms / 1000):
+                async with asyncio.timeout(wait_ms / 1000):
                     await self._check_now.wait()
             except TimeoutError:
                 pass
@@ -198,9 +199,10 @@ class Rooms:
                 pass  # said by the database already; the rooms wait
             except Exception:  # without this check a lost message could stay lost
                 log.exception("head check failed")
+            await asyncio.sleep(LOOK_MS / 1000)  # clients may ask for one again and again
 
     def look_soon(self) -> None:
-        """Check heads and epoch at once: somebody saw what does not fit."""
+        """Check heads and epoch, within `LOOK_MS`: somebody saw what does not fit."""
         self._check_now.set()
 
     async def _check_heads(self) -> None:

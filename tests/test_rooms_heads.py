@@ -1,0 +1,40 @@
+"""Rooms and the log's heads: how often they are looked at, and what a lost log means."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+
+import pytest
+
+from rtchat.store.messages import Heads
+from tests.world import World, world
+
+
+@pytest.fixture
+async def pod(module_database_url: str) -> AsyncIterator[World]:
+    """A pod that looks at heads when it is told to, and not before."""
+    async with world(module_database_url, head_check_ms=600_000) as w:
+        yield w
+
+
+async def test_whoever_asks_for_looks_again_and_again_gets_ten_a_second(
+    pod: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one that was asked for while another one was made is made, too."""
+    rooms = pod.services.hub.rooms
+    times: list[float] = []
+    heads = rooms._messages.heads
+    loop = asyncio.get_running_loop()
+
+    async def noted(channels: list[int]) -> Heads:
+        times.append(loop.time())
+        return await heads(channels)
+
+    monkeypatch.setattr(rooms._messages, "heads", noted)
+    while len(times) < 4:
+        rooms.look_soon()
+        await asyncio.sleep(0.001)
+    assert all(b - a > 0.09 for a, b in itertools.pairwise(times))
+    rooms.look_soon()
+    while len(times) < 5:
+        await asyncio.sleep(0.01)
