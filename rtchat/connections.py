@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 from rtchat import notice as notices, protocol
 from rtchat.bus import Bus
+from rtchat.bus.seldom import Seldom
 from rtchat.config import Config
 from rtchat.connection import Connection
 from rtchat.errors import ChatError, Close, Code
@@ -44,6 +45,7 @@ class Connections:
         self._users = users
         self._seen: set[int] = set()  # who came or went since the last note of it
         self._tasks = Tasks("connections")
+        self._seldom = Seldom(log)
         self._all: set[Connection] = set()
         self._by_user: dict[int, set[Connection]] = {}
         self._by_session: dict[int, set[Connection]] = {}
@@ -138,7 +140,7 @@ class Connections:
         try:
             notice = notices.parse(data)
         except ValueError as error:
-            log.warning("not a notice", extra={"error": str(error)})
+            self._seldom.warning("not a notice", why=str(error)[:200])
             return
         if notice.origin != self._origin:
             if isinstance(notice, SessionsEnded):

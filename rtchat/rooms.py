@@ -21,6 +21,7 @@ from dataclasses import replace
 
 from rtchat import protocol
 from rtchat.bus import Bus
+from rtchat.bus.seldom import Seldom
 from rtchat.config import Config
 from rtchat.envelope import BadEnvelopeError, ControlKind, Envelope, history_of
 from rtchat.errors import ChatError, Code
@@ -69,6 +70,7 @@ class Rooms:
         self._empty_since: dict[int, float] = {}
         self._tails = Tails(config.tail_max_bytes)
         self._tasks = Tasks("rooms")
+        self._seldom = Seldom(log)  # whoever may publish on the bus decides how often
         self._check_now = asyncio.Event()
         bus.on_envelope = self.receive
         bus.on_restored = self._check_now.set
@@ -121,7 +123,7 @@ class Rooms:
         try:
             envelope = Envelope.parse(data)
         except BadEnvelopeError as error:
-            log.warning("not an envelope", extra={"error": str(error)})
+            self._seldom.warning("not an envelope", why=str(error)[:200])
             return
         if envelope.history in (0, self._history):
             self.deliver(envelope)
@@ -169,7 +171,7 @@ class Rooms:
             return False  # closed meanwhile: what was read may be of another history
         if not entries:
             if room.cursor == cursor and room.head == head:
-                log.warning("the log ends before what was announced", extra={"room": repr(room)})
+                self._seldom.warning("the log ends before what was announced", room=repr(room))
                 room.forget_beyond(cursor)
             return True
         if entries[-1].seq - cursor != len(entries):

@@ -1,7 +1,8 @@
-"""Rooms and the log's heads: how often they are looked at, and what a lost log means."""
+"""Rooms and what they cannot use: looks that are asked for too often, garbage, a log that is gone."""
 
 import asyncio
 import itertools
+import logging
 from collections.abc import AsyncIterator
 
 import pytest
@@ -38,3 +39,17 @@ async def test_whoever_asks_for_looks_again_and_again_gets_ten_a_second(
     rooms.look_soon()
     while len(times) < 5:
         await asyncio.sleep(0.01)
+
+
+async def test_garbage_from_the_bus_is_said_once_in_a_while(
+    pod: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A hundred thousand lines a second would be an outage of their own; the rest is counted."""
+    with caplog.at_level(logging.WARNING):
+        for _ in range(1000):
+            pod.services.hub.rooms.receive(b"garbage")
+            pod.services.connections.receive(b"garbage")
+    said = [
+        r.getMessage() for r in caplog.records if r.name in ("rtchat.rooms", "rtchat.connections")
+    ]
+    assert said == ["not an envelope", "not a notice"]
