@@ -91,7 +91,11 @@ class Connections:
     # --- how many
 
     def require_room(self, user_id: int | None = None) -> None:
-        """Raise ChatError(overloaded) unless one more socket fits: a user's, or a guest's."""
+        """Raise ChatError(overloaded) unless one more socket fits: a user's, or a guest's.
+
+        Our own server has counted every connection before, and by what open files allow; the limit
+        of all is looked at here for other servers' sake.
+        """
         config = self._config
         if user_id is None:
             of_kind, limit = self._guests, config.guests_max

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
+import asyncpg
 import httpx2
 import msgspec
 import pytest
@@ -263,3 +264,28 @@ async def test_what_has_ended_is_freed_without_the_collector(database_url: str) 
             await eventually(lambda: [ref() for ref in refs if ref() is not None] == [], 5)
         finally:
             gc.enable()
+
+
+async def test_who_is_held_back_need_not_be_heard(database_url: str) -> None:
+    """While a socket's writes wait for the database it is not read, and its pongs are not seen."""
+    settings = {"heartbeat_s": 1, "heartbeat_timeout_s": 1, "sends_in_flight": 1}
+    async with (
+        running(database_url, stock=False, **settings) as server,
+        People(database_url, SECRET) as people,
+        httpx2.AsyncClient(base_url=server.url) as http,
+    ):
+        ann = await people.new("ann")
+        body = {"name": "x", "type": "public"}
+        channel = (await http.post("/channels", json=body, headers=ann.headers)).json()["id"]
+        other = await asyncpg.connect(database_url)
+        async with wire(server.ws_url, ann) as socket:
+            transaction = other.transaction()
+            await transaction.start()
+            await other.execute("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE")
+            for ref in range(3):
+                await socket.send({"t": "send", "ref": ref, "ch": channel, "content": "x"})
+            await asyncio.sleep(4)
+            await transaction.rollback()
+            await socket.until(ref=2)
+            await socket.alive()
+        await other.close()
