@@ -15,7 +15,7 @@ from rtchat.config import Config
 from rtchat.connection import Connection
 from rtchat.envelope import ControlKind
 from rtchat.errors import ChatError
-from rtchat.room import OnEnded, State, Subscription
+from rtchat.room import PURGED_SEQ, OnEnded, State, Subscription
 from rtchat.store.messages import MessageStore
 from rtchat.tasks import Tasks
 
@@ -110,7 +110,7 @@ class CatchUp:
             await asyncio.sleep(SHORT_S)
             return
         if entries[-1].seq - cursor != len(entries):
-            self._on_ended(sub, ControlKind.DELETED, room.cursor)  # the purge was faster
+            self._on_ended(sub, ControlKind.DELETED, PURGED_SEQ)  # the purge was faster
             return
         for envelope in protocol.pack(entries, self._config.write_low_bytes):
             if connection.paused:

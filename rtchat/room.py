@@ -24,6 +24,8 @@ from typing import Protocol
 from rtchat.envelope import Control, ControlKind, Envelope
 
 ENVELOPE_BYTES = 200  # what an envelope takes besides its frames
+# Stands for the seq of a tombstone that nobody can read any more: above that of any.
+PURGED_SEQ = 2**53 - 1
 _GONE = Envelope(0, 0, (), (), b"")  # in the place of one that was shed
 Write = Callable[[bytes], None]
 

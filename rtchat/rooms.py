@@ -25,7 +25,7 @@ from rtchat.bus.seldom import Seldom
 from rtchat.config import Config
 from rtchat.envelope import BadEnvelopeError, ControlKind, Envelope, history_of
 from rtchat.errors import ChatError, Code
-from rtchat.room import OnEnded, Room, State, Tails
+from rtchat.room import PURGED_SEQ, OnEnded, Room, State, Tails
 from rtchat.store.messages import Heads, MessageStore
 from rtchat.tasks import Tasks
 
@@ -314,9 +314,9 @@ class Rooms:
         """The channel is gone."""
         for sub in [*room.live, *room.others]:
             if sub.state is State.JOINING:
-                sub.ended_at = room.cursor + 1
+                sub.ended_at = PURGED_SEQ
             else:
-                self._on_ended(sub, ControlKind.DELETED, room.cursor + 1)
+                self._on_ended(sub, ControlKind.DELETED, PURGED_SEQ)
 
     def _close_empty_rooms(self) -> None:
         now = asyncio.get_running_loop().time()

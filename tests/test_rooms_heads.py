@@ -1,4 +1,4 @@
-"""Rooms and what they cannot use: looks that are asked for too often, garbage, a log that is gone."""
+"""Rooms and what is too much or too little: looks, garbage, a log that is gone."""
 
 import asyncio
 import itertools
@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from rtchat import notice
+from rtchat.notice import Removed
 from rtchat.store.messages import Heads
 from tests.world import World, world
 
@@ -53,3 +55,24 @@ async def test_garbage_from_the_bus_is_said_once_in_a_while(
         r.getMessage() for r in caplog.records if r.name in ("rtchat.rooms", "rtchat.connections")
     ]
     assert said == ["not an envelope", "not a notice"]
+
+
+async def test_who_was_told_that_a_channel_is_gone_is_not_told_again(pod: World) -> None:
+    """The pod has missed entries and the tombstone behind them, and finds the log purged; the
+    notice, which knows the tombstone's seq, comes last."""
+    user = await pod.person()
+    channel = await pod.channel(user)
+    await pod.send(user, channel, "a")
+    socket = pod.connect(user)
+    await socket.sub({channel: None})
+    for table, column in (
+        ("messages", "channel_id"),
+        ("members", "channel_id"),
+        ("channels", "id"),
+    ):
+        await pod.services.database.execute(f"DELETE FROM {table} WHERE {column} = $1", channel)
+    pod.services.hub.rooms.look_soon()
+    told = await socket.until(lambda events: len(events) > 0)
+    late = notice.encode(Removed("another pod", channel, [user], 7, "deleted"))
+    pod.services.connections.receive(late)
+    assert told + socket.read() == [{"t": "removed", "ch": channel, "reason": "deleted"}]
