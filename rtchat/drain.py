@@ -19,7 +19,7 @@ from rtchat import protocol
 from rtchat.config import Config
 from rtchat.connection import Connection
 from rtchat.connections import Connections
-from rtchat.errors import ChatError, Close, Code
+from rtchat.errors import ChatError, Close, Code, spread_ms
 from rtchat.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class Drain:
     async def entering(self) -> AsyncIterator[None]:
         """Sign a socket in here: the drain interrupts it. Raises ChatError(draining)."""
         if self.begun:
-            raise ChatError(Code.DRAINING, after_ms=1000)
+            raise ChatError(Code.DRAINING, after_ms=spread_ms(1000))
         scope = asyncio.timeout(None)
         try:
             async with scope:
@@ -82,7 +82,7 @@ class Drain:
                     self._entering.discard(scope)
         except TimeoutError:
             if scope.expired():
-                raise ChatError(Code.DRAINING, after_ms=1000) from None
+                raise ChatError(Code.DRAINING, after_ms=spread_ms(1000)) from None
             raise
 
     def bye(self) -> bytes:

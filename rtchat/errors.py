@@ -8,6 +8,7 @@ of the programmer is an assertion. Foreign exceptions (asyncpg's, redis') are tr
 are raised and never pass `chat`.
 """
 
+import random
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
@@ -112,3 +113,8 @@ class ChatError(Exception):
         self.message = message or ERRORS[code].title
         self.field = field
         self.after_ms = after_ms
+
+
+def spread_ms(at_least_ms: int) -> int:
+    """When to come again: each is told another time, or those refused together return together."""
+    return random.randint(at_least_ms, 2 * at_least_ms)

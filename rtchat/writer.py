@@ -25,7 +25,7 @@ from asyncpg import exceptions as pg
 from rtchat.batch import Decision, Write
 from rtchat.config import Config
 from rtchat.envelope import Envelope
-from rtchat.errors import ChatError, Code
+from rtchat.errors import ChatError, Code, spread_ms
 from rtchat.lane import Batch, Lane
 from rtchat.model import LogEntry
 from rtchat.protocol import pack
@@ -83,9 +83,9 @@ class Writer:
         Raises ChatError(draining) or ChatError(overloaded), and then keeps nothing of it.
         """
         if self._draining:
-            raise ChatError(Code.DRAINING, after_ms=1000)
+            raise ChatError(Code.DRAINING, after_ms=spread_ms(1000))
         if self._rows >= self._config.queue_max_rows or self._bytes >= self._config.queue_max_bytes:
-            raise ChatError(Code.OVERLOADED, after_ms=random.randint(500, 1500))
+            raise ChatError(Code.OVERLOADED, after_ms=spread_ms(500))
         self._rows += 1
         self._bytes += write.size
         self._idle.clear()
@@ -324,7 +324,7 @@ class _LaneRunner:
         log.warning("writes refused", extra={"writes": len(writes), "error": type(error).__name__})
         for write in writes:
             write.reset()  # of what a try decided that was rolled back
-            write.error = ChatError(code, after_ms=1000)
+            write.error = ChatError(code, after_ms=spread_ms(1000))
         self._answer(writes, None)
 
     def expire(self) -> None:
@@ -341,7 +341,7 @@ class _LaneRunner:
             # A copy: the write itself goes its way, and may be decided on in this very turn.
             told = copy.copy(write)
             told.reset()
-            told.error = ChatError(Code.UNAVAILABLE, after_ms=1000)
+            told.error = ChatError(Code.UNAVAILABLE, after_ms=spread_ms(1000))
             done, write.done = write.done, _told
             done(told)
 

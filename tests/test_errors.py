@@ -2,7 +2,7 @@
 
 import pytest
 
-from rtchat.errors import ERRORS, ChatError, Close, Code
+from rtchat.errors import ERRORS, ChatError, Close, Code, spread_ms
 
 # Copied from the contract, row by row: codes, HTTP status, retry.
 CONTRACT = [
@@ -73,3 +73,10 @@ def test_an_error_carries_what_the_client_needs():
     assert (error.code, error.message) == (Code.RATE_LIMITED, "Slower.")
     assert (error.field, error.after_ms) == ("content", 750)
     assert str(error) == "Slower."
+
+
+def test_who_is_sent_away_together_is_told_to_come_back_at_different_times():
+    """Never sooner than asked for, and not later than twice that."""
+    times = [spread_ms(1000) for _ in range(500)]
+    assert 1000 <= min(times) < 1100
+    assert 1900 < max(times) <= 2000

@@ -20,7 +20,7 @@ from asyncpg.pool import PoolConnectionProxy
 from asyncpg.transaction import Transaction
 
 from rtchat.config import Config
-from rtchat.errors import ChatError, Code, StartError
+from rtchat.errors import ChatError, Code, StartError, spread_ms
 from rtchat.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,9 @@ DURABILITY = ("fsync", "full_page_writes")
 START_WAIT_S = 2.0  # for the first answer; whoever starts us is told of a mistake found by then
 AGAIN_S = 0.5  # between tries after that, and up to half more or less
 COMPLAIN_EVERY = 20  # tries
+QUIET_S = 2.0  # after a statement's answer the database is known to be there for so long
+SILENT_S = 5.0  # without any answer it is known to be away
+LOOK_S = 10.0  # between looks at its settings, where somebody wants to know
 GIVE_BACK_S = 0.5  # for a statement that was cancelled to end; then its connection is cut
 
 Begin = Callable[[AnyConnection], Awaitable[None]]
@@ -67,7 +70,9 @@ class Database:
         self._pool: asyncpg.Pool | None = None
         self._begun = False  # what the start needs was read
         self._tasks = Tasks("database")
-        self._probe: asyncio.Task[list[str] | None] | None = None
+        self._answered_at = self._looked_at = 0.0  # in the loop's time, once begun
+        self._unsafe: list[str] = []  # settings, as of the last look at them
+        self._look: asyncio.Task[None] | None = None
 
     async def open(self, begin: Begin = _nothing) -> None:
         """Open the pool, and let `begin` read what the start needs, over the first connection.
@@ -129,13 +134,15 @@ class Database:
             timeout = self._config.connect_timeout_ms / 1000
             async with self._pool.acquire(timeout=timeout) as connection:
                 await begin(connection)
-                await _warn_of_unsafe_settings(connection)
+                unsafe = await _unsafe_settings(connection)
         except UNAVAILABLE as error:
             if isinstance(error, ValueError):  # a URL that cannot be read
                 raise StartError(f"the database cannot be used: {error}") from error
             raise
         except (pg.PostgresError, ValueError) as error:
             raise StartError(f"the database cannot be used: {error}") from error
+        _warn_of(unsafe)
+        self._note_settings(unsafe)
         self._begun = True
 
     async def close(self) -> None:
@@ -156,7 +163,7 @@ class Database:
         Raises ChatError(unavailable) when none is free in time, or when the link breaks meanwhile.
         """
         if self._pool is None or not self._begun:
-            raise ChatError(Code.UNAVAILABLE, after_ms=1000)
+            raise unreached()
         pool, timeout = self._pool, self._config.acquire_timeout_ms / 1000
         try:
             c = await pool.acquire(timeout=timeout)
@@ -166,6 +173,7 @@ class Database:
             with translated():
                 try:
                     yield c
+                    self._answered_at = asyncio.get_running_loop().time()
                 except pg.ReadOnlySQLTransactionError:  # a primary of yesterday, perhaps
                     await pool.expire_connections()
                     raise
@@ -226,30 +234,41 @@ class Database:
         )
         return connection
 
-    async def unsafe_settings(self) -> list[str]:
-        """Name the settings that would let an acknowledged message die in a crash."""
-        async with self.connection() as c:
-            return await _unsafe_settings(c)
-
     async def probe(self, within_s: float) -> list[str]:
-        """`unsafe_settings`, or ChatError(unavailable) when there is no answer in time.
+        """Name the settings that would let an acknowledged message die in a crash.
 
-        A database that hangs is asked once, however many probes come: cancelling a statement waits
-        for the database too.
+        Raises ChatError(unavailable) when the database has answered nothing for a while. Only where
+        nobody else heard of it lately is it asked: over a connection of its own, for that all of
+        the pool's are busy tells nothing of it; and once, however many probes come.
         """
-        if self._probe is None or self._probe.done():
-            self._probe = self._tasks.start(self._ask())
-        await asyncio.wait([self._probe], timeout=within_s)
-        found = self._probe.result() if self._probe.done() else None
-        if found is None:
-            raise ChatError(Code.UNAVAILABLE, after_ms=1000)
-        return found
+        if not self._begun:
+            raise unreached()
+        loop = asyncio.get_running_loop()
+        quiet = loop.time() - self._answered_at > QUIET_S or bool(self._unsafe)
+        if quiet or loop.time() - self._looked_at > LOOK_S:
+            if self._look is None or self._look.done():
+                self._look = self._tasks.start(self._look_at_settings())
+            if quiet:
+                await asyncio.wait([self._look], timeout=within_s)
+        if loop.time() - self._answered_at > SILENT_S:
+            raise unreached()
+        return self._unsafe
 
-    async def _ask(self) -> list[str] | None:
+    async def _look_at_settings(self) -> None:
         try:
-            return await self.unsafe_settings()
-        except ChatError:
-            return None
+            async with asyncio.timeout(self._config.query_timeout_ms / 1000):
+                connection = await self.dedicated()
+                try:
+                    self._note_settings(await _unsafe_settings(connection))
+                    await connection.close()
+                finally:
+                    connection.terminate()
+        except (*UNAVAILABLE, pg.PostgresError) as error:
+            unavailable(error)
+
+    def _note_settings(self, unsafe: list[str]) -> None:
+        self._unsafe = unsafe
+        self._looked_at = self._answered_at = asyncio.get_running_loop().time()
 
 
 async def _unsafe_settings(connection: AnyConnection) -> list[str]:
@@ -259,8 +278,8 @@ async def _unsafe_settings(connection: AnyConnection) -> list[str]:
     return [row["name"] for row in rows]
 
 
-async def _warn_of_unsafe_settings(connection: AnyConnection) -> None:
-    for name in await _unsafe_settings(connection):
+def _warn_of(unsafe: list[str]) -> None:
+    for name in unsafe:
         log.error(
             "database setting is unsafe: acknowledged messages may be lost in a crash",
             extra={"setting": name, "value": "off"},
@@ -279,7 +298,12 @@ def translated() -> Iterator[None]:
 def unavailable(error: BaseException) -> ChatError:
     """Log what the database said, and make what its asker is told."""
     log.warning("database unavailable", extra={"error": f"{type(error).__name__}: {error}"})
-    return ChatError(Code.UNAVAILABLE, after_ms=1000)
+    return unreached()
+
+
+def unreached() -> ChatError:
+    """Make what is told where the database cannot be asked."""
+    return ChatError(Code.UNAVAILABLE, after_ms=spread_ms(1000))
 
 
 async def _roll_back(work: Transaction, connection: AnyConnection) -> None:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from msgspec import UNSET
 
-from rtchat.errors import ChatError, Code
+from rtchat.errors import ChatError, Code, spread_ms
 from rtchat.model import Kind, LogEntry, Message, rfc3339
 from rtchat.store.database import Database, Record
 from rtchat.store.epoch import LATEST
@@ -109,7 +109,7 @@ class MessageStore:
             channel_ids,
         )
         if rows[0]["epoch"] is None:
-            raise ChatError(Code.UNAVAILABLE, after_ms=1000)
+            raise ChatError(Code.UNAVAILABLE, after_ms=spread_ms(1000))
         heads = {row["id"]: row["last_seq"] for row in rows if row["id"] is not None}
         return Heads(rows[0]["epoch"], rows[0]["read_only"], heads)
 

@@ -280,7 +280,58 @@ async def test_closing_does_not_wait_for_a_busy_connection(server: EmbeddedPostg
 
 
 async def test_a_safe_server_has_no_unsafe_settings(database: Database):
-    assert await database.unsafe_settings() == []
+    assert await database.probe(2) == []
+
+
+async def test_a_setting_that_becomes_unsafe_is_found(
+    server: EmbeddedPostgres, database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    """However much the database has to answer besides."""
+    monkeypatch.setattr("rtchat.store.database.LOOK_S", 0.1)
+    assert await database.probe(2) == []
+    for value, found in (("off", ["full_page_writes"]), ("on", [])):
+        await database.execute(f"ALTER SYSTEM SET full_page_writes = {value}")
+        await database.execute("SELECT pg_reload_conf()")
+        async with asyncio.timeout(10):
+            while await database.probe(2) != found:
+                await database.execute("SELECT 1")
+                await asyncio.sleep(0.02)
+
+
+async def test_a_pool_that_is_busy_is_no_database_that_is_away(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    """Whoever probes has a connection of its own."""
+    monkeypatch.setattr("rtchat.store.database.QUIET_S", 0.0)
+    monkeypatch.setattr("rtchat.store.database.SILENT_S", 1.0)
+    async with database.connection(), database.connection():
+        await asyncio.sleep(1.1)
+        assert await database.probe(5) == []
+
+
+async def test_probes_of_a_busy_database_ask_it_nothing(server: EmbeddedPostgres):
+    """What it answers to others tells enough; nothing for a while, and it counts as away."""
+    database = Database(config(server, pool_max=1))
+    await database.open()
+    server.send_signal(signal.SIGSTOP)
+    try:
+        assert await database.probe(0) == []
+        async with asyncio.timeout(20):
+            while await probed(database):
+                await asyncio.sleep(0.05)
+    finally:
+        server.send_signal(signal.SIGCONT)
+    async with asyncio.timeout(10):
+        while not await probed(database):
+            await asyncio.sleep(0.05)
+    await database.close()
+
+
+async def probed(database: Database) -> bool:
+    try:
+        return await database.probe(0.1) == []
+    except ChatError:
+        return False
 
 
 async def test_unsafe_settings_are_named(
@@ -294,7 +345,7 @@ async def test_unsafe_settings_are_named(
         database = Database(config(server))
         with caplog.at_level(logging.ERROR, "rtchat.store.database"):
             await database.open()
-        assert sorted(await database.unsafe_settings()) == ["fsync", "full_page_writes"]
+        assert sorted(await database.probe(2)) == ["fsync", "full_page_writes"]
         assert [vars(record)["setting"] for record in caplog.records] == [
             "fsync", "full_page_writes",
         ]  # fmt: skip

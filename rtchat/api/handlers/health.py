@@ -17,7 +17,7 @@ async def alive(_: Call) -> Answer:
 
 
 async def ready(call: Call) -> Answer:
-    """Not draining, and the database answers with its durable settings on.
+    """Not draining, and the database has answered lately, with its durable settings on.
 
     Redis being away is no reason: acks and same-pod delivery go on without it, and if it were, one
     Redis outage would take every pod out of service at once.
