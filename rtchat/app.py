@@ -182,7 +182,7 @@ def _build(
     chat = Chat(config, channels, messages, writer, connections)
     tasks = Tasks("app")
     drain = Drain(config, connections, tasks)
-    hub.rooms.on_epoch = drain.hurry  # `hello` is where clients learn of it
+    hub.rooms.on_epoch = drain.send_back  # `hello` is where clients learn of it
 
     stack.callback(passwords.close)
     for part in (writer, connections, hub, accounts, tasks):

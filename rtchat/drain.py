@@ -5,6 +5,8 @@ the socket, its accepted writes are answered, then come `bye` and the close. Unt
 works as ever. The slots are in shuffled order at an even rate, so that the other pods get the
 clients one after the other and not as a storm.
 
+The same slots send everybody back who learned of an epoch that is no more, while the pod serves on.
+
 Must never: wait for a client that does not read, or for a write without a bound; whoever retries
 with its nonce learns what became of it. A crash here is a close without `bye`.
 """
@@ -34,7 +36,7 @@ def window_s(sockets: int, longest_s: float, per_second: int) -> float:
 
 
 class Drain:
-    """Sends the sockets of this pod away, once."""
+    """Sends the sockets of this pod away: for good once, or back as often as the epoch changes."""
 
     def __init__(self, config: Config, connections: Connections, tasks: Tasks) -> None:
         self._config = config
@@ -61,6 +63,10 @@ class Drain:
                 if not entering.expired():
                     entering.reschedule(0)
         await asyncio.shield(self._task)
+
+    def send_back(self) -> None:
+        """Send away, each in its slot, whoever is here now; they may come back here."""
+        self._tasks.start(self._slots(list(self._connections)))
 
     def hurry(self) -> None:
         """Send away at once whoever is still there."""
@@ -91,7 +97,19 @@ class Drain:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        order = list(self._connections)
+        there = list(self._connections)
+        began = loop.time()
+        await self._slots(there)
+        for _ in range(round(ANSWERS_S / POLL_S)):
+            if not len(self._connections):
+                break
+            await asyncio.sleep(POLL_S)
+        self.hurry()
+        await asyncio.sleep(0)  # the last closes leave in this turn
+        log.info("drained", extra={"sockets": len(there), "s": round(loop.time() - began, 2)})
+
+    async def _slots(self, order: list[Connection]) -> None:
+        loop = asyncio.get_running_loop()
         random.shuffle(order)
         window = window_s(len(order), self._config.drain_s, self._config.drain_per_second)
         log.info("draining", extra={"sockets": len(order), "window_s": round(window, 1)})
@@ -101,13 +119,6 @@ class Drain:
             if wait_s > 0 and not connection.closed:
                 await asyncio.sleep(wait_s)
             self._slot(connection)
-        for _ in range(round(ANSWERS_S / POLL_S)):
-            if not len(self._connections):
-                break
-            await asyncio.sleep(POLL_S)
-        self.hurry()
-        await asyncio.sleep(0)  # the last closes leave in this turn
-        log.info("drained", extra={"sockets": len(order), "s": round(loop.time() - began, 2)})
 
     def _slot(self, connection: Connection) -> None:
         connection.leaving = True

@@ -7,6 +7,7 @@ import pytest
 
 from rtchat.drain import window_s
 from rtchat.errors import ChatError, Code
+from rtchat.store import epoch
 from tests.world import Socket, World, world
 
 
@@ -204,3 +205,30 @@ async def test_signing_in_keeps_its_own_deadline(database_url: str) -> None:
         async with pod.services.drain.entering():
             pass  # and who is in has nothing to fear
         assert not pod.services.drain.begun
+
+
+async def test_who_is_sent_back_for_another_epoch_goes_in_its_slot_too(database_url: str) -> None:
+    """All pods see a new epoch at the same time: all sockets at once would be a storm. The pod
+    stays ready, and who comes meanwhile stays."""
+    async with world(database_url, drain_s=1, drain_per_second=1, head_check_ms=600_000) as pod:
+        sockets = await crowd(pod, 40)
+        user = await pod.person()
+        channel = await pod.channel(user)
+        follower = pod.connect(user)
+        await follower.sub({channel: None})
+        async with pod.services.database.connection() as connection:
+            now = (await epoch.renew(connection)).now
+        pod.services.hub.rooms.look_soon()
+        told = await follower.until(lambda events: any(e["t"] == "reset" for e in events))
+        assert told[0] == {"t": "reset", "ch": channel, "head": 0, "epoch": now}
+        await asyncio.sleep(0.1)
+        assert any(s.closed_with is None for s in sockets), "all at once is a storm"
+        async with pod.services.drain.entering():
+            newcomer = pod.connect(user)
+        assert not pod.services.drain.begun
+        everybody = [*sockets, follower]
+        assert await ends(everybody) != list(range(41))
+        assert {s.closed_with for s in everybody} == {4201}
+        assert [e["t"] for e in sockets[0].read()] == ["bye"]
+        await asyncio.sleep(0.05)
+        assert newcomer.closed_with is None
