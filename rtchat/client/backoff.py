@@ -2,8 +2,8 @@
 
 Pure; randomness is passed in by default only. Must never: bring a crowd back at one moment. After a
 restart of the server thousands of clients decide at once, each by itself, so every delay is drawn
-from an interval that begins at 0 ("full jitter"); only a wait that the server itself names, and
-spreads, is taken as it is.
+from an interval that begins at 0 ("full jitter"). A wait that the server names comes on top: who is
+told the same time again and again backs off all the same.
 """
 
 import random
@@ -43,12 +43,11 @@ class Backoff:
         self._failures = 0
 
     def delay(self, verdict: Verdict = Verdict.BACK_OFF, hint_s: float | None = None) -> float:
-        """How long to wait, in seconds, after one more failure; the server's own hint wins."""
+        """How long to wait, in seconds, after one more failure; not less than the server asks."""
         exponent = 0 if verdict in (Verdict.AT_ONCE, Verdict.RENEW) else min(self._failures, 16)
         self._failures += 1
-        if hint_s is not None:
-            return hint_s
-        return random.uniform(0, min(self._cap_s, self._base_s * 2**exponent))
+        jitter_s = random.uniform(0, min(self._cap_s, self._base_s * 2**exponent))
+        return (hint_s or 0.0) + jitter_s
 
     def lived(self, seconds: float) -> None:
         """Learn how long a connection lasted; a short one is only half a success."""

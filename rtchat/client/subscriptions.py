@@ -7,13 +7,20 @@ cursor in another history than its own. Lost with the process; users keep `Clien
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
+from rtchat.client.backoff import Backoff
 from rtchat.client.connection import Link, LinkLostError
 from rtchat.client.errors import ClientError, ClosedError, RefusedError, UnreachableError
-from rtchat.client.events import AnyEntry, AnyEvent, Ok, Removed, Reset
+from rtchat.client.events import AnyEntry, AnyEvent, Limits, Ok, Removed, Reset, Standing
 from rtchat.client.wire import AGAIN_S, TryAgainError, Wire
+
+CHANNELS_MAX = 1000  # of one `sub`
+FRAME_BYTES = 512  # of its frame, besides the channels
+# What may be answered for a channel and says nothing of it: asked again (contract §4, "retry").
+RETRIED = frozenset({"rate_limited", "overloaded", "unavailable", "draining", "internal"})
 
 LastSeq = Callable[[int], Awaitable[int]]  # a channel's last seq, from REST
 
@@ -33,6 +40,7 @@ class Subscriptions:
         self._last_seq = last_seq
         self._cursors: dict[int, int] = {}
         self._resetting: dict[int, asyncio.Task[None]] = {}
+        self._backoff = Backoff()  # of what was not resumed, on the link of the moment
         self.epoch: str | None = None  # of all cursors; None before the first link
         self.repeated = 0  # entries at or below their cursor, and of channels that are left
         self.gaps = 0
@@ -75,10 +83,11 @@ class Subscriptions:
     async def _subscribe(
         self, wanted: Mapping[int, int | None], epoch: str | None, before: Callable[[Ok], None]
     ) -> Ok:
-        """Ask until there is an answer; `before` runs ahead of the entries that follow it."""
+        """Ask until there is an answer for each; `before` runs ahead of the entries that follow."""
 
         def begin(ok: Ok) -> None:
-            before(ok)
+            if not all(standing.error in RETRIED for standing in ok.ch.values()):
+                before(ok)
             for channel, standing in ok.ch.items():
                 cursor = wanted.get(channel)
                 if standing.head is None:
@@ -88,32 +97,70 @@ class Subscriptions:
                 else:
                     self._cursors[channel] = cursor
 
-        command = _sub(wanted, epoch)
-        while True:
+        answered: dict[int, Standing] = {}
+        left, backoff = dict(wanted), Backoff()
+        while left:
+            link = await self._wire.linked()
+            part = next(parts(left, link.hello.limits))
             try:
-                return await self._wire.ask(command, begin)
+                ok = await self._wire.ask(_sub(part, epoch), begin)
             except LinkLostError:
                 continue
             except TryAgainError as error:
-                await asyncio.sleep(error.after_s)
+                await asyncio.sleep(backoff.delay(hint_s=error.after_s))
+                continue
+            again = {c: part[c] for c in part if c in ok.ch and ok.ch[c].error in RETRIED}
+            answered |= {c: s for c, s in ok.ch.items() if c not in again}
+            left = {c: cursor for c, cursor in left.items() if c not in part} | again
+            if again:
+                await asyncio.sleep(backoff.delay(hint_s=AGAIN_S))
+        return Ok(ch=answered)
 
     # --- what the server sends
 
     def resume(self, link: Link) -> None:
-        """A new link: ask for everything from its cursor on, in one command."""
+        """A new link: ask for everything from its cursor on."""
         before, self.epoch = self.epoch, link.hello.epoch
         epoch = self.epoch
         if before not in (None, epoch):  # another history: no cursor means anything there
             for channel in list(self._cursors):
                 self.on_reset(Reset(ch=channel, head=0, epoch=epoch))
-        if self._cursors:
-            command = _sub(self._cursors, epoch)
-            self._wire.post(link, command, self._resumed, _resuming_failed)
+        self._backoff = Backoff()
+        self._resume(link, self._cursors)
 
-    def _resumed(self, ok: Ok) -> None:
+    def _resume(self, link: Link, channels: Iterable[int]) -> None:
+        """Ask for these, unless they or the link are gone."""
+        if self._wire.link is not link:
+            return
+        wanted = {c: self._cursors[c] for c in channels if c in self._cursors}
+        for part in parts(wanted, link.hello.limits):
+            self._wire.post(
+                link,
+                _sub(part, link.hello.epoch),
+                partial(self._resumed, link),
+                partial(self._not_resumed, link, part),
+            )
+
+    def _resumed(self, link: Link, ok: Ok) -> None:
+        again = []
         for channel, standing in ok.ch.items():
-            if standing.error is not None and channel in self._cursors:
+            if standing.error in RETRIED:
+                again.append(channel)
+            elif standing.error is not None and channel in self._cursors:
                 self.on_removed(Removed(ch=channel, reason="refused"))
+        if again:
+            self._resume_later(link, again, AGAIN_S)
+
+    def _not_resumed(self, link: Link, part: Iterable[int], error: ClientError) -> None:
+        """In the reader: ask again later, or not at all. A lost link's channels have the next."""
+        if isinstance(error, TryAgainError):
+            self._resume_later(link, part, error.after_s)
+        elif isinstance(error, RefusedError):
+            raise ClosedError(f"subscriptions not resumed: {error}")
+
+    def _resume_later(self, link: Link, channels: Iterable[int], after_s: float) -> None:
+        delay_s = self._backoff.delay(hint_s=after_s)
+        asyncio.get_running_loop().call_later(delay_s, self._resume, link, list(channels))
 
     def on_entry(self, entry: AnyEntry) -> None:
         """Hand out the next entry of a channel. Raises GapError for one that comes too early."""
@@ -176,17 +223,25 @@ class Subscriptions:
                 return
 
 
+def parts(wanted: Mapping[int, int | None], limits: Limits) -> Iterator[dict[int, int | None]]:
+    """Cut a wish into what fits a frame each."""
+    room = limits.frame_bytes - FRAME_BYTES
+    part: dict[int, int | None] = {}
+    size = 0
+    for channel, cursor in wanted.items():
+        more = len(f'"{channel}":{cursor},')
+        if part and (len(part) >= CHANNELS_MAX or size + more > room):
+            yield part
+            part, size = {}, 0
+        part[channel] = cursor
+        size += more
+    if part:
+        yield part
+
+
 def _sub(wanted: Mapping[int, int | None], epoch: str | None) -> dict[str, Any]:
     ch = {str(channel): cursor for channel, cursor in wanted.items()}
     return {"t": "sub", "ch": ch, "epoch": epoch}
-
-
-def _resuming_failed(error: ClientError) -> None:
-    """In the reader: come back later, or not at all."""
-    if isinstance(error, TryAgainError):
-        raise LinkLostError(None, str(error), error.after_s)
-    if isinstance(error, RefusedError):
-        raise ClosedError(f"subscriptions not resumed: {error}")
 
 
 def _nothing(_: object) -> None:

@@ -29,14 +29,17 @@ def test_every_close_code_has_a_verdict() -> None:
 
 
 def test_back_off_is_full_jitter() -> None:
-    """Delays fill the interval from 0 to a doubling bound, up to 30 s; the server's word wins."""
+    """Delays fill the interval from 0 to a doubling bound, up to 30 s, behind the server's hint."""
     for failures in range(12):
         bound = min(CAP_S, BASE_S * 2**failures)
         delays = [_after(failures).delay() for _ in range(300)]
         assert 0 <= min(delays) < 0.1 * bound
         assert 0.9 * bound < max(delays) <= bound
         assert all(_after(failures).delay(Verdict.AT_ONCE) <= BASE_S for _ in range(50))
-    assert Backoff().delay(Verdict.AT_ONCE, 8.2) == 8.2
+    for failures, bound in ((0, BASE_S), (3, 8 * BASE_S), (10, CAP_S)):
+        hinted = [_after(failures).delay(Verdict.BACK_OFF, 8.2) - 8.2 for _ in range(300)]
+        assert -1e-6 < min(hinted) < 0.1 * bound
+        assert 0.9 * bound < max(hinted) <= bound + 1e-6
 
 
 def test_a_long_connection_ends_a_series() -> None:
