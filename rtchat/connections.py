@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 SWEEP_S = 1.0
 ANSWER_S = 2.0  # what was accepted before a token's end is answered first, within this
-AHEAD_DEADLINES = 3  # how far a slow client may pay ahead; its last deadline comes after that
+AHEAD_DEADLINES = 1  # how far a slow client may pay ahead; its last deadline comes after that
 STEP_S = 2.0  # a wall clock that moves this much against the monotonic one was set anew
 FULL_AFTER_MS = 5000  # when to try again where there is no room
 NOTE_SEEN_S = 10.0  # how often `lastActive` is written, for all who came or went together
@@ -243,14 +243,14 @@ class Connections:
         That is a quarter of the low mark in every deadline, by default 1.1 KB a second: a slow line
         lives, one that takes a byte a minute does not. Who takes more has paid ahead, since all
         that one sees of a slow reader are its kernel's acknowledgements, and those come in steps of
-        a whole window: 64 KB every 43 s from one that reads 3 KB a second, and nothing in between.
-        At first, all that it ever took counts: so much may lie there unread.
+        a whole window: 64 KB every 13 s from one that reads 5 KB a second, and nothing in between.
+        What it took before it fell behind counts for nothing: who stops is gone at the deadline.
         """
         assert connection.paused_at is not None
         slow_s = self._config.slow_deadline_ms / 1000
         per_second = max(1, self._config.write_low_bytes // 4) / slow_s
         taken = connection.link.taken()
-        newly = max(0, taken - (connection.taken or 0))
+        newly = 0 if connection.taken is None else max(0, taken - connection.taken)
         connection.taken = taken
         ahead = now + AHEAD_DEADLINES * slow_s
         connection.paused_at = min(connection.paused_at + newly / per_second, ahead)
