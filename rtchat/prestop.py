@@ -19,12 +19,16 @@ class PreStopError(Exception):
 
 
 def request_drain(config: Config, hold_s: float) -> str:
-    """Ask for the drain, wait until it is over, and for `hold_s` at least; returns what to say."""
+    """Ask for the drain, wait until it is over, and for `hold_s` at least; returns what to say.
+
+    The time is held whatever came of the call: it is for endpoints elsewhere, which still route
+    here, and to which a pod that did not answer says nothing of being gone.
+    """
     began = time.monotonic()
-    status, answer = _post(config)
-    left_s = began + hold_s - time.monotonic()
-    if left_s > 0:
-        time.sleep(left_s)
+    try:
+        status, answer = _post(config)
+    finally:
+        time.sleep(max(0.0, began + hold_s - time.monotonic()))
     if status != 200:
         raise PreStopError(f"the server does not drain: {_MEANING.get(status, status)} {answer}")
     return f"drained in {time.monotonic() - began:.1f} s"

@@ -124,3 +124,11 @@ async def test_only_the_token_opens_the_pre_stop_call(pods: Pods, database_url: 
     assert (await rtchat_drain(port=str(pod.port)))[0] == 2
     async with rest(pod) as http:
         assert (await http.get("/readyz")).status_code == 200
+
+
+async def test_the_time_is_held_whatever_came_of_the_call() -> None:
+    """A server that does not answer may still be routed to, as one that refuses the token."""
+    began = time.monotonic()
+    status, said = await rtchat_drain("--hold", "1.5", internal_token=TOKEN, port="1")
+    assert (status, "no answer" in said) == (3, True)
+    assert time.monotonic() - began >= 1.5
