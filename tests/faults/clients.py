@@ -126,7 +126,11 @@ class Chatter:
         raw = socket.socket()
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
         raw.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", address.port))
+        try:
+            await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", address.port))
+        except BaseException:
+            raw.close()
+            raise
         self._socket = await connect(
             url,
             sock=raw,
