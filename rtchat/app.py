@@ -162,7 +162,8 @@ def _build(
 
     def on_commit(envelope: Envelope) -> None:
         hub.rooms.deliver(envelope)
-        bus.publish(envelope.channel_id, hub.rooms.stamped(envelope))
+        if not bus.alone:  # or the bytes, two copies of all that is sent, were made for nobody
+            bus.publish(envelope.channel_id, hub.rooms.stamped(envelope))
 
     async def open_log() -> LogWriter:
         return LogWriter(config, await database.dedicated())

@@ -58,5 +58,9 @@ class Bus(Protocol):
         """Send one item to every pod."""
 
     @property
+    def alone(self) -> bool:
+        """Whether it is known that no other pod is there: what is published now reaches nobody."""
+
+    @property
     def connected(self) -> bool:
         """Whether every link of the bus stands, as far as is known."""

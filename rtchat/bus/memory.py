@@ -46,6 +46,11 @@ class MemoryBus:
         return f"<MemoryBus {'up' if self.connected else 'down'} channels={len(self._heard)}>"
 
     @property
+    def alone(self) -> bool:
+        """Whether no other bus is at the exchange."""
+        return len(self._exchange.buses) < 2
+
+    @property
     def connected(self) -> bool:
         """Whether the bus was started and not closed."""
         return self._loop is not None

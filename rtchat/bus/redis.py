@@ -102,6 +102,11 @@ class RedisBus:
         return f"<RedisBus {list(self._nodes.values())!r}>"
 
     @property
+    def alone(self) -> bool:
+        """Never known: whoever is there, Redis does not tell."""
+        return False
+
+    @property
     def connected(self) -> bool:
         """Whether all nodes are there and all subscriptions stand."""
         return None not in self._carriers and all(n.connected for n in self._nodes.values())

@@ -51,6 +51,11 @@ class ModelBus:
         network.buses.append(self)
 
     @property
+    def alone(self) -> bool:
+        """Whether no other pod is there."""
+        return False
+
+    @property
     def connected(self) -> bool:
         """Whether the link stands."""
         return self._up
