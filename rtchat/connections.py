@@ -214,10 +214,16 @@ class Connections:
                 log.exception("sweeping failed")
 
     def clock_stepped(self, by_s: float) -> None:
-        """Let every socket have the time that it had left before."""
+        """Let every socket have the time that it had left before.
+
+        But not more than a new token gives: where the clock was slow, or the machine suspended,
+        that time was not left.
+        """
         log.warning("the clock was set", extra={"by_s": round(by_s, 1)})
+        config = self._config
+        latest = int(time.time()) + config.access_token_s + config.token_leeway_s
         for connection in self._all:
-            connection.expires += round(by_s)
+            connection.expires = min(connection.expires + round(by_s), latest)
 
     def sweep(self, wall_s: float, monotonic_s: float) -> None:
         """End what has expired or is stuck; warn what expires soon."""

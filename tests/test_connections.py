@@ -78,6 +78,17 @@ async def test_a_clock_that_is_set_changes_nobodys_time(database_url: str) -> No
         assert socket.closed_with == 4202
 
 
+async def test_a_clock_that_is_set_gives_nobody_more_than_a_new_token(database_url: str) -> None:
+    """It was slow, or the machine was suspended for days: those days were not left."""
+    async with world(database_url, access_token_s=900, token_leeway_s=30) as pod:
+        socket = pod.connect(await pod.person())
+        socket.connection.expires = int(time.time()) + 800
+        pod.services.connections.clock_stepped(2 * 86_400)
+        assert socket.connection.expires <= time.time() + 930
+        pod.services.connections.sweep(time.time() + 931, 0)
+        assert socket.closed_with == 4202
+
+
 # --- how many
 
 
