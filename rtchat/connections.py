@@ -227,21 +227,26 @@ class Connections:
 
     def sweep(self, wall_s: float, monotonic_s: float) -> None:
         """End what has expired or is stuck; warn what expires soon."""
-        warn_s = self._config.expiring_s
-        slow_s = self._config.slow_deadline_ms / 1000
         for connection in list(self._all):
-            left = connection.expires - wall_s
-            if left <= 0:
-                if not connection.unanswered or left <= -ANSWER_S:
-                    connection.close(Close.TOKEN_EXPIRED, "token expired")
-            elif left <= warn_s and not connection.warned:
-                connection.warned = True
-                connection.write(protocol.expiring(int(left)))
-            if connection.paused_at is None:
-                connection.taken = None
-            elif monotonic_s - self._paid_until(connection, monotonic_s) > slow_s:
-                log.info("client too slow", extra={"connection": connection.id})
-                connection.close(Close.TOO_SLOW, "too slow")
+            try:
+                self._look_at(connection, wall_s, monotonic_s)
+            except Exception:  # one socket's trouble must not save those behind it
+                log.exception("sweeping a socket failed", extra={"connection": connection.id})
+
+    def _look_at(self, connection: Connection, wall_s: float, monotonic_s: float) -> None:
+        left = connection.expires - wall_s
+        if left <= 0:
+            if not connection.unanswered or left <= -ANSWER_S:
+                connection.close(Close.TOKEN_EXPIRED, "token expired")
+        elif left <= self._config.expiring_s and not connection.warned:
+            connection.warned = True
+            connection.write(protocol.expiring(int(left)))
+        slow_s = self._config.slow_deadline_ms / 1000
+        if connection.paused_at is None:
+            connection.taken = None
+        elif monotonic_s - self._paid_until(connection, monotonic_s) > slow_s:
+            log.info("client too slow", extra={"connection": connection.id})
+            connection.close(Close.TOO_SLOW, "too slow")
 
     def _paid_until(self, connection: Connection, now: float) -> float:
         """Up to when a paused client has taken what its slot costs.

@@ -89,6 +89,27 @@ async def test_a_clock_that_is_set_gives_nobody_more_than_a_new_token(database_u
         assert socket.closed_with == 4202
 
 
+async def test_one_sockets_trouble_saves_no_other_from_its_end(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file descriptor that is gone, say: it is logged, and all the others are looked at."""
+    async with world(database_url) as pod:
+        user = await pod.person()
+        broken, *others = [pod.connect(user) for _ in range(10)]
+
+        def taken() -> int:
+            raise OSError(9, "Bad file descriptor")
+
+        monkeypatch.setattr(broken, "taken", taken)
+        broken.connection.paused_at = 1.0
+        for socket in others:
+            socket.connection.expires = 1000
+        pod.services.connections.sweep(1001, 2)
+        assert [socket.closed_with for socket in others] == [4202] * 9
+        assert "sweeping a socket failed" in [r.getMessage() for r in caplog.records]
+        assert broken.closed_with is None
+
+
 # --- how many
 
 
