@@ -1,8 +1,10 @@
 """Catching up: how a connection's subscriptions reach the heads of their rooms.
 
 Owns: at most one task a connection, which reads forward for each of its subscriptions in turn, from
-the room's tail or from the log in pages, no faster than the socket drains. Must never: read past a
-room's own cursor (the room delivers that), or hold more than one page for a connection.
+the room's tail or from the log in pages, no faster than the socket drains. A page that ends where
+the tail begins is read once for all who want it, and becomes the tail's begin: a pod's death brings
+hundreds at once to rooms that were just opened. Must never: read past a room's own cursor (the room
+delivers that), or hold more than one page for a connection.
 """
 
 import asyncio
@@ -13,15 +15,16 @@ from collections.abc import Callable
 from rtchat import protocol
 from rtchat.config import Config
 from rtchat.connection import Connection
-from rtchat.envelope import ControlKind
-from rtchat.errors import ChatError
-from rtchat.room import PURGED_SEQ, OnEnded, State, Subscription
+from rtchat.envelope import ControlKind, Envelope
+from rtchat.errors import ChatError, Code
+from rtchat.room import PURGED_SEQ, OnEnded, Room, State, Subscription
 from rtchat.store.messages import MessageStore
 from rtchat.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
 SHORT_S = 0.1  # between looks at a log that ends too early
+KEPT_PAGES = 5  # how far a tail grows backwards, for those who come back
 
 
 class CatchUp:
@@ -42,6 +45,8 @@ class CatchUp:
         self._on_ended = on_ended
         self._on_short = on_short
         self._tasks = Tasks("catch up")
+        # Pages under way that will join onto a tail; the result: whether it could be read.
+        self._joining: dict[Room, asyncio.Future[bool]] = {}
 
     async def close(self) -> None:
         """Stop, wherever each connection is."""
@@ -95,25 +100,72 @@ class CatchUp:
         return read
 
     async def _from_log(self, connection: Connection, sub: Subscription) -> None:
-        room, cursor = sub.room, sub.cursor
+        room = sub.room
         try:
-            entries = await self._messages.entries(
-                room.channel_id, cursor, room.cursor, self._config.catch_up_rows
-            )
+            if not await self._needs_page(connection, sub):
+                return
+            cursor = sub.cursor
+            page = await self._page(room, cursor)
         except ChatError:  # the database is away or busy; so is everybody else, so spread out
             await asyncio.sleep(random.uniform(0.2, 1.0))
             return
         if sub.state is not State.CATCHING_UP or sub.cursor != cursor:
             return
-        if not entries:  # purged with its channel, or gone back to an earlier state: heads tell
+        if page is None:
+            self._on_ended(sub, ControlKind.DELETED, PURGED_SEQ)  # the purge was faster
+            return
+        if not page:  # purged with its channel, or gone back to an earlier state: heads tell
             self._on_short()
             await asyncio.sleep(SHORT_S)
             return
-        if entries[-1].seq - cursor != len(entries):
-            self._on_ended(sub, ControlKind.DELETED, PURGED_SEQ)  # the purge was faster
-            return
-        for envelope in protocol.pack(entries, self._config.write_low_bytes):
+        for envelope in page:
             if connection.paused:
                 return
             sub.cursor = envelope.last
             connection.write(envelope.payload)
+
+    async def _needs_page(self, connection: Connection, sub: Subscription) -> bool:
+        """Let others read first what joins onto the tail; tells whether there is more to be read.
+
+        Each wait but the last makes the tail longer, so this comes to an end.
+        """
+        room = sub.room
+        while (reading := self._joining.get(room)) is not None and self._joins(room, sub.cursor):
+            begin = room.kept_from
+            if not await asyncio.shield(reading):
+                raise ChatError(Code.UNAVAILABLE)
+            self._from_tail(connection, sub)
+            waits = sub.state is State.CATCHING_UP and not connection.paused
+            if not waits or sub.cursor >= room.cursor:
+                return False
+            if room.kept_from >= begin:
+                break  # it was not kept: there is no room for it
+        return True
+
+    def _joins(self, room: Room, cursor: int) -> bool:
+        """Whether one page leads from here to the tail, and the tail shall have it."""
+        rows = self._config.catch_up_rows
+        return room.kept_from - 1 - cursor <= rows and room.cursor - cursor <= KEPT_PAGES * rows
+
+    async def _page(self, room: Room, cursor: int) -> list[Envelope] | None:
+        """What follows `cursor` in the log, up to the tail; None where some of it is missing."""
+        if room in self._joining or not self._joins(room, cursor):
+            return await self._read(room, cursor)
+        done = self._joining[room] = asyncio.get_running_loop().create_future()
+        read = False
+        try:
+            page = await self._read(room, cursor)
+            room.prepend(page or ())
+            read = True
+        finally:
+            del self._joining[room]
+            done.set_result(read)
+        return page
+
+    async def _read(self, room: Room, cursor: int) -> list[Envelope] | None:
+        entries = await self._messages.entries(
+            room.channel_id, cursor, room.kept_from - 1, self._config.catch_up_rows
+        )
+        if entries and entries[-1].seq - cursor != len(entries):
+            return None
+        return list(protocol.pack(entries, self._config.write_low_bytes))

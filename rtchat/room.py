@@ -16,7 +16,7 @@ membership is read. Nothing here survives a crash; all of it can be read from th
 import itertools
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from heapq import heapify, heappop, heappush
 from typing import Protocol
@@ -254,6 +254,20 @@ class Room:
             cursor = part.last
         return b"".join(parts), cursor
 
+    @property
+    def kept_from(self) -> int:
+        """The first seq that the tail has, or will have."""
+        return self._tail[self._shed].first if self.has_tail else self.cursor + 1
+
+    def prepend(self, envelopes: Sequence[Envelope]) -> bool:
+        """Put what was read of the log before the tail; only if it ends where the tail begins."""
+        if not self.is_open or not envelopes or envelopes[-1].last + 1 != self.kept_from:
+            return False
+        self._tail[: self._shed] = envelopes
+        self._shed = 0
+        self._tails.added(self, *map(weight, envelopes))
+        return True
+
     def shed_oldest(self) -> int:
         """Drop the oldest envelope of the tail; returns its weight in bytes."""
         if not self.has_tail:
@@ -267,7 +281,8 @@ class Room:
         return weight(oldest)
 
     def close(self) -> None:
-        """Keep nothing any more."""
+        """Keep nothing any more, whatever may still be read for this room."""
+        self.cursor = -1
         self._held.clear()
         self._firsts.clear()
         self._held_bytes = 0
@@ -290,14 +305,17 @@ class Tails:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._order: deque[Room] = deque()  # a room for each envelope in a tail, oldest first
+        # A room for each envelope in a tail, in the order in which they came there. In its turn a
+        # room sheds its first one, which may have been put before the others later.
+        self._order: deque[Room] = deque()
         self._stale = 0  # of those, how many belong to closed rooms
         self.bytes = 0
 
-    def added(self, room: Room, size: int) -> None:
-        """A room's tail grew by one envelope."""
-        self._order.append(room)
-        self.bytes += size
+    def added(self, room: Room, *sizes: int) -> None:
+        """A room's tail grew, by an envelope of each of these sizes."""
+        for size in sizes:
+            self._order.append(room)
+            self.bytes += size
         while self.bytes > self._max_bytes and self._order:
             self.bytes -= self._order.popleft().shed_oldest()
 

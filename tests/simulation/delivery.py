@@ -360,7 +360,8 @@ class Delivery(Machine):
 
     def check_that_all_are_at_the_head(self) -> None:
         self.check()
-        if len(self.questions) or any(p.rooms._filling for p in self.pods):
+        reading = any(p.rooms._filling or p.hub._catch_up._joining for p in self.pods)
+        if len(self.questions) or reading:
             raise PromiseError("something is still asked")
         for socket in self.connected():
             for channel, view in socket.views.items():

@@ -1,13 +1,15 @@
 """Pods without I/O: the real hub, rooms and catching up, on a model log and a model network."""
 
 import asyncio
+import itertools
 from collections.abc import Callable, Iterable
 
 from rtchat import hub as hubs
 from rtchat.config import Config
 from rtchat.envelope import Envelope
 from rtchat.model import LogEntry
-from rtchat.protocol import pack
+from rtchat.protocol import pack, payloads
+from rtchat.room import Room
 from tests.simulation.channels import EPOCH, Logs, ModelChannels, ModelMessages
 from tests.simulation.turns import PromiseError, Questions, TurnLoop
 
@@ -183,9 +185,24 @@ class Pod:
             if room.is_open and room._held and not room.behind:
                 raise PromiseError(f"{room!r} forgot its hole")
             weights += sum(map(weight, room._tail[room._shed :]))
+            self._check_tail(room)
         tails = self.rooms._tails
         if tails.bytes != weights or weights > CONFIG.tail_max_bytes:
             raise PromiseError(f"tails count {tails.bytes} bytes, hold {weights}")
+
+    def _check_tail(self, room: Room) -> None:
+        """It is the end of what the room has, without a hole, as the log has it."""
+        kept, texts = room._tail[room._shed :], self.logs[room.channel_id].texts
+        for envelope, follower in itertools.pairwise(kept):
+            if follower.first != envelope.last + 1:
+                raise PromiseError(f"{room!r} has {follower} behind {envelope} in its tail")
+        if kept and kept[-1].last != room.cursor:
+            raise PromiseError(f"{room!r} has a tail up to {kept[-1].last}")
+        for e in kept:
+            if payloads(e.payload) != [t for t in texts[e.first - 1 : e.last] if t]:
+                raise PromiseError(f"{room!r} has in its tail what the log has not: {e}")
+        if self.rooms._tails._order.count(room) != len(kept):
+            raise PromiseError(f"{room!r} has {len(kept)} envelopes, and other turns to shed them")
 
 
 def weight(envelope: Envelope) -> int:

@@ -3,6 +3,8 @@
 Each is a class in the place of the real one. A machine that does not find one of them is no test.
 """
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from rtchat.catchup import CatchUp
@@ -13,7 +15,7 @@ from rtchat.errors import ChatError
 from rtchat.hub import Hub
 from rtchat.model import LogEntry
 from rtchat.protocol import pack
-from rtchat.room import Room, State, Subscription, Tails
+from rtchat.room import Room, State, Subscription, Tails, weight
 from rtchat.rooms import Rooms
 from rtchat.store.channels import Standing
 from rtchat.store.messages import MessageStore
@@ -174,6 +176,32 @@ class TailTooShort(Room):
         return super().tail_after(max(cursor, self._tail[self._shed].first - 1), max_bytes)
 
 
+class PrependsAnything(Room):
+    """Takes for the begin of its tail what ends somewhere before it."""
+
+    __slots__ = ()
+
+    def prepend(self, envelopes: Sequence[Envelope]) -> bool:
+        if not self.is_open or not envelopes or envelopes[-1].last >= self.kept_from:
+            return False
+        self._tail[: self._shed] = envelopes
+        self._shed = 0
+        self._tails.added(self, *map(weight, envelopes))
+        return True
+
+
+class PrependsUncounted(Room):
+    """Does not say that its tail has grown."""
+
+    __slots__ = ()
+
+    def prepend(self, envelopes: Sequence[Envelope]) -> bool:
+        if not self.is_open or not envelopes or envelopes[-1].last + 1 != self.kept_from:
+            return False
+        self._tail[self._shed : self._shed] = envelopes
+        return True
+
+
 class KeepsItsTail(Room):
     """Gives up its tail at the end, and says nothing of it."""
 
@@ -196,9 +224,9 @@ class LeavesBehind(Room):
 class ShedsNothing(Tails):
     """Tails without a bound."""
 
-    def added(self, room: Room, size: int) -> None:
-        self._order.append(room)
-        self.bytes += size
+    def added(self, room: Room, *sizes: int) -> None:
+        self._order.extend(room for _ in sizes)
+        self.bytes += sum(sizes)
 
 
 class _WithoutEnd(MessageStore):
@@ -211,6 +239,19 @@ class _WithoutEnd(MessageStore):
         self, channel_id: int, after: int, upto: int | None, limit: int
     ) -> list[LogEntry]:
         return await self._messages.entries(channel_id, after, None, limit)
+
+
+class WaitsForNobody(CatchUp):
+    """Never says that the page is there for which others wait."""
+
+    async def _page(self, room: Room, cursor: int) -> list[Envelope] | None:
+        if room in self._joining or not self._joins(room, cursor):
+            return await self._read(room, cursor)
+        self._joining[room] = asyncio.get_running_loop().create_future()
+        page = await self._read(room, cursor)
+        del self._joining[room]
+        room.prepend(page or ())
+        return page
 
 
 class ReadsPastTheRoom(CatchUp):
