@@ -14,6 +14,7 @@ time, and tests/server/test_websocket.py is what a new one must pass.
 """
 
 import asyncio
+import logging
 import socket
 import struct
 import sys
@@ -29,6 +30,8 @@ from rtchat.config import Config
 from rtchat.connection import LINK_EXTENSION
 from rtchat.errors import Close
 from rtchat.server.limits import Budget, Capacity
+
+log = logging.getLogger(__name__)
 
 # What the kernel may hold unsent, so that our own buffer shows how far a client lags (without it
 # the kernel hid 3.9 MB). Linux and macOS; a Unix socket has no such option.
@@ -68,7 +71,11 @@ class ServerLink:
         if protocol is None:
             return
         if not (protocol.close_sent or protocol.disconnected or protocol.transport.is_closing()):
-            protocol.transport.write(frames)
+            try:
+                protocol.transport.write(frames)
+            except Exception:  # no memory, perhaps: the others of the fan-out must get theirs once
+                log.exception("a client cannot be written to")
+                self.abort()
 
     def taken(self) -> int:
         """What the client's kernel has acknowledged."""

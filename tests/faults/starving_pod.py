@@ -7,14 +7,15 @@
 import inspect
 import os
 import random
-from typing import Any
+from asyncio.transports import BaseTransport
+from typing import Any, cast
 
 import asyncpg
 
 from rtchat.bus.redis import RedisBus
 from rtchat.envelope import Envelope
 from rtchat.rooms import Rooms
-from rtchat.server.websocket import ServerLink
+from rtchat.server.websocket import FrameProtocol
 from rtchat.store.channels import ChannelStore
 from rtchat.store.log import LogWriter
 from rtchat.store.messages import MessageStore
@@ -23,6 +24,8 @@ ONE_IN = 20
 TOO_MUCH = 1 << 62
 BEFORE, BEHIND = "before", "behind"
 COMMIT = "commit"
+TRANSPORT = "transport"
+WRITES_ONE_IN = 300  # each costs a client its socket
 
 STEPS: dict[str, tuple[type, str, str]] = {
     "read": (LogWriter, "_read", BEHIND),
@@ -35,12 +38,11 @@ STEPS: dict[str, tuple[type, str, str]] = {
     "entries": (MessageStore, "entries", BEHIND),
     "heads": (MessageStore, "heads", BEHIND),
     "standing": (ChannelStore, "standing", BEHIND),
-    "write": (ServerLink, "write", BEFORE),
 }
 
 
-def _starve() -> None:
-    if random.randrange(ONE_IN) == 0:
+def _starve(one_in: int = ONE_IN) -> None:
+    if random.randrange(one_in) == 0:
         bytearray(TOO_MUCH)  # MemoryError
 
 
@@ -67,6 +69,31 @@ def starving(owner: type, name: str, when: str) -> None:
     setattr(owner, name, later if inspect.iscoroutinefunction(step) else now)
 
 
+class StarvingTransport:
+    """A transport that takes what it is given, and then says now and then that it could not."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def write(self, data: bytes) -> None:
+        """Write, and fail."""
+        self._inner.write(data)
+        _starve(WRITES_ONE_IN)
+
+
+def starving_transport() -> None:
+    """Let writes to a client fail in the middle of a fan-out."""
+    made = FrameProtocol.connection_made
+
+    def connection_made(protocol: FrameProtocol, transport: Any) -> None:
+        made(protocol, cast(BaseTransport, StarvingTransport(transport)))
+
+    setattr(FrameProtocol, "connection_made", connection_made)  # noqa: B010
+
+
 def starving_commit() -> None:
     """Let COMMIT fail now and then before it is sent, inside of the client library."""
     execute = asyncpg.Connection.execute
@@ -84,7 +111,9 @@ def main() -> None:
     from rtchat import cli
 
     for step in os.environ["RTCHAT_TEST_STARVES"].split(","):
-        if step == COMMIT:
+        if step == TRANSPORT:
+            starving_transport()
+        elif step == COMMIT:
             starving_commit()
         else:
             starving(*STEPS[step])

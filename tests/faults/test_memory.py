@@ -20,7 +20,7 @@ from tests.faults.crowd import Crowd, Load
 from tests.faults.history import read_log
 from tests.faults.run import texts
 from tests.faults.scene import Scene, answers, message, scene
-from tests.faults.starving_pod import COMMIT, STEPS
+from tests.faults.starving_pod import COMMIT, STEPS, TRANSPORT
 from tests.faults.text import render
 from tests.people import Person
 from tests.pods import Pod, Pods
@@ -32,7 +32,6 @@ SEED = 1
 FELT_S = 15.0  # until the limit is felt; mostly a second
 STRUCK_S = 1.0
 QUIET_S = 20.0
-WRITE = "write"  # a receiver that fails in the middle of a fan-out
 
 
 def begin(made: Scene) -> Crowd:
@@ -60,7 +59,7 @@ async def starving(
     """Two pods that have no memory once in twenty times, at nearly every step of a message."""
     settings: dict[str, Any] = {
         "module": "tests.faults.starving_pod", "redis_urls": valkey.url,
-        "test_starves": ",".join([*(STEPS.keys() - {WRITE}), COMMIT]),
+        "test_starves": ",".join([*STEPS, COMMIT, TRANSPORT]),
     }  # fmt: skip
     async with scene(pods, database_url, 2, **settings) as made:
         yield made
