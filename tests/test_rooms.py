@@ -173,9 +173,7 @@ async def test_a_channel_that_the_new_history_does_not_have(pod: World) -> None:
         await pod.services.database.execute(f"DELETE FROM {table} WHERE {column} = $1", channel)
     await renew(pod)
     await look(pod)
-    while socket.closed_with is None:
-        await asyncio.sleep(0.01)
-    removed, bye = socket.read()
+    removed, bye = await socket.until(lambda events: len(events) == 2)
     assert removed == {"t": "removed", "ch": channel, "reason": "deleted"}
     assert bye["t"] == "bye"
 
