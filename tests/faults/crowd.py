@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import asyncpg
 import httpx2
+from asyncpg.exceptions import PostgresError
 
 from rtchat.tasks import Tasks
 from tests.faults.clients import Chatter, Where
@@ -197,7 +198,7 @@ class Crowd:
         Without the database: everybody.
         """
         heads: dict[int, int] = {}
-        with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError):
+        with contextlib.suppress(OSError, TimeoutError, PostgresError):
             connection = await asyncpg.connect(self._url, timeout=ASK_S, command_timeout=ASK_S)
             try:
                 rows = await connection.fetch(

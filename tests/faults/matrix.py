@@ -55,9 +55,7 @@ MATRIX: dict[str, Line] = {
     "F11": Line(
         "Redis stopped", (f"{B}fault_rows.py::test_f11_a_redis_frozen_for_long_repeats_nothing",)
     ),
-    "F12": Line(
-        "links to Redis half open", (f"{B}redis_faults.py::test_a_half_open_link_is_noticed",)
-    ),
+    "F12": Line("links to Redis half open", (f"{B}silence.py::test_a_half_open_link_is_noticed",)),
     "F13": Line(
         "subscribers killed by Redis, over and over",
         (f"{B}redis_faults.py::test_subscribers_that_the_server_kills_over_and_over",),

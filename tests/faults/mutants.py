@@ -318,7 +318,8 @@ def _slow_skipped() -> None:
     write = ServerLink.write
 
     def unless_slow(link: ServerLink, frames: bytes) -> None:
-        if link._protocol.transport.get_write_buffer_size() < 16_384:
+        protocol = link._protocol
+        if protocol is not None and protocol.transport.get_write_buffer_size() < 16_384:
             write(link, frames)
 
     replace(ServerLink, "write", unless_slow)

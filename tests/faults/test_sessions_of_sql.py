@@ -5,7 +5,7 @@ Rows F24 and F28 of the fault matrix.
 
 import asyncio
 import collections
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import asyncpg
@@ -48,7 +48,7 @@ async def strict(
         yield made
 
 
-async def many(made: Scene, asks: list[tuple[Person | None, str, str, Any]]) -> list[Any]:
+async def many(made: Scene, asks: Sequence[tuple[Person | None, str, str, Any]]) -> list[Any]:
     """Ask all of it at once, the pods in turn."""
     async with asyncio.TaskGroup() as group:
         tasks = [
