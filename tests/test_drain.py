@@ -61,7 +61,7 @@ async def test_each_socket_goes_in_its_own_slot(database_url: str) -> None:
             group.create_task(pod.app.drain())
             await asyncio.sleep(0.2)
             assert any(s.closed_with is None for s in sockets), "all at once is a storm"
-        assert time.monotonic() - began >= 39 / 40  # the last slot begins then
+        assert time.monotonic() - began >= 38 / 40  # the last slot begins at 39; clocks are coarse
         assert order.result() != sorted(order.result())
         assert {s.closed_with for s in sockets} == {4201}
 
