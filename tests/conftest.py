@@ -1,11 +1,13 @@
 """Fixtures for every test: real services, started once a session and only if a test asks."""
 
+import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 
 import httpx2
 import pytest
 import uvloop
+from hypothesis import settings
 
 from rtchat.server.postgres import EmbeddedPostgres
 from rtchat.server.valkey import PrivateValkey
@@ -13,6 +15,12 @@ from tests.bus.valkey_cluster import ValkeyCluster
 from tests.people import People
 from tests.pods import Pod, Pods
 from tests.services import Databases, Given, run_postgres, run_valkey
+
+# The same examples in every run, so that a change is judged by itself and not by luck; new ones are
+# looked for with RTCHAT_TEST_RANDOM=1.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("random", deadline=None)
+settings.load_profile("random" if os.environ.get("RTCHAT_TEST_RANDOM") else "same")
 
 
 def pytest_asyncio_loop_factories(config, item):

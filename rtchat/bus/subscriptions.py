@@ -146,6 +146,7 @@ class Subscriptions:
 
         The window bounds what a server holds for us while we come back with everything: 10,000
         confirmations are 0.5 MB, where 600,000 at once would pass the 32 MB at which it hangs up.
+        (In a cluster it is one more for each topic that was taken away just when we gave it back.)
         """
         subscribe: list[bytes] = []
         unsubscribe: list[bytes] = []
