@@ -154,7 +154,7 @@ async def test_a_header_chooses_no_key(nobody: Caller, forge: Forge):
         raw_jwt("HS256", None),
         "[" * 2000 + ".x.y",
         base64.urlsafe_b64encode(b"[" * 5000).decode() + "..",
-        "x" * 20_000,
+        "x" * 15_000,  # a head of more than 16 KB is another matter
     ],
     ids=lambda token: str(token)[:12],
 )  # fmt: skip

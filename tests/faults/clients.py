@@ -28,6 +28,7 @@ RETRY_S = 2.0  # a send without an answer is sent again, on the same socket too
 QUIET_S, DEAD_S = 1.0, 2.5  # nothing came for so long: ask; for so long: the link is dead
 PENDING_MAX = 15  # sends without an answer; then nothing new is said
 OPEN_S = 5.0
+TEXT_CHARS = 1500
 RECEIVE_BYTES = 8192  # small: a client that stops reading is soon felt by its pod
 
 Where = Callable[[], str | None]  # the WebSocket of a pod by lot
@@ -78,7 +79,7 @@ class Chatter:
         if len(self.pending) >= PENDING_MAX:
             return
         nonce = secrets.token_hex(8)
-        content = f"{text[:1500]} #{nonce}"
+        content = f"{text[:TEXT_CHARS]} #{nonce}"
         self.pending[nonce] = channel, content
         self._sent[nonce] = channel
         self._history.send(self.number, self.person.id, channel, nonce, content, self.session)

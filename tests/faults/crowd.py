@@ -17,7 +17,7 @@ import httpx2
 from asyncpg.exceptions import PostgresError
 
 from rtchat.tasks import Tasks
-from tests.faults.clients import Chatter, Where
+from tests.faults.clients import TEXT_CHARS, Chatter, Where
 from tests.faults.history import History
 from tests.people import People
 
@@ -114,7 +114,7 @@ class Crowd:
             chatter = self._rng.choice(self.chatters)
             if (channel := self._channel_of(chatter)) is not None:
                 text = self._rng.choice(self._texts)
-                await chatter.say(channel, text * 10 if self.loud else text)
+                await chatter.say(channel, text * TEXT_CHARS if self.loud else text)
 
     def _channel_of(self, chatter: Chatter) -> int | None:
         """By lot: the hot one, another one, or one from which it was removed and may not speak."""

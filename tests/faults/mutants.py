@@ -319,7 +319,7 @@ def _slow_skipped() -> None:
 
     def unless_slow(link: ServerLink, frames: bytes) -> None:
         protocol = link._protocol
-        if protocol is not None and protocol.transport.get_write_buffer_size() < 16_384:
+        if protocol is not None and protocol.transport.get_write_buffer_size() < 2048:
             write(link, frames)
 
     replace(ServerLink, "write", unless_slow)
