@@ -335,7 +335,8 @@ def _slow_reader(scene: Scene) -> Steps:
         scene.fleet.loop.do(chatter.reads.set)
     yield 6.0  # beyond it: they were cut, and come back
     cut = sum(len(member.running.events("client too slow")) for member in scene.fleet.members)
-    assert cut or not scene.alone, "nobody was slow enough to be cut"
+    if not cut and scene.alone:
+        scene.crowd.complaints.append("T4: nobody was slow enough to be cut")
     for chatter in slow[3:]:
         scene.fleet.loop.do(chatter.reads.set)
     scene.crowd.loud = False

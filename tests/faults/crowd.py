@@ -47,6 +47,7 @@ class Crowd:
         self.chatters: list[Chatter] = []
         self.channels: list[int] = []
         self.loud = False  # long messages
+        self.complaints: list[str] = []  # of a fault that did not strike as it should
         self.members: dict[int, list[int]] = {}  # of each channel, at the start
         self._url = database_url
         self._where = where

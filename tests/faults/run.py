@@ -45,13 +45,16 @@ class Outcome:
     heads: dict[int, int]
     verdict: Verdict
     stats: Stats
+    unstruck: list[str]
 
     @property
     def complaints(self) -> list[str]:
         """What was too slow: during the one fault, or behind it."""
         [window], [name] = self.stats.windows, self.faults
         fault, quiet_ms = FAULTS[name], self.stats.ack["quiet"].p50
-        found = [] if self.recovered else [f"T1: recovered in {window.recovery_ms} ms"]
+        found = [*self.unstruck]
+        if not self.recovered:
+            found.append(f"T1: recovered in {window.recovery_ms} ms")
         if fault.acks_go_on and window.ack.p50 > 5 * quiet_ms + SLACK_MS:
             found.append(f"T2: acks took {window.ack.p50} ms, {quiet_ms} without the fault")
         if window.delivery.worst > fault.delivery_s * 1000:
@@ -205,4 +208,4 @@ def _checked(fleet: Fleet, crowd: Crowd, names: list[str], seed: int) -> Outcome
     ]
     verdict = check(crowd.history, rows, heads, ends=ends, members=crowd.members, answered=True)
     figures = stats(crowd.history, rows, pods=lambda client, at: crowd.chatters[client].place(at))
-    return Outcome(names, seed, crowd.history, rows, heads, verdict, figures)
+    return Outcome(names, seed, crowd.history, rows, heads, verdict, figures, crowd.complaints)
