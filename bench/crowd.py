@@ -71,3 +71,31 @@ async def _ids(connection: asyncpg.Connection, table: str, count: int) -> list[i
         count,
     )
     return [row[0] for row in rows]
+
+
+async def open_channels(database_url: str, members: Sequence[Sequence[int]]) -> list[int]:
+    """Make a public channel for each list of user ids; the first of them owns it. No entries."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        async with connection.transaction():
+            channels = await _ids(connection, "channels", len(members))
+            await connection.copy_records_to_table(
+                "channels",
+                columns=["id", "name", "type", "created_by"],
+                records=[
+                    (channel, f"bench {channel}", "public", users[0])
+                    for channel, users in zip(channels, members, strict=True)
+                ],
+            )
+            await connection.copy_records_to_table(
+                "members",
+                columns=["channel_id", "user_id", "role"],
+                records=[
+                    (channel, user, "member" if n else "owner")
+                    for channel, users in zip(channels, members, strict=True)
+                    for n, user in enumerate(users)
+                ],
+            )
+    finally:
+        await connection.close()
+    return channels

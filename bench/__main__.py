@@ -1,0 +1,39 @@
+"""`python -m bench NAME …`: one command for each question; without a name, which there are."""
+
+import importlib
+import sys
+
+import click
+
+COMMANDS = {
+    "fanout": "deliveries a second in one room",
+    "ingest": "messages a second, stored and acked",
+    "latency": "how long an ack and a delivery take at a fixed rate",
+    "replay": "days of real chat, byte for byte",
+}
+
+
+class _Lazy(click.Group):
+    """Imports a command when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"bench.{name}").main
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Benches"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Measure rtchat; `python -m bench NAME --help` tells more of each."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
