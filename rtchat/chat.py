@@ -141,10 +141,13 @@ class Chat:
         """A page of messages, and whether there are more."""
         if before is not None and after is not None:
             raise ChatError(Code.BAD_FIELD, "Either before or after.", field="before")
-        await self._require(Act.TAKE_PART, user_id, channel_id)
-        return await self._messages.page(
+        page = await self._messages.page(
             channel_id, user_id, before=before, after=after, limit=limit
         )
+        if page is None:
+            raise missing_channel()
+        require(Act.TAKE_PART, page.type, page.role)
+        return page.items, page.more
 
     async def message(self, user_id: int, channel_id: int, seq: int) -> Message:
         """One message."""

@@ -14,7 +14,6 @@ from urllib.parse import parse_qsl
 
 import msgspec
 import msgspec.inspect
-import orjson
 
 from rtchat.api.asgi import Event, Receive, Scope, Send, header
 from rtchat.api.types import Problem
@@ -140,8 +139,8 @@ def parse_query(scope: Scope, query_type: Any) -> Any:
 
 
 def to_json(answer: Any) -> bytes:
-    """Write an answer with orjson, in the contract's names."""
-    return orjson.dumps(msgspec.to_builtins(answer))
+    """Write an answer, in the contract's names."""
+    return msgspec.json.encode(answer)
 
 
 def problem_of(error: ChatError) -> tuple[int, Headers, bytes]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from rtchat.auth.tokens import TOKEN_MAX_CHARS, Identity, Tokens
+from rtchat.auth.tokens import CHECKED_MAX, TOKEN_MAX_CHARS, Identity, Tokens
 from rtchat.config import Config
 from rtchat.errors import ChatError, Code
 from rtchat.model import ID_MAX
@@ -55,6 +55,24 @@ def test_a_token_says_who_which_session_and_until_when():
     token = TOKENS.sign(42, 7, NOW)
     assert TOKENS.check(token) == Identity(user_id=42, session_id=7, expires=NOW + 900)
     assert TOKENS.life_s == 900
+
+
+def test_a_token_that_was_good_once_ends_all_the_same():
+    """The signature is checked once; whether it has expired, every time."""
+    tokens = Tokens(CONFIG)
+    token = tokens.sign(42, 7, time.time() - 900 - 20)
+    assert tokens.check(token) is tokens.check(token)
+    tokens._leeway_s = 0
+    assert refusal(token, tokens) == "token_expired"
+
+
+def test_tokens_are_remembered_up_to_a_number():
+    """And those that are forgotten are as good as before."""
+    tokens = Tokens(CONFIG)
+    signed = [tokens.sign(n, 7) for n in range(1, CHECKED_MAX + 3)]
+    assert [tokens.check(token).user_id for token in signed] == list(range(1, CHECKED_MAX + 3))
+    assert len(tokens._checked) == 2
+    assert tokens.check(signed[0]).user_id == 1
 
 
 def test_a_token_made_by_hand_as_ours_are_is_one():

@@ -1,11 +1,12 @@
 """SQL that reads the log."""
 
 import time
+from datetime import UTC, datetime
 
 import pytest
 
 from rtchat.errors import ChatError, Code
-from rtchat.model import Kind, Message
+from rtchat.model import ChannelType, Kind, Message, Role, rfc3339
 from rtchat.store.database import Database
 from rtchat.store.messages import MessageStore
 from tests.store.conftest import Rows
@@ -62,8 +63,9 @@ async def test_pages_hold_messages_only(store: MessageStore, channel: int, ann: 
     """In seq order, whichever way they were read; and whether there are more that way."""
 
     async def page(limit: int, *, before: int | None = None, after: int | None = None):
-        items, more = await store.page(channel, ann, before=before, after=after, limit=limit)
-        return seqs(items), more
+        found = await store.page(channel, ann, before=before, after=after, limit=limit)
+        assert found is not None
+        return seqs(found.items), found.more
 
     assert await page(100) == (MESSAGES, False)
     assert await page(3) == ([8, 9, 10], True)
@@ -74,6 +76,45 @@ async def test_pages_hold_messages_only(store: MessageStore, channel: int, ann: 
     assert await page(4, after=5) == ([7, 8, 9, 10], False)
     assert await page(3, after=10) == ([], False)
     assert await page(3, before=1) == ([], False)
+
+
+async def test_a_page_tells_where_its_reader_stands(
+    rows: Rows, store: MessageStore, channel: int, ann: int
+):
+    """Whether the reader may have it is for the rules; where there is no channel, is no page."""
+
+    async def standing(reader: int, channel_id: int):
+        found = await store.page(channel_id, reader, before=None, after=None, limit=2)
+        return found and (found.type, found.role, len(found.items))
+
+    bob = await rows.user("bob")
+    await rows.sql.execute(
+        "INSERT INTO members (channel_id, user_id, role) VALUES ($1, $2, 'admin')", channel, bob
+    )
+    assert await standing(bob, channel) == (ChannelType.PUBLIC, Role.ADMIN, 2)
+    eve, empty = await rows.user("eve"), await rows.channel(ann)
+    assert await standing(eve, channel) == (ChannelType.PUBLIC, None, 2)
+    assert await standing(eve, empty) == (ChannelType.PUBLIC, None, 0)
+    assert await standing(ann, 999_999) is None
+    await rows.sql.execute("UPDATE channels SET deleted_at = now() WHERE id = $1", channel)
+    assert await standing(bob, channel) is None
+
+
+async def test_moments_are_written_in_milliseconds(
+    rows: Rows, store: MessageStore, channel: int, ann: int
+):
+    """In the form of the rest of the interface, whatever the time zone of the session is."""
+    moment = datetime(2026, 3, 9, 7, 5, 4, 30_999, UTC)
+    await rows.sql.execute(
+        "UPDATE messages SET timestamp = $2, edited_at = $3 WHERE channel_id = $1 AND seq = 5",
+        channel,
+        moment,
+        moment.replace(microsecond=0),
+    )
+    found = await store.one(channel, 5, ann)
+    assert found is not None
+    assert found.timestamp == rfc3339(moment) == "2026-03-09T07:05:04.030Z"
+    assert found.edited_at == "2026-03-09T07:05:04.000Z"
 
 
 async def test_one_message_is_found_by_its_number(store: MessageStore, channel: int, ann: int):
