@@ -104,13 +104,14 @@ class Databases:
         self._migrated = True
 
     @contextlib.contextmanager
-    def fresh(self) -> Iterator[str]:
-        """Make a database with the newest schema, and drop it at the end, connections or not."""
-        if not self._migrated:
+    def fresh(self, *, migrated: bool = True) -> Iterator[str]:
+        """Make a database with the newest schema (or with nothing), and drop it at the end."""
+        if migrated and not self._migrated:
             self._migrate()
         self._number += 1
         name = f"{self._prefix}_{self._number}"
-        self._execute(f"CREATE DATABASE {name} TEMPLATE {self._template}")
+        template = self._template if migrated else "template0"
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         try:
             yield self._url_of(name)
         finally:
