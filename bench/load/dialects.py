@@ -1,6 +1,7 @@
 """What is said to each server: how a connection joins a room, sends, and what comes back.
 
-One class a protocol, chosen by name. A dialect knows bytes, not sockets.
+One class a protocol; `foreign` has those of other servers, and the table of all. A dialect knows
+bytes, not sockets.
 """
 
 from collections.abc import Mapping, Sequence
@@ -97,6 +98,3 @@ class Rtchat(Dialect):
 
     def deliveries(self, payload: bytes) -> int:
         return payload.startswith(self._MSG)
-
-
-DIALECTS: dict[str, type[Dialect]] = {"rtchat": Rtchat}

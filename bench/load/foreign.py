@@ -88,7 +88,10 @@ class Nats(Dialect):
 
     def steps(self, member: Member) -> Sequence[tuple[bytes | None, bytes]]:
         connect = b'CONNECT {"verbose":false,"pedantic":false,"protocol":1}\r\n'
-        return [(None, b"INFO"), (connect + b"SUB room.%d 1\r\nPING\r\n" % member["channel"], b"PONG")]
+        return [
+            (None, b"INFO"),
+            (connect + b"SUB room.%d 1\r\nPING\r\n" % member["channel"], b"PONG"),
+        ]
 
     def refused(self, payload: bytes) -> bool:
         return payload.startswith(b"-ERR")

@@ -4,9 +4,8 @@ import argparse
 import sys
 
 from bench.peers.listing import PEERS
-from bench.peers.node import INSTALL_S, cache_directory
+from bench.peers.node import INSTALL_S, SocketIONode, WsNode, cache_directory
 from bench.peers.peer import PeerError
-from bench.peers.node import SocketIONode, WsNode
 
 
 def main() -> int:

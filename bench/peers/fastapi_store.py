@@ -123,6 +123,7 @@ rooms = Rooms()
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    """Make the tables, and hear Redis for as long as the server runs."""
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
     hearing = asyncio.create_task(rooms.hear())  # noqa: TID251  no part of rtchat
@@ -168,6 +169,7 @@ async def chat(ws: WebSocket, channel_id: int, user_id: int, listens: bool = Tru
 async def current_user(
     bearer: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())],
 ) -> int:
+    """Who asks, by a JWT."""
     try:
         claims = jwt.decode(bearer.credentials, os.environ["SECRET_KEY"], algorithms=["HS256"])
     except jwt.InvalidTokenError:
@@ -176,6 +178,7 @@ async def current_user(
 
 
 async def database() -> AsyncIterator[AsyncSession]:
+    """A session for one request."""
     async with Session() as session:
         yield session
 

@@ -20,6 +20,7 @@ class Nchan(Program):
     does_not = "store (without its Redis), ack, know users or members"
     dialect = "nchan"
     program = "nginx"
+    processes = 2  # the master, and the worker that serves
 
     @property
     def _module(self) -> Path | None:

@@ -72,7 +72,7 @@ class _OnNode(Peer):
     def start(self, cores: Collection[int] = ()) -> Iterator[Running]:
         port = free_port()
         environ = {"PORT": str(port), "NODE_PATH": str(self._installed / "node_modules")}
-        command = [shutil.which("node") or "node", self._source / "server.js"]
+        command: list[str | Path] = [shutil.which("node") or "node", self._source / "server.js"]
         with serving(command, port, cores=cores, environ=environ) as child:
             yield Running(f"http://127.0.0.1:{port}", (child.pid,), self.dialect)
 

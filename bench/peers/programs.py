@@ -3,11 +3,12 @@
 import contextlib
 import os
 import shutil
+import time
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from bench.peers.peer import Peer, Running, process_tree, serving
+from bench.peers.peer import READY_S, Peer, PeerError, Running, process_tree, serving
 from rtchat.server.launch import free_port
 from tests.services import temporary_directory
 
@@ -19,6 +20,7 @@ class Program(Peer):
     """A server that reads its configuration from a file."""
 
     program: str
+    processes = 1
 
     def path(self) -> str | None:
         """Where the program is."""
@@ -44,5 +46,14 @@ class Program(Peer):
             path = self.path()
             assert path is not None, "ask available() first"
             with serving([path, *self.command(file)], port, cores=cores) as child:
-                pids = process_tree(child.pid)
+                pids = self._pids(child.pid)
                 yield Running(f"http://127.0.0.1:{port}", pids, self.dialect)
+
+    def _pids(self, pid: int) -> tuple[int, ...]:
+        """All processes; a port may answer before the one that will serve is there."""
+        deadline = time.monotonic() + READY_S
+        while len(pids := process_tree(pid)) < self.processes:
+            if time.monotonic() > deadline:
+                raise PeerError(f"{self.name} has processes {pids}, not {self.processes}")
+            time.sleep(0.02)
+        return pids

@@ -45,7 +45,7 @@ class _OnUvicorn(Peer):
     @contextlib.contextmanager
     def _serve(self, cores: Collection[int], environ: dict[str, str]) -> Iterator[Running]:
         port = free_port()
-        command = [
+        command: list[str | Path] = [
             *(sys.executable, "-m", "uvicorn", f"bench.peers.{self.module}:app"),
             *("--app-dir", ROOT, "--port", str(port), "--loop", "uvloop", "--http", "httptools"),
             *("--log-level", "warning", "--no-access-log"),

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from bench.load.dialects import DIALECTS, Dialect
+from bench.load.dialects import Dialect
 from bench.load.engine import Conn, Engine
+from bench.load.foreign import DIALECTS
 
 
 class Crew:
