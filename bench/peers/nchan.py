@@ -61,7 +61,6 @@ http {{
             nchan_pubsub websocket;
             nchan_channel_id $1;
             nchan_message_buffer_length {_BUFFER};
-            nchan_subscriber_first_message newest;
         }}
     }}
 }}
