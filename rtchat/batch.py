@@ -43,8 +43,9 @@ class Write:
 
     `target` is the user or the seq that it is about (ABOUT_USERS, ABOUT_MESSAGES).
     `nonce` is the client's (`given`) or one that this pod made; with `check` the log is searched
-    for it. `done` is called exactly once, after the outcome is final for this request: `error` is
-    set, or the write is committed and `seq` and `ts` name its entry (no `seq`: nothing to change).
+    for it. `done` is called exactly once for it, after the outcome is final for this request:
+    `error` is set, or the write is committed and `seq` and `ts` name its entry (no `seq`: nothing
+    to change). Writes with an equal `done` that have their outcome together share a call.
     """
 
     __slots__ = (
@@ -58,7 +59,7 @@ class Write:
         channel_id: int,
         user_id: int,
         nonce: str,
-        done: "Callable[[Write], None]",
+        done: "Done",
         *,
         given: bool = False,
         content: str | None = None,
@@ -88,6 +89,9 @@ class Write:
         self.dup = False
         self.known = False  # its entry was stored by an earlier try
         self.error: ChatError | None = None
+
+
+Done = Callable[[list[Write]], None]
 
 
 def _bytes(text: str | None) -> int:

@@ -9,12 +9,11 @@ import asyncio
 import base64
 import itertools
 import secrets
-from collections.abc import Callable, Sequence
-from typing import TypedDict, Unpack
+from collections.abc import Sequence
 
 from msgspec import UNSET
 
-from rtchat.batch import Op, Write
+from rtchat.batch import Done, Op, Write
 from rtchat.config import Config
 from rtchat.connections import Connections
 from rtchat.errors import ChatError, Code
@@ -29,16 +28,6 @@ from rtchat.writer import Writer
 
 # Begins every nonce that a pod makes for a write that came without; no client's nonce may.
 OWN_NONCE = "\x7f"
-
-
-class Request(TypedDict):
-    """Who asks for a write, where, and who is told of the outcome."""
-
-    user_id: int
-    channel_id: int
-    nonce: str | None
-    done: Callable[[Write], None]
-    ref: Ref
 
 
 class Chat:
@@ -62,48 +51,82 @@ class Chat:
 
     # --- messages
 
-    def submit_message(self, *, content: str, **request: Unpack[Request]) -> None:
+    def submit_message(
+        self,
+        user_id: int,
+        channel_id: int,
+        content: str,
+        *,
+        nonce: str | None,
+        done: Done,
+        ref: Ref = None,
+    ) -> None:
         """Hand a message to the writer; `done` gets the outcome. Raises ChatError at once."""
         check_text(content, self._config.content_max_chars, "content")
-        self._submit(Op.SEND, request, content=content)
+        made = self._nonce(nonce)
+        given = nonce is not None
+        self._writer.submit(
+            Write(Op.SEND, channel_id, user_id, made, done, given=given, content=content, ref=ref)
+        )
 
-    def submit_edit(self, *, seq: int, content: str, **request: Unpack[Request]) -> None:
+    def submit_edit(
+        self,
+        user_id: int,
+        channel_id: int,
+        seq: int,
+        content: str,
+        *,
+        nonce: str | None,
+        done: Done,
+        ref: Ref = None,
+    ) -> None:
         """Hand an edit of message `seq` to the writer, as `submit_message` does."""
         check_text(content, self._config.content_max_chars, "content")
-        self._submit(Op.EDIT, request, content=content, target=seq)
-
-    def submit_deletion(self, *, seq: int, **request: Unpack[Request]) -> None:
-        """Hand a deletion of message `seq` to the writer, as `submit_message` does."""
-        self._submit(Op.DELETE, request, target=seq)
-
-    def _submit(
-        self, op: Op, request: Request, content: str | None = None, target: int | None = None
-    ) -> None:
-        nonce = request["nonce"]
-        if nonce is not None:
-            _check_nonce(nonce)
         self._writer.submit(
             Write(
-                op,
-                request["channel_id"],
-                request["user_id"],
-                next(self._nonces) if nonce is None else nonce,
-                request["done"],
+                Op.EDIT,
+                channel_id,
+                user_id,
+                self._nonce(nonce),
+                done,
                 given=nonce is not None,
                 content=content,
-                target=target,
-                ref=request["ref"],
+                target=seq,
+                ref=ref,
             )
         )
+
+    def submit_deletion(
+        self,
+        user_id: int,
+        channel_id: int,
+        seq: int,
+        *,
+        nonce: str | None,
+        done: Done,
+        ref: Ref = None,
+    ) -> None:
+        """Hand a deletion of message `seq` to the writer, as `submit_message` does."""
+        made = self._nonce(nonce)
+        given = nonce is not None
+        self._writer.submit(
+            Write(Op.DELETE, channel_id, user_id, made, done, given=given, target=seq, ref=ref)
+        )
+
+    def _nonce(self, given: str | None) -> str:
+        if given is None:
+            return next(self._nonces)
+        check_storable(given, "nonce")
+        if given.startswith(OWN_NONCE):
+            raise ChatError(Code.BAD_FIELD, "A nonce does not begin with U+007F.", field="nonce")
+        return given
 
     async def send(
         self, user_id: int, channel_id: int, content: str, nonce: str | None
     ) -> tuple[Message, bool]:
         """Store a message. Returns it, and whether it is new: a known nonce finds its first one."""
         outcome: asyncio.Future[Write] = asyncio.get_running_loop().create_future()
-        self.submit_message(
-            content=content, **_request(user_id, channel_id, nonce, _resolver(outcome))
-        )
+        self.submit_message(user_id, channel_id, content, nonce=nonce, done=_resolver(outcome))
         write = await _result(outcome)
         assert write.seq is not None
         message = Message(
@@ -125,9 +148,7 @@ class Chat:
     ) -> Message:
         """Give a message other content. Returns it as it is then."""
         outcome: asyncio.Future[Write] = asyncio.get_running_loop().create_future()
-        self.submit_edit(
-            seq=seq, content=content, **_request(user_id, channel_id, nonce, _resolver(outcome))
-        )
+        self.submit_edit(user_id, channel_id, seq, content, nonce=nonce, done=_resolver(outcome))
         await _result(outcome)
         return await self._message(user_id, channel_id, seq)
 
@@ -306,22 +327,10 @@ class Chat:
         return await _result(outcome)
 
 
-def _request(
-    user_id: int, channel_id: int, nonce: str | None, done: Callable[[Write], None]
-) -> Request:
-    return Request(user_id=user_id, channel_id=channel_id, nonce=nonce, done=done, ref=None)
-
-
-def _check_nonce(nonce: str) -> None:
-    check_storable(nonce, "nonce")
-    if nonce.startswith(OWN_NONCE):
-        raise ChatError(Code.BAD_FIELD, "A nonce does not begin with U+007F.", field="nonce")
-
-
-def _resolver(outcome: asyncio.Future[Write]) -> Callable[[Write], None]:
-    def resolve(write: Write) -> None:
+def _resolver(outcome: asyncio.Future[Write]) -> Done:
+    def resolve(writes: list[Write]) -> None:
         if not outcome.done():  # whoever waited may have gone
-            outcome.set_result(write)
+            outcome.set_result(writes[0])
 
     return resolve
 

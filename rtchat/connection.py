@@ -20,11 +20,15 @@ class Link(Protocol):
     `write` never blocks: it keeps what the socket does not take now, and `on_pause` tells when that
     passed the high-water mark, `on_resume` when it fell below the low one. After the socket's end
     `write` does nothing. `abort` drops the socket and what was kept, at once.
+
+    A text comes in by `on_text`, if that takes it (True), and else by ASGI's `receive`, in order. A
+    link without a way in of its own leaves all to `receive`.
     """
 
     on_pause: Callable[[], None]
     on_resume: Callable[[], None]
     on_lost: Callable[[], None]  # the socket has ended while it was paused
+    on_text: Callable[[str], bool]
 
     def write(self, frames: bytes) -> None:
         """Send one or more whole frames."""

@@ -86,18 +86,17 @@ class Lane:
         writes: list[Write] = []
         size = 0
         for channel_id in channels:
-            queue = self._queues.pop(channel_id)
+            queue, first = self._queues.pop(channel_id), len(writes)
             while queue and len(writes) < self._max_rows and size < self._max_bytes:
                 size += queue[0].size
                 writes.append(queue.popleft())
+            self._open.setdefault(channel_id, set()).update(writes[first:])
             if queue:  # to the end of the line
                 self._queues[channel_id] = queue
             if len(writes) >= self._max_rows or size >= self._max_bytes:
                 break
         self._unknown |= self._returned
         self._returned.clear()
-        for write in writes:
-            self._open.setdefault(write.channel_id, set()).add(write)
         return Batch(writes, wait)
 
     def next_turn(self) -> float | None:
@@ -133,13 +132,17 @@ class Lane:
         A batch that is put back without this may be stored: its channels stay unsettled until
         each write is answered. A later try that failed does not settle what an earlier one did.
         """
-        for write in batch.writes:
-            if write in self._returned and write in self._unknown:
-                self._returned.discard(write)
-            else:
-                self._close(write)
-        for channel_id in {w.channel_id for w in batch.writes} - self._queues.keys():
-            self._held.pop(channel_id, None)
+        if self._returned or self._unknown:
+            for write in batch.writes:
+                if write in self._returned and write in self._unknown:
+                    self._returned.discard(write)
+                else:
+                    self._close(write)
+        else:
+            self._open.clear()  # it was alone
+        if self._held:
+            for channel_id in {w.channel_id for w in batch.writes} - self._queues.keys():
+                self._held.pop(channel_id, None)
 
     def _close(self, write: Write) -> None:
         self._unknown.discard(write)

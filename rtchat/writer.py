@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from asyncpg import exceptions as pg
 
-from rtchat.batch import Decision, Write
+from rtchat.batch import Decision, Done, Write
 from rtchat.config import Config
 from rtchat.envelope import Envelope
 from rtchat.errors import ChatError, Code, spread_ms
@@ -78,7 +78,7 @@ class Writer:
         self._tasks.start(self._expire())
 
     def submit(self, write: Write) -> None:
-        """Accept a write; `write.done` is called once its outcome is final.
+        """Accept a write; `write.done` is called with it once its outcome is final.
 
         Raises ChatError(draining) or ChatError(overloaded), and then keeps nothing of it.
         """
@@ -86,9 +86,10 @@ class Writer:
             raise ChatError(Code.DRAINING, after_ms=spread_ms(1000))
         if self._rows >= self._config.queue_max_rows or self._bytes >= self._config.queue_max_bytes:
             raise ChatError(Code.OVERLOADED, after_ms=spread_ms(500))
+        if not self._rows:
+            self._idle.clear()
         self._rows += 1
         self._bytes += write.size
-        self._idle.clear()
         self._lane_of(write.channel_id).offer(write)
 
     async def settled(self, channel_id: int, timeout_s: float) -> None:
@@ -128,15 +129,19 @@ class Writer:
                     log.exception("expiring writes failed")
 
     def _answer(self, writes: list[Write], decision: Decision | None) -> None:
+        self._rows -= len(writes)
+        self._bytes -= sum([write.size for write in writes])
+        by_asker: dict[Done, list[Write]] = {}  # so that acks of one socket leave in one piece
         for write in writes:
-            self._rows -= 1
-            self._bytes -= write.size
+            by_asker.setdefault(write.done, []).append(write)
+        for done, answered in by_asker.items():
             try:
-                write.done(write)
-                if write.known and write.seq is not None:
-                    self._on_known(write.channel_id, write.seq)
+                done(answered)
+                for write in answered:
+                    if write.known and write.seq is not None:
+                        self._on_known(write.channel_id, write.seq)
             except Exception:  # one connection's trouble must not cost the others their answers
-                log.exception("answering a write failed")
+                log.exception("answering writes failed")
         if not self._rows:
             self._idle.set()
         if decision is not None:
@@ -176,6 +181,7 @@ class _LaneRunner:
         self._open_log = open_log
         self._answer = answer
         self._log: LogWriter | None = None
+        self._clock: Callable[[], float] | None = None
         self._wake = asyncio.Event()
         self._waiting: list[_Waiting] = []
         self._failures = 0
@@ -219,7 +225,6 @@ class _LaneRunner:
                 await asyncio.sleep(RECONNECT_MAX_S)
 
     async def _step(self) -> None:
-        self.expire()
         if self._log is None or not self._log.usable:
             await self._connect()
         elif (batch := self._lane.take(self._now())) is not None:
@@ -343,7 +348,7 @@ class _LaneRunner:
             told.reset()
             told.error = ChatError(Code.UNAVAILABLE, after_ms=spread_ms(1000))
             done, write.done = write.done, _told
-            done(told)
+            done([told])
 
     def _settle(self, batch: Batch) -> None:
         self._lane.settle(batch)
@@ -358,10 +363,11 @@ class _LaneRunner:
                 if not waiting.told.done():
                     waiting.told.set_result(None)
 
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
+    def _now(self) -> float:
+        if self._clock is None:  # asked for once: it costs a system call (getpid) on Python 3.11
+            self._clock = asyncio.get_running_loop().time
+        return self._clock()
 
 
-def _told(_: Write) -> None:
+def _told(_: list[Write]) -> None:
     """Stands in for the `done` of a write whose asker was answered before its batch was."""

@@ -39,7 +39,7 @@ def wish(op: Op, user: int, nonce: str | None = None, channel: int = CH, **field
     return Write(op, channel, user, nonce or made, _ignore, given=nonce is not None, **fields)
 
 
-def _ignore(_: Write) -> None:
+def _ignore(_: list[Write]) -> None:
     """Nobody waits for the answer."""
 
 

@@ -40,9 +40,9 @@ class Sends:
     ) -> "asyncio.Future[Write]":
         outcome: asyncio.Future[Write] = asyncio.get_running_loop().create_future()
 
-        def done(write: Write) -> None:
-            self.answered.append(write)
-            outcome.set_result(write)
+        def done(writes: list[Write]) -> None:
+            self.answered += writes
+            outcome.set_result(writes[0])
 
         number = len(self.writes)
         write = Write(
@@ -88,8 +88,8 @@ async def test_an_ack_comes_before_the_delivery(pod: World, sends: Sends) -> Non
     seen_at_ack: list[int] = []
     outcome = asyncio.get_running_loop().create_future()
 
-    def done(write: Write) -> None:
-        seen_at_ack.append(len([e for e in socket.unread if e.get("seq") == write.seq]))
+    def done(writes: list[Write]) -> None:
+        seen_at_ack.append(len([e for e in socket.unread if e.get("seq") == writes[0].seq]))
         outcome.set_result(None)
 
     assert pod.writer is not None
@@ -325,8 +325,8 @@ async def test_joining_a_channel_that_is_deleted_leaves_nobody(pod: World) -> No
     channel = await pod.channel(owner)
     done: list[Write] = []
     assert pod.writer is not None
-    pod.writer.submit(Write(Op.JOIN, channel, guest, "1", done.append, target=guest))
-    pod.writer.submit(Write(Op.DROP, channel, owner, "2", done.append))
+    pod.writer.submit(Write(Op.JOIN, channel, guest, "1", done.extend, target=guest))
+    pod.writer.submit(Write(Op.DROP, channel, owner, "2", done.extend))
     while len(done) < 2:
         await asyncio.sleep(0.005)
     assert [w.error for w in done] == [None, None]

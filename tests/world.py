@@ -76,6 +76,7 @@ class Socket:
         self.on_pause: Callable[[], None] = lambda: None
         self.on_resume: Callable[[], None] = lambda: None
         self.on_lost: Callable[[], None] = lambda: None
+        self.on_text: Callable[[str], bool] = lambda _: False
         self.unread: list[dict[str, Any]] = []
         self.closed_with: int | None = None
         self._size, self._taken, self._high, self._paused = 0, 0, high, False

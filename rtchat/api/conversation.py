@@ -9,7 +9,6 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any
 
 from rtchat import protocol
@@ -28,7 +27,7 @@ class Conversation:
     """Reads one connection's commands and answers them."""
 
     __slots__ = (
-        "_connection", "_errors", "_gate", "_loop", "_sends", "_services", "_user",
+        "_connection", "_errors", "_gate", "_idle", "_loop", "_sends", "_services", "_user",
     )  # fmt: skip
 
     def __init__(self, services: Services, connection: Connection, user: User) -> None:
@@ -41,6 +40,7 @@ class Conversation:
         self._sends = Bucket(config.sends_per_second, config.sends_burst, now)
         self._errors = Bucket(config.errors_per_second, config.errors_burst, now)
         self._gate: asyncio.Future[None] | None = None  # there while reading is held back
+        self._idle = False  # `run` waits for the next text
 
     async def run(self, receive: Receive) -> None:
         """Greet, then serve until the socket ends."""
@@ -61,7 +61,9 @@ class Conversation:
             )
         )
         while not self._connection.closed:
+            self._idle = True
             event = await receive()
+            self._idle = False
             if event["type"] == "websocket.disconnect" or self._connection.closed:
                 return
             text = event.get("text")
@@ -72,6 +74,29 @@ class Conversation:
             while self._held_back() and not self._connection.closed:
                 self._gate = self._loop.create_future()
                 await self._gate
+
+    def take(self, text: str) -> bool:
+        """Serve a text on the spot, without `receive`. False: not now, or it takes waiting.
+
+        It saves a queue, a turn of the loop and two system calls: 4 of 45 µs a message.
+        """
+        if not self._idle or self._connection.closed or self._held_back():
+            return False
+        try:
+            command = protocol.decode(text)
+        except ChatError:
+            return False  # `run` says what is wrong with it
+        serve = _AT_ONCE.get(type(command))
+        if serve is None:
+            return False
+        try:
+            self._require_staying()
+            serve(self, command)
+        except ChatError as error:
+            self._refuse(command.ref, error)
+        except Exception as error:  # noqa: BLE001  logged there
+            self._fail(command.ref, error)
+        return True
 
     def _held_back(self) -> bool:
         """Whether to read no further: too much is unanswered, or our answers are not read."""
@@ -92,16 +117,23 @@ class Conversation:
                 ref = protocol.ref_of(text)
                 raise
             ref = command.ref
-            if self._connection.leaving:
-                raise ChatError(Code.DRAINING, after_ms=1000)
-            waiting = _COMMANDS[type(command)](self, command)
-            if waiting is not None:
-                await waiting
+            self._require_staying()
+            if (serve := _AT_ONCE.get(type(command))) is not None:
+                serve(self, command)
+            else:
+                await _WAITING[type(command)](self, command)
         except ChatError as error:
             self._refuse(ref, error)
-        except Exception:
-            log.exception("command failed", extra={"connection": self._connection.id})
-            self._refuse(ref, ChatError(Code.INTERNAL, after_ms=1000))
+        except Exception as error:  # noqa: BLE001  logged there
+            self._fail(ref, error)
+
+    def _require_staying(self) -> None:
+        if self._connection.leaving:
+            raise ChatError(Code.DRAINING, after_ms=1000)
+
+    def _fail(self, ref: protocol.Ref, error: Exception) -> None:
+        log.error("command failed", exc_info=error, extra={"connection": self._connection.id})
+        self._refuse(ref, ChatError(Code.INTERNAL, after_ms=1000))
 
     def _refuse(self, ref: protocol.Ref, error: ChatError) -> None:
         own_fault = not ERRORS[error.code].retry or error.code is Code.RATE_LIMITED
@@ -114,48 +146,67 @@ class Conversation:
 
     def send(self, command: protocol.Send) -> None:
         """Hand a message to the writer."""
-        submit = self._services.chat.submit_message
-        self._submit(partial(submit, content=command.content), command)
-
-    def edit(self, command: protocol.Edit) -> None:
-        """Hand an edit to the writer."""
-        submit = self._services.chat.submit_edit
-        self._submit(partial(submit, seq=command.of, content=command.content), command)
-
-    def delete(self, command: protocol.Del) -> None:
-        """Hand a deletion to the writer."""
-        self._submit(partial(self._services.chat.submit_deletion, seq=command.of), command)
-
-    def _submit(
-        self,
-        submit: Callable[..., None],
-        command: protocol.Send | protocol.Edit | protocol.Del,
-    ) -> None:
-        wait_s = self._sends.take(self._loop.time())
-        if wait_s:
-            raise ChatError(Code.RATE_LIMITED, after_ms=math.ceil(wait_s * 1000))
-        submit(
-            user_id=self._connection.user_id,
-            channel_id=command.ch,
+        self._spend()
+        self._services.chat.submit_message(
+            self._connection.user_id,
+            command.ch,
+            command.content,
             nonce=command.nonce,
             done=self._written,
             ref=command.ref,
         )
         self._connection.unanswered += 1
 
-    def _written(self, write: Write) -> None:
+    def edit(self, command: protocol.Edit) -> None:
+        """Hand an edit to the writer."""
+        self._spend()
+        self._services.chat.submit_edit(
+            self._connection.user_id,
+            command.ch,
+            command.of,
+            command.content,
+            nonce=command.nonce,
+            done=self._written,
+            ref=command.ref,
+        )
+        self._connection.unanswered += 1
+
+    def delete(self, command: protocol.Del) -> None:
+        """Hand a deletion to the writer."""
+        self._spend()
+        self._services.chat.submit_deletion(
+            self._connection.user_id,
+            command.ch,
+            command.of,
+            nonce=command.nonce,
+            done=self._written,
+            ref=command.ref,
+        )
+        self._connection.unanswered += 1
+
+    def _spend(self) -> None:
+        """Count a write. Raises ChatError(rate_limited)."""
+        wait_s = self._sends.take(self._loop.time())
+        if wait_s:
+            raise ChatError(Code.RATE_LIMITED, after_ms=math.ceil(wait_s * 1000))
+
+    def _written(self, writes: list[Write]) -> None:
+        """Answer what was written: one piece of bytes, whatever their number."""
         connection = self._connection
-        connection.unanswered -= 1
+        connection.unanswered -= len(writes)
         self.go_on()
         if connection.closed:
             return
-        if write.error is not None:
-            self._refuse(write.ref, write.error)
-        else:
-            assert write.seq is not None
-            connection.write(
-                protocol.ack(write.ref, write.channel_id, write.seq, write.ts, dup=write.dup)
-            )
+        acks: list[bytes] = []
+        for w in writes:
+            if w.error is None:
+                assert w.seq is not None
+                acks.append(protocol.ack(w.ref, w.channel_id, w.seq, w.ts, dup=w.dup))
+                continue
+            connection.write(b"".join(acks))
+            acks.clear()
+            self._refuse(w.ref, w.error)
+        connection.write(b"".join(acks))
         if connection.on_answered is not None and not connection.unanswered:
             connection.on_answered()
 
@@ -194,12 +245,14 @@ class Conversation:
             self._services.accounts.close_if_ended(connection)
 
 
-_COMMANDS: dict[type, Callable[[Conversation, Any], Awaitable[None] | None]] = {
-    protocol.Auth: Conversation.auth,
-    protocol.Sub: Conversation.sub,
+_AT_ONCE: dict[type, Callable[[Conversation, Any], None]] = {
     protocol.Unsub: Conversation.unsub,
     protocol.Send: Conversation.send,
     protocol.Edit: Conversation.edit,
     protocol.Del: Conversation.delete,
     protocol.Ping: Conversation.ping,
+}
+_WAITING: dict[type, Callable[[Conversation, Any], Awaitable[None]]] = {
+    protocol.Auth: Conversation.auth,
+    protocol.Sub: Conversation.sub,
 }

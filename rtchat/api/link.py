@@ -18,6 +18,11 @@ def _ignore() -> None:
     """Nobody listens yet."""
 
 
+def _take_none(_: str) -> bool:
+    """Nothing comes in here."""
+    return False
+
+
 class AsgiLink:
     """A `connection.Link` that sends through ASGI's `send`."""
 
@@ -25,6 +30,7 @@ class AsgiLink:
         self.on_pause: Callable[[], None] = _ignore
         self.on_resume: Callable[[], None] = _ignore
         self.on_lost: Callable[[], None] = _ignore
+        self.on_text: Callable[[str], bool] = _take_none
         self._send = send
         self._high, self._low = high_bytes, low_bytes
         self._queue: deque[bytes] = deque()

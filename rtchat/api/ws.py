@@ -176,7 +176,7 @@ class WebSocketEndpoint:
             conversation.go_on()  # it was held back, and would have waited for the sweep
 
         link.on_pause = lambda: services.hub.paused(connection)
-        link.on_resume, link.on_lost = on_resume, on_lost
+        link.on_resume, link.on_lost, link.on_text = on_resume, on_lost, conversation.take
         about = {"connection": connection.id, "user": connection.user_id}
         log.info("connected", extra={**about, "client": client_of(scope)})
         services.connections.add(connection)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import re
 import socket
 import sys
 import weakref
@@ -21,7 +22,7 @@ from rtchat.config import Config
 from rtchat.server.run import Server, uvicorn_config
 from rtchat.server.websocket import ServerLink
 from tests.people import People
-from tests.raw import CLOSE, eventually, frame, handshake, raw
+from tests.raw import CLOSE, CONT, PING, TEXT, eventually, frame, handshake, raw
 from tests.sockets import Wire, wire
 from tests.world import SECRET
 
@@ -30,6 +31,9 @@ from tests.world import SECRET
 def database_url(module_database_url: str) -> str:
     """One database for all: each test makes people and channels of its own."""
     return module_database_url
+
+
+COMMANDS = (b"ping", b"sub", b"ping", b"ping")
 
 
 class Running:
@@ -127,6 +131,36 @@ async def test_a_client_that_does_not_read_delays_nobody(database_url: str, stoc
             assert len(paused) == 1
             seen = await slow.until(seq=1000)
             assert [f["seq"] for f in seen] == list(range(1, 1001))
+
+
+@pytest.mark.parametrize("piece", [10**6, 7, 1], ids=["at once", "in pieces", "byte by byte"])
+@pytest.mark.parametrize("stock", [False, True], ids=["own server", "stock uvicorn"])
+async def test_commands_are_answered_in_their_order(
+    database_url: str, stock: bool, piece: int
+) -> None:
+    """Whether they can be served on the spot or take waiting, in one frame or in fragments."""
+    async with (
+        running(database_url, stock=stock) as server,
+        People(database_url, SECRET) as people,
+        raw(int(server.url.rpartition(":")[2])) as client,
+    ):
+        await client.upgrade(await people.new("ann"))
+        data = b"".join(map(four_commands, range(0, 20, 4)))
+        for at in range(0, len(data), piece):
+            await client.send(data[at : at + piece])
+            await asyncio.sleep(0)  # the loop is the server's too: it reads piece by piece
+        await client.until(b'"ref":19')
+        answered = re.findall(rb'"t":"(\w+)","ref":(\d+)', bytes(client.received))
+    kinds = [b"pong", b"ok", b"pong", b"pong"]
+    assert answered == [(kinds[ref % 4], b"%d" % ref) for ref in range(20)]
+
+
+def four_commands(ref: int) -> bytes:
+    """Three that are served on the spot, one that takes waiting; the last one in fragments."""
+    texts = [b'{"t":"%b","ref":%d,"ch":{}}' % (t, ref + n) for n, t in enumerate(COMMANDS)]
+    *whole, last = texts
+    fragments = frame(TEXT, last[:9], fin=False) + frame(PING, b"-") + frame(CONT, last[9:])
+    return b"".join(frame(TEXT, text) for text in whole) + fragments
 
 
 async def talk(socket: Wire, channel: int) -> None:

@@ -117,7 +117,7 @@ class Sending(Machine):
         request = Request(len(self.requests), pod, op, channel, user, nonce, content, first,
                           max(acked, default=0), target)  # fmt: skip
         write = Write(
-            op, channel, user, nonce, lambda w: self.answered(request, w), given=given,
+            op, channel, user, nonce, lambda w: self.answered(request, *w), given=given,
             content=content if op is Op.SEND else None, target=target,
             role=Role.MEMBER if op is Op.ADD else None,
         )  # fmt: skip

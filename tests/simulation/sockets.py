@@ -48,6 +48,7 @@ class Socket:
         self.on_pause: Callable[[], None]
         self.on_resume: Callable[[], None]
         self.on_lost: Callable[[], None]
+        self.on_text: Callable[[str], bool]
         self.connection = Connection(0, user_id, 1, 2**40, self, lambda *_: None)
         self.views: dict[int, View] = {}
         self.unread: list[tuple[int, int]] = []  # channel and cursor, as they will reach the client
