@@ -41,6 +41,7 @@ COVERED_BY = {
     "connection": "test_connections",
     "store/log": "test_writer",
     "store/migrate": "store/test_schema",
+    "server/tcp": "server/test_websocket",
     # Whole processes.
     "app": "integration/test_flow",
     "dev": "integration/test_dev",

@@ -17,10 +17,9 @@ import asyncio
 import logging
 import socket
 import struct
-import sys
 from asyncio.transports import BaseTransport
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
@@ -29,6 +28,7 @@ from websockets.protocol import State
 from rtchat.config import Config
 from rtchat.connection import LINK_EXTENSION
 from rtchat.errors import Close
+from rtchat.server import tcp
 from rtchat.server.frames import payload_of, plain_text
 from rtchat.server.limits import Budget, Capacity
 
@@ -36,10 +36,8 @@ log = logging.getLogger(__name__)
 
 # What the kernel may hold unsent, so that our own buffer shows how far a client lags (without it
 # the kernel hid 3.9 MB). Linux and macOS; a Unix socket has no such option.
-_LINUX = sys.platform == "linux"
-_NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", 25 if _LINUX else None)
+_NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", 25 if tcp.LINUX else None)
 NOTSENT_BYTES = 65_536
-_TCP_INFO_BYTES = 232  # as far as tcpi_snd_wnd; tcpi_bytes_acked is at 120
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: the kernel, too, lets go of what it holds
 
 CONTROL_BURST_S = 10  # seconds' worth of control frames that may come at once
@@ -87,7 +85,7 @@ class ServerLink:
         protocol = self._protocol
         if protocol is None or protocol.transport.is_closing():
             return 0
-        told = _told(protocol.transport)
+        told = tcp.told(protocol.transport)
         # Where the kernel does not say: the steps of our own buffer, 32 KB each.
         return -protocol.transport.get_write_buffer_size() if told is None else told.taken
 
@@ -162,7 +160,7 @@ class FrameProtocol(WebSocketsSansIOProtocol):
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)
         self.transport.set_write_buffer_limits(high=self.high_bytes, low=self.low_bytes)
-        raw = _tcp(transport)
+        raw = tcp.socket_of(transport)
         if raw is not None and _NOTSENT_LOWAT is not None:
             raw.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, NOTSENT_BYTES)
         if raw is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
@@ -196,7 +194,7 @@ class FrameProtocol(WebSocketsSansIOProtocol):
 
     def drop(self) -> None:
         """End it with what the client did not take; `close` would wait for that for ever."""
-        raw = _tcp(self.transport)
+        raw = tcp.socket_of(self.transport)
         if raw is not None and not self.disconnected:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.transport.abort()
@@ -369,7 +367,7 @@ class FrameProtocol(WebSocketsSansIOProtocol):
     # --- silence
 
     def send_keepalive_ping(self) -> None:
-        told = None if self.transport.is_closing() else _told(self.transport)
+        told = None if self.transport.is_closing() else tcp.told(self.transport)
         self._taken = 0 if told is None else told.taken
         super().send_keepalive_ping()
 
@@ -381,7 +379,7 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         room. Then it is dropped, not closed and waited for. While it
         is we who do not read, its pong cannot be seen; what holds us back has a time of its own.
         """
-        told = _told(self.transport)
+        told = tcp.told(self.transport)
         there = told is None or told.shut or told.taken > self._taken
         waiting = self.transport.get_write_buffer_size() > 0 or (told is not None and told.shut)
         forgiven = self.read_paused or (there and not self.writable.is_set())
@@ -395,27 +393,3 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         super().keepalive_timeout()
         if self.transport.get_write_buffer_size():
             self.drop()
-
-
-class _Told(NamedTuple):
-    """What the kernel knows of a client."""
-
-    taken: int  # bytes that it has acknowledged, all in all
-    shut: bool  # whether its window is closed: it has no room for another byte
-
-
-def _told(transport: BaseTransport) -> _Told | None:
-    """Linux's TCP_INFO; None where there is none."""
-    raw = _tcp(transport)
-    if not _LINUX or raw is None or raw.fileno() < 0:
-        return None
-    info = raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-    if len(info) < _TCP_INFO_BYTES:  # before Linux 5.4
-        return None
-    (taken,), (window,) = struct.unpack_from("Q", info, 120), struct.unpack_from("I", info, 228)
-    return _Told(taken, window == 0)
-
-
-def _tcp(transport: BaseTransport) -> socket.socket | None:
-    raw = cast(socket.socket | None, transport.get_extra_info("socket"))
-    return raw if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6) else None
