@@ -10,6 +10,8 @@ COMMANDS = {
     "ingest": "messages a second, stored and acked",
     "latency": "how long an ack and a delivery take at a fixed rate",
     "replay": "days of real chat, byte for byte",
+    "all": "every bench once",
+    "report": "one page of what was measured",
 }
 
 

@@ -1,4 +1,4 @@
-"""`python -m bench latency`: how long acks and deliveries take while messages come at a fixed rate.
+"""`python -m bench latency`: how long acks and deliveries take while messages come steadily.
 
 An open loop: each message is due at a time of its own, and its latency counts from there, whatever
 the server did meanwhile (no coordinated omission). `--share 0.5` first finds the peak of the same
@@ -76,7 +76,7 @@ def measure(
 @click.option("--rate", "rates", multiple=True, type=click.FloatRange(1),
               help="Messages a second; may be given again.")  # fmt: skip
 @click.option("--share", default=0.5, show_default=True, type=click.FloatRange(0.01, 1),
-              help="Without --rate: this share of the peak, which is looked for first.")  # fmt: skip
+              help="Without --rate: this share of the peak, which is found first.")  # fmt: skip
 @click.option("--senders", default=200, show_default=True, type=click.IntRange(1, 20_000))
 @click.option("--channels", default=50, show_default=True, type=click.IntRange(1, 20_000))
 @click.option("--seconds", default=10.0, show_default=True, help="Measured time of each row.")

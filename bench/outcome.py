@@ -131,6 +131,7 @@ class Outcome:
             "bench": self.name,
             "question": self.question,
             **self.about,
+            "columns": [[c.key, c.title, c.form] for c in self.columns],
             "rows": self.rows,
             "notes": self.notes,
         }

@@ -22,7 +22,7 @@ import uvloop
 
 from bench import servers
 from bench.irc import Day, FormatError, everybody, load
-from bench.report import Figures, percentiles
+from bench.replayed import Figures, percentiles
 from bench.servers import StartError, Target
 from bench.stage import Stage
 from bench.verify import differences

@@ -1,0 +1,43 @@
+"""`python -m bench all DIRECTORY`: every bench once, as docs/benchmarks.md has them.
+
+Each runs as a command of its own and writes DIRECTORY/name.json; one that fails is named at the end
+and does not keep the others from running. `python -m bench report DIRECTORY` makes the page.
+"""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from bench.outcome import say
+
+# Name of the outcome, and what follows `python -m bench`. About half an hour together.
+RUNS: dict[str, str] = {
+    "fanout": "fanout --members 10 --members 100 --members 500 --members 1000 --members 5000",
+    "ingest": "ingest --in-flight 1 --in-flight 4 --in-flight 16",
+    "latency": "latency",
+}
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--only", multiple=True, type=click.Choice(list(RUNS)), help="May be given again.")
+def main(directory: Path, only: Sequence[str]) -> None:
+    """Run every bench once and write its figures to DIRECTORY."""
+    directory.mkdir(parents=True, exist_ok=True)
+    failed = []
+    for name, command in RUNS.items():
+        if only and name not in only:
+            continue
+        say(f"python -m bench {command}")
+        told = ["--json", str(directory / f"{name}.json")]
+        if subprocess.run([sys.executable, "-m", "bench", *command.split(), *told]).returncode:
+            failed.append(name)
+    if failed:
+        raise click.ClickException(f"not measured: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()

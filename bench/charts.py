@@ -1,0 +1,75 @@
+"""Which plots each bench's outcome is shown with."""
+
+from collections.abc import Callable
+from typing import Any
+
+from hdrh.histogram import HdrHistogram
+
+from bench.plot import Axis, Line, bar_plot, line_plot  # noqa: F401
+
+Found = dict[str, Any]
+Charts = list[tuple[str, str]]
+
+
+def _by(rows: list[Found], name: str, x: str, y: str) -> list[Line]:
+    """A line for each value of `name`, over x."""
+    groups: dict[Any, list[tuple[float, float]]] = {}
+    for row in rows:
+        if row.get(x) is not None and row.get(y) is not None:
+            groups.setdefault(row.get(name), []).append((row[x], row[y]))
+    return [Line(str(key), sorted(points)) for key, points in groups.items()]
+
+
+def _fanout(found: Found) -> Charts:
+    title = "Deliveries a second against the size of the room"
+    lines = [
+        Line(f"{line.name} in flight", line.points)
+        for line in _by(found["rows"], "in_flight", "members", "delivered_per_s")
+    ]
+    x, y = Axis("members of the room", log=True), Axis("deliveries a second", log=True)
+    return [(title, line_plot(title, lines, x, y))]
+
+
+def _latency(found: Found) -> Charts:
+    title = "Latency by percentile, from when a message is due"
+    lines = []
+    for row in found["rows"]:
+        for what in ("ack", "delivery"):
+            encoded = row.get(f"{what}_hdr")
+            if encoded:
+                rate = f"{row['wanted_per_second']:,.0f}/s"
+                lines.append(Line(f"{what}, {rate}", _percentiles(encoded)))
+    x, y = Axis("1 / (1 - percentile): 10 is p90, 1 k is p99.9", log=True), Axis("ms")
+    return [(title, line_plot(title, lines[:6], x, y))]
+
+
+def _percentiles(encoded: str) -> list[tuple[float, float]]:
+    histogram = HdrHistogram.decode(encoded)
+    points = []
+    for nines in (1, 2, 4, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000):
+        if nines <= histogram.get_total_count():
+            value = histogram.get_value_at_percentile(100 * (1 - 1 / nines))
+            points.append((float(nines), max(value, 1) / 1000))
+    return points
+
+
+def _ingest(found: Found) -> Charts:
+    charts = []
+    for by, over, told in (
+        ("channels", "in_flight", "messages in flight of each sender"),
+        ("in_flight", "channels", "channels"),
+    ):
+        lines = _by(found["rows"], by, over, "acked_per_s")
+        if any(len(line.points) > 1 for line in lines):
+            title = f"Stored and acked a second against {told}"
+            named = [Line(f"{line.name} {by.replace('_', ' ')}", line.points) for line in lines]
+            x, y = Axis(told, log=True), Axis("acked a second")
+            charts.append((title, line_plot(title, named, x, y)))
+    return charts
+
+
+CHARTS: dict[str, Callable[[Found], Charts]] = {
+    "fanout": _fanout,
+    "ingest": _ingest,
+    "latency": _latency,
+}
