@@ -9,6 +9,7 @@ COMMANDS = {
     "fanout": "deliveries a second in one room",
     "ingest": "messages a second, stored and acked",
     "latency": "how long an ack and a delivery take at a fixed rate",
+    "compare": "rtchat beside the servers that people would pick instead",
     "replay": "days of real chat, byte for byte",
     "all": "every bench once",
     "report": "one page of what was measured",

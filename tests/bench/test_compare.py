@@ -1,0 +1,57 @@
+"""The comparison, as a command: what can be run is measured, and the rest is named."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+
+from bench.peers.listing import PEERS
+
+ROOT = Path(__file__).parents[2]
+
+
+async def compare(*arguments: str | Path) -> tuple[int | None, str]:
+    child = await asyncio.create_subprocess_exec(
+        *[sys.executable, "-m", "bench", "compare", "--rounds", "1", "--seconds", "0.2"],
+        *["--members", "3", *map(str, arguments)],
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await child.communicate()
+    return child.returncode, output.decode()
+
+
+async def test_servers_are_measured_on_the_same_work(tmp_path: Path) -> None:
+    if reason := PEERS["fastapi_store"].available():
+        pytest.skip(f"nothing to compare with: {reason}")
+    file = tmp_path / "figures.json"
+    status, output = await compare(
+        *("--only", "rtchat", "--only", "fastapi_store", "--in-flight", "4", "--json", file),
+        *("--assert", "wrong==0"),
+    )
+    assert status == 0, output
+    figures = orjson.loads(file.read_bytes())
+    assert [(row["work"], row["server"]) for row in figures["rows"]] == [
+        ("fanout-4", "rtchat"),
+        ("fanout-4", "fastapi_store"),
+        ("ingest", "rtchat"),
+        ("ingest", "fastapi_store"),
+    ]
+    assert set(figures["servers"]) == {"rtchat", "fastapi_store"}
+    assert figures["goals"] == [], "they speak of a room of another size"
+    assert "✓ wrong==0" in output
+
+
+async def test_what_cannot_be_run_is_left_out_with_the_reason(tmp_path: Path) -> None:
+    if PEERS["centrifugo"].available() is None:
+        pytest.skip("this machine has Centrifugo, so nothing is left out")
+    status, output = await compare(
+        "--only", "rtchat", "--only", "centrifugo", "--only", "ingest", "--json", tmp_path / "f"
+    )
+    assert status == 0, output
+    assert "centrifugo is left out: centrifugo is not on PATH" in output
+    figures = orjson.loads((tmp_path / "f").read_bytes())
+    assert [(row["work"], row["server"]) for row in figures["rows"]] == [("ingest", "rtchat")]
