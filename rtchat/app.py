@@ -123,6 +123,11 @@ class App:
         if self.services is not None:
             await self.services.drain.run()
 
+    def drain_by(self, everywhere: Callable[[], Awaitable[None]]) -> None:
+        """Let the pre-stop call do this, which drains this process and its neighbours."""
+        if self.services is not None:
+            self.services.drain.everywhere = everywhere
+
     def hurry(self) -> None:
         """Send away at once whoever is still there."""
         if self.services is not None:

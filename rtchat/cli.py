@@ -29,6 +29,21 @@ def _load(**given: Any) -> tuple[Config, dict[str, str]]:
         _fail(str(error), 2)
 
 
+class _Workers(click.IntRange):
+    """A number of workers, or `auto`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        return int(super().convert(0 if value == "auto" else value, param, ctx))
+
+
+_workers = click.option(
+    "--workers",
+    type=_Workers(0, 256),
+    metavar="N|auto",
+    help="Processes that serve, one port for all; auto, or 0: as many as there are cores.",
+)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(rtchat.__version__, prog_name="rtchat")
 def main() -> None:
@@ -39,14 +54,15 @@ def main() -> None:
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0: any free one.")
 @click.option("--host", help="Address to listen on.")
 @click.option("--data", type=click.Path(file_okay=False), help="Where the data is kept.")
-def dev(port: int | None, host: str | None, data: str | None) -> None:
+@_workers
+def dev(port: int | None, host: str | None, data: str | None, workers: int | None) -> None:
     """Try rtchat out: brings its own PostgreSQL, needs nothing else, keeps its data."""
     from rtchat import dev as development
     from rtchat.errors import StartError
 
-    config, _ = _load(port=port, host=host)
+    config, _ = _load(port=port, host=host, workers=workers)
     try:
-        development.run(config, data)
+        sys.exit(development.run(config, data))
     except StartError as error:
         _fail(str(error), 3)
 
@@ -54,19 +70,24 @@ def dev(port: int | None, host: str | None, data: str | None) -> None:
 @main.command()
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0: any free one.")
 @click.option("--host", help="Address to listen on.")
-def serve(port: int | None, host: str | None) -> None:
+@_workers
+def serve(port: int | None, host: str | None, workers: int | None) -> None:
     """Serve in production, as the RTCHAT_… variables say (see: rtchat config)."""
-    config, _ = _load(port=port, host=host)
+    config, _ = _load(port=port, host=host, workers=workers)
+    count = settings.worker_count(config)
     try:
-        settings.require_production(config)
+        settings.require_production(config, count)
     except ConfigError as error:
         _fail(str(error), 2)
     from rtchat import logs
     from rtchat.app import App
-    from rtchat.server.run import run
+    from rtchat.server import run, workers as several
 
     logs.configure(config.log_level, config.log_format)
-    run(App(config), config)
+    if count == 1:
+        run.run(App(config), config)
+    else:
+        sys.exit(several.run(lambda: App(config), config, count))
 
 
 @main.command()

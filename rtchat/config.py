@@ -48,6 +48,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     host: Annotated[str, _text("address to listen on")] = "127.0.0.1"
     port: Annotated[int, _number(0, 65535, "TCP port to listen on; 0: any free one")] = 8000
+    workers: Annotated[
+        int, _number(0, 256, "processes, each with limits of its own; 0: one a core; need Redis")
+    ] = 1
     origins: Annotated[
         str, _text("further web origins that may connect, comma-separated: https://chat.example")
     ] = ""

@@ -1,10 +1,12 @@
 """`rtchat dev`: the whole server on a machine that has nothing but Python.
 
 Owns: the embedded PostgreSQL's life around the server's, the secret that is made once and kept with
-the data, and the first words to whoever tries rtchat out. One process, the bus in memory. Killed at
-any moment, it leaves nothing running, and the next start finds every acknowledged message.
+the data, and the first words to whoever tries rtchat out. One process, the bus in memory; or with
+`--workers N` several, and a Valkey of their own, as in production. Killed at any moment, it leaves
+nothing running, and the next start finds every acknowledged message.
 """
 
+import contextlib
 import secrets
 import sys
 import time
@@ -13,6 +15,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from rtchat import settings
 from rtchat.config import Config
 from rtchat.errors import StartError
 
@@ -29,21 +32,28 @@ WELCOME = """
 """
 
 
-def run(config: Config, data: str | None) -> None:
-    """Start PostgreSQL, migrate, serve until a signal, stop. Raises StartError."""
+def run(config: Config, data: str | None) -> int:
+    """Start PostgreSQL, migrate, serve until a signal, stop; the status. Raises StartError."""
     from rtchat.server.account import default_data_dir
     from rtchat.server.launch import LaunchError
     from rtchat.server.postgres import EmbeddedPostgres
+    from rtchat.server.valkey import PrivateValkey
 
     started = time.monotonic()
+    workers = settings.worker_count(config)
     try:
         directory = _make(Path(data) if data else default_data_dir())
-        if config.database_url:
-            _serve(config, directory, config.database_url, started)
-            return
-        with EmbeddedPostgres(directory / "postgres") as server:
-            click.echo(f"  {server.summary}", err=True)
-            _serve(config, directory, server.url, started)
+        with contextlib.ExitStack() as stack:
+            urls = {"database_url": config.database_url, "redis_urls": config.redis_urls}
+            if not config.database_url:
+                postgres = stack.enter_context(EmbeddedPostgres(directory / "postgres"))
+                click.echo(f"  {postgres.summary}", err=True)
+                urls["database_url"] = postgres.url
+            if workers > 1 and not config.redis_nodes:
+                valkey = stack.enter_context(PrivateValkey())
+                click.echo(f"  {valkey.summary}", err=True)
+                urls["redis_urls"] = valkey.url
+            return _serve(msgspec.structs.replace(config, **urls), directory, workers, started)
     except LaunchError as error:
         raise StartError(str(error)) from None
 
@@ -58,40 +68,51 @@ def _make(directory: Path) -> Path:
         raise StartError(f"{directory} cannot be made: {error.strerror}; try --data") from None
 
 
-def _serve(config: Config, directory: Path, url: str, started: float) -> None:
-    from rtchat import __version__, logs
+def _serve(config: Config, directory: Path, count: int, started: float) -> int:
+    from rtchat import logs
     from rtchat.app import App
-    from rtchat.server.run import run as run_server
+    from rtchat.server import run as server, workers
     from rtchat.store import migrate
 
     logs.configure(config.log_level, config.log_format)
     config = msgspec.structs.replace(
         config,
-        database_url=url,
         secret_key=config.secret_key or _kept_secret(directory),
         drain_s=min(config.drain_s, 1),  # whoever presses Ctrl+C waits for it
         shutdown_s=min(config.shutdown_s, 8),
     )
     try:
-        migrate.upgrade(url)
+        migrate.upgrade(config.database_url)
     except migrate.MigrationError as error:
         raise StartError(str(error)) from error
+
+    def welcome(port: int) -> None:
+        _welcome(config.host, port, directory, started)
 
     class DevApp(App):
         def on_listening(self, port: int) -> None:
             super().on_listening(port)
-            host = "localhost" if config.host in ("127.0.0.1", "0.0.0.0", "::") else config.host  # noqa: S104
-            text = WELCOME.format(
-                version=__version__,
-                url=f"http://{host}:{port}",
-                ws=f"ws://{host}:{port}",
-                data=directory,
-            )
-            click.echo(text)
-            click.echo(f"  ready after {time.monotonic() - started:.1f} s", err=True)
-            sys.stdout.flush()
+            welcome(port)
 
-    run_server(DevApp(config), config)
+    if count > 1:
+        return workers.run(lambda: App(config), config, count, welcome)
+    server.run(DevApp(config), config)
+    return 0
+
+
+def _welcome(host: str, port: int, directory: Path, started: float) -> None:
+    from rtchat import __version__
+
+    host = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::") else host  # noqa: S104
+    text = WELCOME.format(
+        version=__version__,
+        url=f"http://{host}:{port}",
+        ws=f"ws://{host}:{port}",
+        data=directory,
+    )
+    click.echo(text)
+    click.echo(f"  ready after {time.monotonic() - started:.1f} s", err=True)
+    sys.stdout.flush()
 
 
 def _kept_secret(directory: Path) -> str:

@@ -14,7 +14,7 @@ with its nonce learns what became of it. A crash here is a close without `bye`.
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from rtchat import protocol
@@ -44,6 +44,8 @@ class Drain:
         self._tasks = tasks
         self._task: asyncio.Task[None] | None = None
         self._entering: set[asyncio.Timeout] = set()
+        # What the pre-stop call does; where there are several workers, it drains them all.
+        self.everywhere: Callable[[], Awaitable[None]] = self.run
 
     @property
     def begun(self) -> bool:

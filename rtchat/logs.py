@@ -73,7 +73,19 @@ class _NoQueryStrings(logging.Filter):
         return '- "WebSocket ' not in record.msg if isinstance(record.msg, str) else True
 
 
-def configure(level: str, form: str) -> None:
+class _OfWorker(logging.Filter):
+    """Says in every line which worker speaks, where there are several."""
+
+    def __init__(self, worker: int) -> None:
+        super().__init__()
+        self._worker = worker
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.worker = self._worker
+        return True
+
+
+def configure(level: str, form: str, worker: int | None = None) -> None:
     """Set up logging to standard error, for this process and all libraries in it."""
     lowest = getattr(logging, level.upper())
     quiet = {"level": max(lowest, logging.WARNING)}
@@ -96,4 +108,7 @@ def configure(level: str, form: str) -> None:
             "loggers": dict.fromkeys(("alembic", "sqlalchemy", "asyncio", "uvicorn"), quiet),
         }
     )
+    if worker is not None:
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(_OfWorker(worker))
     logging.captureWarnings(capture=True)

@@ -25,6 +25,8 @@ SAMPLE_SECRETS = ("changeme", "change-me", "change_me", "secret-key", "your-secr
 OTHER_VARIABLES = ("RTCHAT_PG_BIN", "RTCHAT_REDIS_BIN")
 OTHER_PREFIXES = ("RTCHAT_TEST_", "RTCHAT_BENCH_")
 
+CGROUP_CPU = Path("/sys/fs/cgroup/cpu.max")  # "200000 100000": two cores' worth of time
+
 PREFIX = "RTCHAT_"
 _HINTS = get_type_hints(Config, include_extras=True)
 NAMES = tuple(Config.__struct_fields__)
@@ -112,7 +114,25 @@ def _words(variable: str) -> str:
     return "_".join(sorted(variable.removeprefix(PREFIX).split("_")))
 
 
-def require_production(config: Config) -> None:
+def worker_count(config: Config) -> int:
+    """How many workers are asked for; 0 stands for the cores that this process may use."""
+    return config.workers or usable_cores()
+
+
+def usable_cores(limit: Path = CGROUP_CPU) -> int:
+    """Count the cores that we may run on; of a container's limit, whole ones."""
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    try:
+        quota, period = limit.read_text().split()
+    except (OSError, ValueError):  # no Linux, no limit, or an old kernel's way of saying it
+        return cores
+    return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
+
+
+def require_production(config: Config, workers: int = 1) -> None:
     """Raise ConfigError unless `config` is complete and safe enough for `rtchat serve`."""
     if not config.database_url:
         raise ConfigError(
@@ -120,6 +140,12 @@ def require_production(config: Config) -> None:
             "postgresql://user:password@host:5432/rtchat (to try rtchat out: rtchat dev)"
         )
     require_secret(config.secret_key)
+    if workers > 1 and not config.redis_nodes:
+        raise ConfigError(
+            f"{workers} workers need Redis or Valkey between them, and RTCHAT_REDIS_URLS is not"
+            " set. Set it (redis://host:6379), or serve with one: --workers 1"
+            " (to try several out: rtchat dev --workers 2)"
+        )
 
 
 def require_secret(secret: str) -> None:

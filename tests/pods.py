@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rtchat.server.launch import _end_with_parent
+from rtchat.server.launch import end_with_parent
 
 # What all pods of a test session sign tokens with, so that a token of one is good at the others.
 SECRET_KEY = secrets.token_urlsafe(48)
@@ -64,7 +64,7 @@ class Pod:
                 stderr=subprocess.STDOUT,
                 env={**clean, **self.settings},
                 start_new_session=True,  # Ctrl+C is for pytest, which then stops the pods
-                preexec_fn=_end_with_parent(signal.SIGKILL),
+                preexec_fn=end_with_parent(signal.SIGKILL),
             )
 
     def __repr__(self) -> str:
@@ -139,6 +139,10 @@ class Pod:
                 if name is None or line.get("event") == name:
                     lines.append(line)
         return lines
+
+    def workers(self) -> dict[int, int]:
+        """The process of each worker that was started last, by its number."""
+        return {line["worker"]: line["pid"] for line in self.events("worker started")}
 
     # --- how it ends
 

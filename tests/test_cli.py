@@ -15,7 +15,9 @@ from click.testing import CliRunner
 
 import rtchat
 from rtchat.cli import main
+from rtchat.server.valkey import PrivateValkey
 from tests.pods import SECRET_KEY, Pods
+from tests.services import Given
 
 DATABASE = "postgresql://ann:geheim@127.0.0.1:1/x"  # nobody listens there
 
@@ -108,7 +110,8 @@ def test_what_only_talks_loads_no_machinery(arguments: list[str]):
 @pytest.mark.parametrize(
     "arguments",
     [["nonsense"], ["serve", "--nonsense"], ["serve", "extra"], ["serve", "--port", "x"],
-     ["serve", "--port", "65536"], ["serve", "--port", "-1"], ["migrate", "extra"]],
+     ["serve", "--port", "65536"], ["serve", "--port", "-1"], ["serve", "--workers", "x"],
+     ["serve", "--workers", "-1"], ["serve", "--workers", "257"], ["migrate", "extra"]],
 )  # fmt: skip
 def test_a_wrong_command_line_ends_with_2(arguments: list[str]):
     fails(read(*arguments), 2)
@@ -239,6 +242,26 @@ def test_serve_on_an_old_schema_ends_in_time(database_url: str):
     run_sql(database_url, "CREATE SCHEMA public")
     done = run("serve", database_url=database_url, secret_key=SECRET_KEY, port="0")
     fails(done, 3, "rtchat migrate")
+
+
+def test_several_workers_without_redis_are_refused(database_url: str):
+    """Status 2; it says what to set, and what goes without."""
+    done = read("serve", "--workers", "2", database_url=database_url, secret_key=SECRET_KEY)
+    fails(done, 2, "RTCHAT_REDIS_URLS", "redis://", "--workers 1", "rtchat dev")
+
+
+def test_workers_that_cannot_start_end_all_with_their_status(
+    database_url: str, valkey: PrivateValkey | Given
+):
+    """As one process would end: with 3, at once, and the reason; here an old schema, then a port
+    that is taken."""
+    settings = {"database_url": database_url, "secret_key": SECRET_KEY, "redis_urls": valkey.url}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        fails(run("serve", "--workers", "2", "--port", port, **settings), 3, port)
+    run_sql(database_url, "DROP SCHEMA public CASCADE")
+    run_sql(database_url, "CREATE SCHEMA public")
+    fails(run("serve", "--workers", "2", port="0", **settings), 3, "rtchat migrate")
 
 
 def test_serve_ends_well_at_sigterm(database_url: str, pods: Pods):

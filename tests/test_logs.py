@@ -118,7 +118,7 @@ def test_nor_from_an_exceptions_words():
 PROGRAM = """
 import logging, sys, warnings
 from rtchat.logs import configure
-configure(sys.argv[1], sys.argv[2])
+configure(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:]))
 logging.getLogger("rtchat.x").info("connected", extra={"user": 42})
 logging.getLogger("uvicorn.error").info("noise")
 logging.getLogger("uvicorn.error").warning("heard")
@@ -128,9 +128,9 @@ logging.getLogger("rtchat.x").debug("details")
 """
 
 
-def run(level: str, form: str) -> list[str]:
+def run(*arguments: str) -> list[str]:
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, level, form], capture_output=True, text=True, check=True
+        [sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=True
     )
     assert done.stdout == ""
     return done.stderr.splitlines()
@@ -142,6 +142,13 @@ def test_everybodys_lines_have_one_form_and_go_to_standard_error():
     assert lines[0]["user"] == 42
     assert "watch out" in lines[2]["event"]
     assert len(lines) == 3
+
+
+def test_a_worker_says_which_one_it_is_in_every_line():
+    """Libraries' lines included; a process that is alone says nothing of the kind."""
+    lines = [json.loads(line) for line in run("info", "json", "3")]
+    assert [line["worker"] for line in lines] == [3, 3, 3]
+    assert all("worker" not in json.loads(line) for line in run("info", "json"))
 
 
 def test_the_level_is_the_lowest_that_is_written():

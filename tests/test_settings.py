@@ -14,6 +14,8 @@ from rtchat.settings import (
     load,
     require_production,
     require_secret,
+    usable_cores,
+    worker_count,
 )
 
 GOOD_SECRET = "kM3vX9qLr7TzWb2NfYh8sJc5DgPa4Eu6"
@@ -148,3 +150,37 @@ def test_production_needs_a_database_and_a_secret():
     with pytest.raises(ConfigError, match="RTCHAT_SECRET_KEY"):
         require_production(Config(database_url="postgresql://db/rtchat"))
     require_production(Config(database_url="postgresql://db/rtchat", secret_key=GOOD_SECRET))
+
+
+# --- workers
+
+
+def test_several_workers_need_redis_between_them():
+    """It says so, what to set, and what goes without."""
+    given = config(database_url="postgresql://db/x", secret_key=GOOD_SECRET)
+    require_production(given, workers=1)
+    with pytest.raises(ConfigError, match=r"(?s)RTCHAT_REDIS_URLS.*--workers 1.*rtchat dev"):
+        require_production(given, workers=2)
+    with_redis = config(
+        database_url="postgresql://db/x", secret_key=GOOD_SECRET, redis_urls="redis://cache"
+    )
+    require_production(with_redis, workers=2)
+
+
+def test_no_number_of_workers_is_one_a_core(tmp_path: Path):
+    """A container's limit counts, in whole cores, and there is always one."""
+    assert worker_count(config(workers="3")) == 3
+    assert worker_count(config(workers="0")) == usable_cores()
+    cores = usable_cores(tmp_path / "none")
+    assert cores >= 1
+    limit = tmp_path / "cpu.max"
+    for text, usable in (
+        ("max 100000", cores),
+        ("100000 100000", 1),
+        ("50000 100000", 1),
+        ("190000 100000", 1),
+        ("999900000 100000", cores),
+        ("", cores),
+    ):
+        limit.write_text(text + "\n")
+        assert usable_cores(limit) == usable, text

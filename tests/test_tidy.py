@@ -44,6 +44,7 @@ COVERED_BY = {
     "server/tcp": "server/test_websocket",
     # Whole processes.
     "app": "integration/test_flow",
+    "server/worker": "server/test_workers",
     "dev": "integration/test_dev",
     # The client's parts, each a few lines, and the client with them.
     "client/backoff": "client/test_parts",

@@ -75,7 +75,7 @@ def spawn(
             extra_groups=[] if account else None,
             pass_fds=keep,
             start_new_session=True,
-            preexec_fn=_end_with_parent(dies_by),  # runs after the change of user, which undoes it
+            preexec_fn=end_with_parent(dies_by),  # runs after the change of user, which undoes it
         )
     except PermissionError as error:
         if account is None:
@@ -87,7 +87,8 @@ def spawn(
         ) from error
 
 
-def _end_with_parent(signum: signal.Signals) -> Callable[[], None] | None:
+def end_with_parent(signum: signal.Signals) -> Callable[[], None] | None:
+    """What a child is to call first, so that it gets `signum` when we die; Linux has it."""
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None).prctl  # looked up before the fork: nothing is loaded after it

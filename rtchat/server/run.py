@@ -14,7 +14,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Protocol
@@ -48,6 +48,9 @@ class App(Protocol):
 
     async def drain(self) -> None:
         """Send every socket away; bounded by itself."""
+
+    def drain_by(self, everywhere: Callable[[], Awaitable[None]]) -> None:
+        """Let the pre-stop call do this instead: it is for all workers, whichever takes it."""
 
     def hurry(self) -> None:
         """Send away at once whoever is still there."""
@@ -87,19 +90,24 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            for listener in self.servers[0].sockets:
+            for listener in (each for server in self.servers for each in server.sockets):
                 set_peer_timeout(listener, self._peer_timeout_ms)
             self._rtchat.on_listening(self.servers[0].sockets[0].getsockname()[1])
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop; at a second signal, of either kind, stop at once."""
         if not self.should_exit:
-            self._asked_at = time.monotonic()
-            self.should_exit = True
+            self.stop()
             return
         self.force_exit = True
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._expire)
+
+    def stop(self) -> None:
+        """Begin to stop, if that has not begun."""
+        if not self.should_exit:
+            self._asked_at = time.monotonic()
+            self.should_exit = True
 
     def left_s(self) -> float:
         """What is left of `shutdown_s`."""
@@ -191,12 +199,17 @@ def uvicorn_config(app: App, config: Config) -> uvicorn.Config:
 def run(app: App, config: Config) -> None:
     """Serve until SIGINT or SIGTERM. Exits with a message when the start fails."""
     timeout_ms = config.tcp_user_timeout_ms
-    server = Server(uvicorn_config(app, config), app, config.shutdown_s, peer_timeout_ms=timeout_ms)
+    settings = uvicorn_config(app, config)
+    serve(Server(settings, app, config.shutdown_s, peer_timeout_ms=timeout_ms))
+
+
+def serve(server: Server, listeners: list[socket.socket] | None = None) -> None:
+    """Run a server to its end: on its configured address, or on what listens already."""
     watchdog: threading.Timer | None = None
     try:
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
             try:
-                runner.run(server.serve())
+                runner.run(server.serve(listeners))
             finally:
                 # What is left is cancelled now; where a task resists that, the process still ends.
                 watchdog = threading.Timer(max(PARTS_S, server.left_s()), os._exit, (1,))

@@ -22,12 +22,22 @@ ACCOUNT = {"email": "ann@example.org", "password": "correct horse"}
 class Dev:
     """A running `rtchat dev` and what it printed."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *options: str) -> None:
         self._log = data.parent / "dev.log"
         clean = {k: v for k, v in os.environ.items() if not k.startswith("RTCHAT_")}
         with self._log.open("w") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "rtchat", "dev", "--port", "0", "--data", str(data)],
+                [
+                    sys.executable,
+                    "-m",
+                    "rtchat",
+                    "dev",
+                    "--port",
+                    "0",
+                    "--data",
+                    str(data),
+                    *options,
+                ],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -58,8 +68,8 @@ def data() -> Iterator[Path]:
 
 
 @contextlib.asynccontextmanager
-async def dev(data: Path) -> AsyncIterator[tuple[Dev, httpx2.AsyncClient]]:
-    running = Dev(data)
+async def dev(data: Path, *options: str) -> AsyncIterator[tuple[Dev, httpx2.AsyncClient]]:
+    running = Dev(data, *options)
     try:
         async with httpx2.AsyncClient(base_url=await running.url(), timeout=20) as http:
             yield running, http
@@ -139,4 +149,21 @@ async def test_a_second_ctrl_c_ends_it_at_once(data: Path) -> None:
         running.process.send_signal(signal.SIGINT)
         assert await running.ended() == 0
         assert "Traceback" not in running.log()
+    assert postgres_of(data) == []
+
+
+async def test_several_workers_have_a_redis_of_their_own(data: Path) -> None:
+    """As in production, with one word; it is announced once, and ends as one process does."""
+    async with dev(data, "--workers", "2") as (running, http):
+        answer = await http.post("/auth/register", json=ACCOUNT)
+        headers = {"Authorization": f"Bearer {answer.json()['accessToken']}"}
+        ws_url = f"ws://localhost:{http.base_url.port}/ws"
+        async with wire(ws_url, additional_headers=headers) as socket:
+            running.process.send_signal(signal.SIGINT)
+            assert (await socket.closed())[0] == 4201
+        assert await running.ended() == 0, running.log()
+    assert running.log().count("is running on") == 1
+    assert running.log().count('"bus":"RedisBus"') == 2
+    assert "valkey" in running.log() or "redis-server" in running.log()
+    assert "Traceback" not in running.log()
     assert postgres_of(data) == []

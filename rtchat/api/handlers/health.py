@@ -39,7 +39,7 @@ async def drain(call: Call) -> Answer:
         raise ChatError(Code.UNAUTHORIZED)
     try:
         async with asyncio.timeout(call.services.drain.longest_s):
-            await call.services.drain.run()
+            await call.services.drain.everywhere()
     except TimeoutError:
         return 202, types.Health(status="draining")
     return 200, types.Health(status="drained")
