@@ -10,6 +10,7 @@ COMMANDS = {
     "ingest": "messages a second, stored and acked",
     "latency": "how long an ack and a delivery take at a fixed rate",
     "compare": "rtchat beside the servers that people would pick instead",
+    "profile": "where a loaded pod's time goes",
     "replay": "days of real chat, byte for byte",
     "all": "every bench once",
     "report": "one page of what was measured",

@@ -18,6 +18,7 @@ RUNS: dict[str, str] = {
     "fanout": "fanout --members 10 --members 100 --members 500 --members 1000 --members 5000",
     "ingest": "ingest --in-flight 1 --in-flight 4 --in-flight 16",
     "latency": "latency",
+    "profile": "profile",
 }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from hdrh.histogram import HdrHistogram
 
-from bench.plot import Axis, Line, bar_plot, line_plot  # noqa: F401
+from bench.plot import Axis, Bar, Line, bar_plot, line_plot
 
 Found = dict[str, Any]
 Charts = list[tuple[str, str]]
@@ -68,8 +68,18 @@ def _ingest(found: Found) -> Charts:
     return charts
 
 
+def _profile(found: Found) -> Charts:
+    charts = []
+    for work in dict.fromkeys(row["work"] for row in found["rows"]):
+        bars = [Bar(r["slice"], r["share"] * 100) for r in found["rows"] if r["work"] == work]
+        title = f"Where the time goes: {work}"
+        charts.append((title, bar_plot(title, bars, Axis("% of the samples"))))
+    return charts
+
+
 CHARTS: dict[str, Callable[[Found], Charts]] = {
     "fanout": _fanout,
     "ingest": _ingest,
     "latency": _latency,
+    "profile": _profile,
 }

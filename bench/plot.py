@@ -11,7 +11,7 @@ from html import escape
 
 WIDTH, HEIGHT = 720, 360
 LEFT, RIGHT, TOP, BOTTOM = 70, 150, 32, 48  # room for labels; lines are named at their ends
-BAR, GAP, LABEL = 20, 10, 190
+BAR, GAP, LABEL = 20, 10, 230
 TICKS_MAX = 9  # values of x that are named each
 COLOURS = 6  # classes c0 … c5 of STYLE; more lines than that are too many for one plot
 STYLE = """
