@@ -7,6 +7,7 @@ import click
 
 COMMANDS = {
     "fanout": "deliveries a second in one room",
+    "history": "reading back in a long log: pages, scrolling, catching up",
     "ingest": "messages a second, stored and acked",
     "latency": "how long an ack and a delivery take at a fixed rate",
     "compare": "rtchat beside the servers that people would pick instead",
@@ -14,6 +15,7 @@ COMMANDS = {
     "replay": "days of real chat, byte for byte",
     "all": "every bench once",
     "report": "one page of what was measured",
+    "rest": "REST requests a second, and what each costs",
 }
 
 

@@ -99,3 +99,32 @@ async def open_channels(database_url: str, members: Sequence[Sequence[int]]) -> 
     finally:
         await connection.close()
     return channels
+
+
+async def write_log(database_url: str, channel_id: int, users: Sequence[int], count: int) -> None:
+    """Give a channel that has no entries so many messages of 100 bytes, by these users in turn."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        async with connection.transaction():
+            await connection.execute(
+                """
+                INSERT INTO messages (channel_id, seq, kind, user_id, content, timestamp, nonce)
+                SELECT $1, n, 1, ($2::bigint[])[1 + n % cardinality($2)],
+                       rpad('message ' || n || ' ', 100, 'and so on '),
+                       date_trunc('milliseconds', now()) + n * interval '1 second', 'bench-' || n
+                FROM generate_series(1, $3::bigint) AS n
+                """,
+                channel_id,
+                users,
+                count,
+                timeout=300,
+            )
+            await connection.execute(
+                "UPDATE channels SET last_seq = $2 WHERE id = $1", channel_id, count
+            )
+            await connection.execute(
+                "UPDATE members SET read_seq = $2 WHERE channel_id = $1", channel_id, count
+            )
+        await connection.execute("VACUUM ANALYZE messages, channels, members", timeout=300)
+    finally:
+        await connection.close()

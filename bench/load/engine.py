@@ -138,6 +138,14 @@ class Engine:
 
     def open(self, member: Member, on_ready: Callable[[Conn], None]) -> Conn:
         """Begin to open a connection; `on_ready` is called when it is a member of its rooms."""
+        conn = self.dial(member, self._head, self._request(member))
+        conn.on_ready = on_ready
+        conn.steps = list(self._dialect.steps(member))
+        self.opening += 1
+        return conn
+
+    def dial(self, member: Member, on_piece: Callable[[Conn, bytes], None], first: bytes) -> Conn:
+        """Begin to connect, and send `first` as soon as that is done."""
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -145,13 +153,10 @@ class Engine:
         if status not in (0, errno.EINPROGRESS):
             raise LoadError(f"connect: {errno.errorcode[status]}")
         conn = Conn(self, sock, member)
-        conn.on_ready = on_ready
-        conn.on_piece = self._head
-        conn.steps = list(self._dialect.steps(member))
+        conn.on_piece = on_piece
         self._conns[conn.fd] = conn
-        self.opening += 1
         self._epoll.register(conn.fd, select.EPOLLIN)
-        conn.send_when_open(self._request(member))
+        conn.send_when_open(first)
         return conn
 
     def _request(self, member: Member) -> bytes:
@@ -233,6 +238,12 @@ class Engine:
         while (left := until - time.perf_counter()) > 0:
             self.turn(min(left, POLL_S))
             each_turn()
+
+    def run_until(self, done: Callable[[], bool], within_s: float) -> None:
+        """Turn until `done`, for so long at most."""
+        until = time.perf_counter() + within_s
+        while not done() and time.perf_counter() < until:
+            self.turn(POLL_S)
 
     def controls(self, conn: Conn) -> None:
         """Answer the pings that came, and take a close as what it is."""

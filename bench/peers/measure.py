@@ -111,6 +111,7 @@ def seed(it: Running, *, channel: int, user: int, messages: int) -> None:
                 messages,
                 INGEST_BYTES,
             )
+            await connection.execute("ANALYZE members, messages")
         finally:
             await connection.close()
 

@@ -7,11 +7,19 @@ progress in between.
 from collections.abc import Callable
 from typing import Any
 
+from bench.load.jobs.catchup import catchup
 from bench.load.jobs.fanout import fanout
+from bench.load.jobs.http import http
 from bench.load.jobs.ingest import ingest
 from bench.load.jobs.latency import latency
 
 Tell = Callable[[str], None]
 Job = Callable[[dict[str, Any], Tell], dict[str, Any]]
 
-JOBS: dict[str, Job] = {"fanout": fanout, "ingest": ingest, "latency": latency}
+JOBS: dict[str, Job] = {
+    "catchup": catchup,
+    "fanout": fanout,
+    "http": http,
+    "ingest": ingest,
+    "latency": latency,
+}

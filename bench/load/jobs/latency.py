@@ -43,8 +43,8 @@ def latency(job: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
         "per_second": (last - first) / figures["seconds"],
         "wanted_per_second": job["per_second"],
         "late_ms": pace.worst_late_s * 1000,
-        "acks": _told(acks),
-        "deliveries": _told(deliveries),
+        "acks": told(acks),
+        "deliveries": told(deliveries),
         "unanswered": pace.sent - pace.acked,
     }
 
@@ -122,7 +122,7 @@ class _Pace:
         return histogram
 
 
-def _told(histogram: HdrHistogram) -> dict[str, Any]:
+def told(histogram: HdrHistogram) -> dict[str, Any]:
     """A histogram in figures: milliseconds, and whole for who wants to draw it."""
     if not histogram.get_total_count():
         return {"n": 0}
