@@ -22,6 +22,7 @@ from typing import Any, Protocol
 import uvicorn
 
 from rtchat.config import Config
+from rtchat.server.garbage import Garbage
 from rtchat.server.http import HttpProtocol
 from rtchat.server.limits import Capacity, fitting, raise_files_limit, set_peer_timeout
 from rtchat.server.websocket import FrameProtocol
@@ -72,6 +73,7 @@ class Server(uvicorn.Server):
         self._asked_at: float | None = None  # when the end was asked for, by time.monotonic
         self._loop: asyncio.AbstractEventLoop | None = None  # there once it stops
         self._limit: asyncio.Timeout | None = None  # of stopping; a second signal ends it
+        self._garbage = Garbage()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -92,7 +94,13 @@ class Server(uvicorn.Server):
         if self.started:
             for listener in (each for server in self.servers for each in server.sockets):
                 set_peer_timeout(listener, self._peer_timeout_ms)
+            self._garbage.start(time.monotonic())
             self._rtchat.on_listening(self.servers[0].sockets[0].getsockname()[1])
+
+    async def on_tick(self, counter: int) -> bool:
+        """uvicorn calls it ten times a second."""
+        self._garbage.tick(time.monotonic())
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop; at a second signal, of either kind, stop at once."""
@@ -129,6 +137,7 @@ class Server(uvicorn.Server):
             await super().shutdown(sockets)
         finally:
             self._limit = None
+            self._garbage.stop()
 
     def _expire(self) -> None:
         if self._limit is not None and not self._limit.expired():  # it may have ended since
