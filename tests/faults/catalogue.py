@@ -4,15 +4,18 @@ Each is entered into the one table, `FAULTS`. It ends when all that it broke wor
 started again. Rows are those of the fault matrix in docs/guarantees.md.
 """
 
+import os
 import signal
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from tests.faults.fleet import Member
 from tests.faults.pod import Act, Point
 from tests.faults.proxy import FaultProxy
 from tests.faults.staging import FAULTS, Fault, Scene, Steps, Strike, done, fault, struck, until
+from tests.pods import Pod
 
 __all__ = ["FAULTS", "Fault", "Scene", "Steps"]
 
@@ -35,8 +38,8 @@ def _die_at(point: Point) -> Strike:
     return strike
 
 
-def _back(scene: Scene, member: Member) -> Steps:
-    scene.fleet.spawn(member)
+def _back(scene: Scene, member: Member, **settings: Any) -> Steps:
+    scene.fleet.spawn(member, **settings)
     yield from until(member.serves, 30, "it does not listen in time")
 
 
@@ -98,12 +101,28 @@ def _drain(scene: Scene) -> Steps:
         yield from _drained(scene, member)
 
 
-def _drained(scene: Scene, member: Member) -> Steps:
+def _drained(scene: Scene, member: Member, **settings: Any) -> Steps:
     pod = member.running
     pod.signal(signal.SIGTERM)
     yield from until(lambda: pod.process.poll() is not None, 40, "SIGTERM does not end it")
     assert pod.process.returncode == 0, f"it ended with {pod.process.returncode}"
-    yield from _back(scene, member)
+    yield from _back(scene, member, **settings)
+
+
+@fault("worker-kill", "pod", "F52", "each of a pod's two workers killed in turn")
+def _worker_kill(scene: Scene) -> Steps:
+    with scene.member() as member:
+        yield from _drained(scene, member, workers=2)
+        pod = member.running
+        for number in (1, 2):
+            yield from until(lambda: len(pod.workers()) == 2, 30, "it has no two workers")
+            scene.fleet.loop.do(lambda: scene.crowd.reset_some(0.5))  # some of them come here
+            yield 1.0
+            served = len(pod.events("listening"))
+            os.kill(pod.workers()[number], signal.SIGKILL)
+            yield from until(partial(_more_served, pod, served), 10, "none takes its place")
+        yield 1.0
+        yield from _drained(scene, member)
 
 
 @fault("pods-rolling", "pod", "G11", "every pod drained and started again in turn", smoke=False)
@@ -347,6 +366,10 @@ def _client_reset(scene: Scene) -> Steps:
     for _ in range(2):
         scene.fleet.loop.do(lambda: scene.crowd.reset_some(0.5))
         yield 1.5
+
+
+def _more_served(pod: Pod, before: int) -> bool:
+    return len(pod.events("listening")) > before
 
 
 def _reached(proxy: FaultProxy, times: int) -> bool:

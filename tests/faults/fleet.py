@@ -159,14 +159,14 @@ class Fleet:
         for member in self.members:
             member.running.wait()
 
-    def spawn(self, member: Member) -> Pod:
-        """Start a pod in this place, without waiting."""
+    def spawn(self, member: Member, **settings: Any) -> Pod:
+        """Start a pod in this place, without waiting; it may have settings of its own."""
         member.pod = self._pods.spawn(
             member.database.url,
             module="tests.faults.pod",
             redis_urls=member.redis.url,
             port=member.port,
-            **self._settings,
+            **{**self._settings, **settings},
         )
         return member.pod
 

@@ -226,6 +226,14 @@ MATRIX: dict[str, Line] = {
             f"{F}server_limits.py::test_without_any_descriptor_left_accepting_goes_on_later",
         ),
     ),
+    "F52": Line(
+        "one of several workers killed, or stuck, or their supervisor killed",
+        (
+            f"{S}workers.py::test_one_that_ends_is_started_again",
+            f"{S}workers.py::test_one_that_is_stuck_does_not_hold_the_end",
+            f"{S}workers.py::test_without_their_supervisor_they_drain_and_end",
+        ),
+    ),
     "G4": Line("envelopes lost, in the middle and at the end"),
     "G5": Line(
         "coming back with any cursor, on any pod",
