@@ -10,8 +10,10 @@ the frames.
 
 import struct
 import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import chain
 
 VERSION = 2
 ENTRIES_MAX = 4096  # of the 65 535 that the header could count
@@ -73,12 +75,27 @@ class Envelope:
         return Envelope(self.channel_id, seq + 1, self.lengths[skip:], controls, rest, self.history)
 
     def __bytes__(self) -> bytes:
+        return self.stamped(self.history)
+
+    def stamped(self, history: int) -> bytes:
+        """What other pods are told, as of this history."""
         n, m = len(self.lengths), len(self.controls)
-        parts = [_HEADER.pack(VERSION, 0, n, m, self.history, self.channel_id, self.first)]
+        parts = [_HEADER.pack(VERSION, 0, n, m, history, self.channel_id, self.first)]
         parts.append(struct.pack(f"!{n}I", *self.lengths))
         parts += [_CONTROL.pack(c.index, c.kind, c.user_id) for c in self.controls]
         parts.append(self.payload)
         return b"".join(parts)
+
+    @staticmethod
+    def place(data: bytes) -> tuple[int, int]:
+        """The channel and the last seq that these bytes claim, the rest of them unread: half of
+        what comes is one's own, and known (0.4 µs, where `parse` takes 3). Raises BadEnvelopeError.
+        """
+        try:
+            _, _, n, _, _, channel_id, first = _HEADER.unpack_from(data)
+        except struct.error as error:
+            raise BadEnvelopeError(str(error)) from None
+        return channel_id, first + n - 1
 
     @classmethod
     def parse(cls, data: bytes) -> "Envelope":
@@ -109,6 +126,44 @@ class Envelope:
         if sum(lengths) != len(payload):
             raise ValueError("the frames are not as long as they say")
         return cls(channel_id, first, lengths, tuple(controls), payload, history)
+
+
+def joined(envelopes: Iterable[Envelope], max_bytes: int) -> Iterator[Envelope]:
+    """Make one envelope of those that continue each other, of `max_bytes` at most if it is of
+    several. Those of one channel stay in their order; nothing is known of others.
+    """
+    runs: dict[int, list[Envelope]] = {}
+    for envelope in envelopes:
+        run = runs.setdefault(envelope.channel_id, [])
+        if run and not _continues(run, envelope, max_bytes):
+            yield _join(run)
+            run.clear()
+        run.append(envelope)
+    yield from map(_join, runs.values())
+
+
+def _continues(run: list[Envelope], envelope: Envelope, max_bytes: int) -> bool:
+    last = run[-1]
+    return (last.last + 1, last.history) == (envelope.first, envelope.history) and (
+        sum(len(e.payload) for e in run) + len(envelope.payload) <= max_bytes
+    )
+
+
+def _join(run: list[Envelope]) -> Envelope:
+    begin = run[0]
+    if len(run) == 1:
+        return begin
+    controls = tuple(
+        Control(e.first - begin.first + c.index, c.kind, c.user_id) for e in run for c in e.controls
+    )
+    return Envelope(
+        begin.channel_id,
+        begin.first,
+        tuple(chain.from_iterable(e.lengths for e in run)),
+        controls,
+        b"".join([e.payload for e in run]),
+        begin.history,
+    )
 
 
 def history_of(epoch: str) -> int:

@@ -17,13 +17,12 @@ nothing: clients resume on any pod.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import replace
 
 from rtchat import protocol
 from rtchat.bus import Bus
 from rtchat.bus.seldom import Seldom
 from rtchat.config import Config
-from rtchat.envelope import BadEnvelopeError, ControlKind, Envelope, history_of
+from rtchat.envelope import BadEnvelopeError, ControlKind, Envelope, history_of, joined
 from rtchat.errors import ChatError, Code
 from rtchat.room import PURGED_SEQ, OnEnded, Room, State, Tails
 from rtchat.store.messages import Heads, MessageStore
@@ -67,6 +66,7 @@ class Rooms:
         self._rooms: dict[int, Room] = {}
         self._opening: dict[int, asyncio.Task[ChatError | None]] = {}
         self._filling: set[Room] = set()
+        self._heard: list[bytes] = []  # in this turn of the loop: what a read of each socket brings
         self._empty_since: dict[int, float] = {}
         self._tails = Tails(config.tail_max_bytes)
         self._tasks = Tasks("rooms")
@@ -109,7 +109,12 @@ class Rooms:
     # --- entries come in
 
     def deliver(self, envelope: Envelope) -> None:
-        """Take what this pod has committed, or what the bus brought."""
+        """Take what this pod has committed; what the bus brought before it goes first."""
+        if self._heard:
+            self._take_heard()
+        self._offer(envelope)
+
+    def _offer(self, envelope: Envelope) -> None:
         room = self._rooms.get(envelope.channel_id)
         if room is None:
             return
@@ -119,19 +124,40 @@ class Rooms:
             self._fill_soon(room)
 
     def receive(self, data: bytes) -> None:
-        """Take an envelope from the bus."""
-        try:
-            envelope = Envelope.parse(data)
-        except BadEnvelopeError as error:
-            self._seldom.warning("not an envelope", why=str(error)[:200])
-            return
-        if envelope.history in (0, self._history):
-            self.deliver(envelope)
-        # Else from a pod that is behind or ahead of us by an epoch: the head check brings the rest.
+        """Take an envelope from the bus, at the end of this turn of the loop: what one read of a
+        socket brings for a room leaves in one write a member, and a lone one waits for nothing.
+        """
+        if not self._heard:
+            asyncio.get_running_loop().call_soon(self._take_heard)
+        self._heard.append(data)
+
+    def _take_heard(self) -> None:
+        heard, self._heard = self._heard, []
+        for envelope in joined(self._news(heard), self._config.write_low_bytes):
+            try:
+                self._offer(envelope)
+            except Exception:  # one room's trouble must not cost the others what came for them
+                log.exception("delivering an envelope failed")
+
+    def _news(self, heard: list[bytes]) -> Iterator[Envelope]:
+        """Those that may move a room."""
+        for data in heard:
+            try:
+                channel_id, last = Envelope.place(data)
+                room = self._rooms.get(channel_id)
+                if room is None or last <= room.cursor:
+                    continue
+                envelope = Envelope.parse(data)
+            except BadEnvelopeError as error:
+                self._seldom.warning("not an envelope", why=str(error)[:200])
+                continue
+            if envelope.history in (0, self._history):
+                yield envelope
+            # Else from a pod behind or ahead of us by an epoch: the head check brings the rest.
 
     def stamped(self, envelope: Envelope) -> bytes:
         """What the other pods are told of this."""
-        return bytes(replace(envelope, history=self._history))
+        return envelope.stamped(self._history)
 
     def note_head(self, channel_id: int, head: int) -> None:
         """Learn that a channel's log goes up to `head`, its entries perhaps having been lost."""

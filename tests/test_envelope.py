@@ -2,6 +2,7 @@
 
 import struct
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -13,6 +14,7 @@ from rtchat.envelope import (
     ControlKind,
     Envelope,
     history_of,
+    joined,
 )
 
 PROPERTY = settings(max_examples=100, deadline=None, derandomize=True)
@@ -200,3 +202,52 @@ def test_what_does_not_add_up_is_refused(data: bytes):
 def test_controls_that_go_back_are_refused():
     """Delivery is cut at each in turn: going back would deliver an entry twice."""
     assert is_refused(written(controls=((2, 1, 5), (0, 1, 5))))
+
+
+# --- joined
+
+
+@PROPERTY
+@given(envelopes(), st.lists(st.integers(0, 11), max_size=4), st.integers(0, 40))
+def test_what_was_cut_is_joined_again(whole: Envelope, cuts: list[int], max_bytes: int):
+    """Same frames, same controls, in order; nothing of several is larger than asked for."""
+    rest = [whole.after(whole.first + cut) for cut in sorted(set(cuts)) if cut < len(whole.lengths)]
+    seqs = [whole.first, *(e.first for e in rest if e.first <= e.last), whole.last + 1]
+    pieces = [_between(whole, a, b) for a, b in pairwise(sorted(set(seqs)))]
+    again = list(joined(pieces, max_bytes))
+    assert [s for e in again for s in frames_of(e)] == list(frames_of(whole))
+    assert {s: f for e in again for s, f in frames_of(e).items()} == frames_of(whole)
+    assert set().union(*map(controls_of, again)) == controls_of(whole)
+    assert {(e.channel_id, e.history) for e in again} == {(whole.channel_id, whole.history)}
+    assert all(len(e.payload) <= max_bytes for e in again if e not in pieces)
+    assert len(again) == 1 or len(whole.payload) > max_bytes
+
+
+def _between(whole: Envelope, first: int, end: int) -> Envelope:
+    part, n = whole.after(first - 1), end - first
+    controls = tuple(c for c in part.controls if c.index < n)
+    payload = part.payload[: part.offset(n)]
+    return replace(part, lengths=part.lengths[:n], controls=controls, payload=payload)
+
+
+def test_only_what_continues_is_joined():
+    """Holes, doubles, other channels and another epoch's stay apart, and each channel in order."""
+    a, b, c = (Envelope(17, first, (1,), (), bytes([first])) for first in (1, 2, 4))
+    other, epoch = replace(b, channel_id=18), replace(b, history=5)
+    assert [e.payload for e in joined([a, b, c], 99)] == [b"\1\2", b"\4"]
+    assert list(joined([a, a, c], 99)) == [a, a, c]
+    assert list(joined([b, a], 99)) == [b, a]
+    assert list(joined([a, other], 99)) == [a, other]
+    assert list(joined([a, epoch], 99)) == [a, epoch]
+    assert [e.last for e in joined([a, other, b], 99) if e.channel_id == 17] == [2]
+
+
+@PROPERTY
+@given(envelopes())
+def test_its_place_is_known_without_reading_the_rest(envelope: Envelope):
+    assert Envelope.place(bytes(envelope)) == (envelope.channel_id, envelope.last)
+
+
+def test_no_place_is_found_in_less_than_a_header():
+    with pytest.raises(BadEnvelopeError):
+        Envelope.place(bytes(SAMPLE)[:20])

@@ -78,6 +78,7 @@ class Socket:
         self.on_lost: Callable[[], None] = lambda: None
         self.on_text: Callable[[str], bool] = lambda _: False
         self.unread: list[dict[str, Any]] = []
+        self.writes: list[int] = []  # how many frames came in each
         self.closed_with: int | None = None
         self._size, self._taken, self._high, self._paused = 0, 0, high, False
         self._services = services
@@ -87,7 +88,9 @@ class Socket:
         services.connections.add(self.connection)
 
     def write(self, frames: bytes) -> None:
-        self.unread += map(orjson.loads, protocol.payloads(frames))
+        texts = protocol.payloads(frames)
+        self.writes.append(len(texts))
+        self.unread += map(orjson.loads, texts)
         self._size += len(frames)
         if self._high is not None and self._size > self._high and not self._paused:
             self._paused = True

@@ -205,6 +205,13 @@ class Delivery(Machine):
         for pod in self.inboxes():
             self.act(pod.bus.on_envelope, pod.bus.inbox.pop(0))
 
+    @step(lambda self: self.inboxes(), pick=PICKS)
+    def deliver_all(self, pick: int) -> None:
+        """What one read of a socket brings, in one turn."""
+        bus = one_of(self.inboxes(), pick).bus
+        arrived, bus.inbox = bus.inbox, []
+        self.act(lambda: list(map(bus.on_envelope, arrived)))
+
     @step(lambda self: self.lossy and self.inboxes(), pick=PICKS, last=EITHER)
     def lose(self, pick: int, last: bool) -> None:
         one_of(self.inboxes(), pick).bus.inbox.pop(-1 if last else 0)
