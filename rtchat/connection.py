@@ -14,21 +14,34 @@ from rtchat.room import Subscription, Write
 LINK_EXTENSION = "rtchat.link"
 
 
+class Listener(Protocol):
+    """Whoever serves a socket, as far as its link knows it."""
+
+    def take(self, text: str) -> bool:
+        """A text has come. False: not now, or it takes waiting."""
+
+    def paused(self) -> None:
+        """The socket takes nothing: what was written has passed the high-water mark."""
+
+    def resumed(self) -> None:
+        """What waits has fallen below the low-water mark."""
+
+    def lost(self) -> None:
+        """The socket has ended while it was paused."""
+
+
 class Link(Protocol):
     """Where whole, ready-made WebSocket frames go. Provided by the server, or built on ASGI.
 
-    `write` never blocks: it keeps what the socket does not take now, and `on_pause` tells when that
-    passed the high-water mark, `on_resume` when it fell below the low one. After the socket's end
-    `write` does nothing. `abort` drops the socket and what was kept, at once.
+    `write` never blocks: it keeps what the socket does not take now, and tells `listener` when that
+    passes its marks. After the socket's end `write` does nothing. `abort` drops the socket and what
+    was kept, at once.
 
-    A text comes in by `on_text`, if that takes it (True), and else by ASGI's `receive`, in order. A
-    link without a way in of its own leaves all to `receive`.
+    A text comes in by the listener's `take`, if that takes it, and else by ASGI's `receive`, in
+    order. A link without a way in of its own leaves all to `receive`.
     """
 
-    on_pause: Callable[[], None]
-    on_resume: Callable[[], None]
-    on_lost: Callable[[], None]  # the socket has ended while it was paused
-    on_text: Callable[[str], bool]
+    listener: Listener | None
 
     def write(self, frames: bytes) -> None:
         """Send one or more whole frames."""
@@ -42,8 +55,15 @@ class Link(Protocol):
     async def flush(self) -> None:
         """Return when what was written before is with the server, in order with what follows."""
 
+    def settle(self) -> None:
+        """Nobody will ask about the handshake any more."""
+
     def release(self) -> None:
         """The socket has ended: let go of what served it."""
+
+
+def _nobody(code: int, reason: str) -> None:
+    """Nobody is to be told of the end yet."""
 
 
 class Connection:
@@ -62,7 +82,7 @@ class Connection:
         session_id: int,
         expires: int,
         link: Link,
-        on_close: Callable[[int, str], None],
+        on_close: Callable[[int, str], None] = _nobody,
     ) -> None:
         self.id = connection_id
         self.user_id = user_id

@@ -39,9 +39,10 @@ COVERED_BY = {
     "bus/link": "bus/test_redis",
     "bus/node": "bus/test_redis",
     "connection": "test_connections",
+    "server/tcp": "server/test_websocket",
+    "server/upgrade": "server/test_websocket",
     "store/log": "test_writer",
     "store/migrate": "store/test_schema",
-    "server/tcp": "server/test_websocket",
     # Whole processes.
     "app": "integration/test_flow",
     "server/worker": "server/test_workers",

@@ -17,7 +17,7 @@ from rtchat.api.call import Services
 from rtchat.app import App
 from rtchat.bus import Bus
 from rtchat.config import Config
-from rtchat.connection import Connection
+from rtchat.connection import Connection, Listener
 from rtchat.model import ChannelType
 
 SECRET = "in-process-tests-0123456789-abcdefgh"
@@ -73,18 +73,13 @@ class Socket:
     """
 
     def __init__(self, services: Services, user: int, *, high: int | None = None) -> None:
-        self.on_pause: Callable[[], None] = lambda: None
-        self.on_resume: Callable[[], None] = lambda: None
-        self.on_lost: Callable[[], None] = lambda: None
-        self.on_text: Callable[[str], bool] = lambda _: False
+        self.listener: Listener | None = None  # what it would be told is done here
         self.unread: list[dict[str, Any]] = []
         self.writes: list[int] = []  # how many frames came in each
         self.closed_with: int | None = None
         self._size, self._taken, self._high, self._paused = 0, 0, high, False
         self._services = services
         self.connection = Connection(0, user, 1, 2**40, self, self._close)
-        self.on_pause = lambda: services.hub.paused(self.connection)
-        self.on_resume = lambda: services.hub.resumed(self.connection)
         services.connections.add(self.connection)
 
     def write(self, frames: bytes) -> None:
@@ -94,7 +89,7 @@ class Socket:
         self._size += len(frames)
         if self._high is not None and self._size > self._high and not self._paused:
             self._paused = True
-            self.on_pause()
+            self._services.hub.paused(self.connection)
 
     def taken(self) -> int:
         return self._taken
@@ -104,6 +99,9 @@ class Socket:
 
     async def flush(self) -> None:
         """Everything has left."""
+
+    def settle(self) -> None:
+        """There was no handshake."""
 
     def release(self) -> None:
         """There is nothing to let go of."""
@@ -133,7 +131,7 @@ class Socket:
         self._size = 0
         if self._paused:
             self._paused = False
-            self.on_resume()
+            self._services.hub.resumed(self.connection)
         return arrived
 
     def take(self, count: int) -> None:

@@ -23,18 +23,35 @@ from rtchat.model import User
 log = logging.getLogger(__name__)
 
 
+def greeting(services: Services, connection: Connection, user: User) -> bytes:
+    """The `hello` of a connection."""
+    config = services.config
+    return protocol.hello(
+        session=connection.session_id,
+        user=user,
+        exp=connection.expires,
+        epoch=services.hub.epoch,
+        heartbeat_s=config.heartbeat_s,
+        limits={
+            "frameBytes": config.frame_max_bytes,
+            "contentChars": config.content_max_chars,
+            "subs": config.subs_max,
+            "sendsPerSecond": config.sends_per_second,
+        },
+    )
+
+
 class Conversation:
     """Reads one connection's commands and answers them."""
 
     __slots__ = (
-        "_connection", "_errors", "_gate", "_idle", "_loop", "_sends", "_services", "_user",
+        "_connection", "_errors", "_gate", "_idle", "_loop", "_sends", "_services",
     )  # fmt: skip
 
-    def __init__(self, services: Services, connection: Connection, user: User) -> None:
+    def __init__(self, services: Services, connection: Connection) -> None:
         config = services.config
         self._services = services
         self._connection = connection
-        self._user = user
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
         self._sends = Bucket(config.sends_per_second, config.sends_burst, now)
@@ -43,23 +60,7 @@ class Conversation:
         self._idle = False  # `run` waits for the next text
 
     async def run(self, receive: Receive) -> None:
-        """Greet, then serve until the socket ends."""
-        config = self._services.config
-        self._connection.write(
-            protocol.hello(
-                session=self._connection.session_id,
-                user=self._user,
-                exp=self._connection.expires,
-                epoch=self._services.hub.epoch,
-                heartbeat_s=config.heartbeat_s,
-                limits={
-                    "frameBytes": config.frame_max_bytes,
-                    "contentChars": config.content_max_chars,
-                    "subs": config.subs_max,
-                    "sendsPerSecond": config.sends_per_second,
-                },
-            )
-        )
+        """Serve until the socket ends."""
         while not self._connection.closed:
             self._idle = True
             event = await receive()

@@ -7,30 +7,18 @@ client resumes by its cursor.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 
 from rtchat import protocol
 from rtchat.api.asgi import Send
+from rtchat.connection import Listener
 from rtchat.tasks import Tasks
-
-
-def _ignore() -> None:
-    """Nobody listens yet."""
-
-
-def _take_none(_: str) -> bool:
-    """Nothing comes in here."""
-    return False
 
 
 class AsgiLink:
     """A `connection.Link` that sends through ASGI's `send`."""
 
     def __init__(self, send: Send, tasks: Tasks, *, high_bytes: int, low_bytes: int) -> None:
-        self.on_pause: Callable[[], None] = _ignore
-        self.on_resume: Callable[[], None] = _ignore
-        self.on_lost: Callable[[], None] = _ignore
-        self.on_text: Callable[[str], bool] = _take_none
+        self.listener: Listener | None = None
         self._send = send
         self._high, self._low = high_bytes, low_bytes
         self._queue: deque[bytes] = deque()
@@ -53,7 +41,8 @@ class AsgiLink:
         self._more.set()
         if self._size > self._high and not self._paused:
             self._paused = True
-            self.on_pause()
+            if self.listener is not None:
+                self.listener.paused()
 
     def taken(self) -> int:
         """What the server took; of one write nothing, until it has taken the last frame."""
@@ -78,6 +67,9 @@ class AsgiLink:
         except OSError:
             pass  # the client has gone; the reader is told of it too
 
+    def settle(self) -> None:
+        """The handshake is the server's."""
+
     def release(self) -> None:
         """Nothing is to be sent any more."""
         self._pump.cancel()
@@ -86,8 +78,8 @@ class AsgiLink:
         self._queue.clear()
         self._size = 0
         self._empty.set()
-        if self._paused:
-            self.on_lost()
+        if self._paused and self.listener is not None:
+            self.listener.lost()
 
     async def _send_frames(self, frames: bytes) -> None:
         for text in protocol.payloads(frames):
@@ -96,4 +88,5 @@ class AsgiLink:
         self._taken += len(frames)
         if self._paused and self._size <= self._low:
             self._paused = False
-            self.on_resume()
+            if self.listener is not None:
+                self.listener.resumed()

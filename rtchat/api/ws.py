@@ -12,7 +12,7 @@ from typing import NamedTuple
 from rtchat import protocol
 from rtchat.api.asgi import Receive, Scope, Send, client_of, header, path_of
 from rtchat.api.call import Services
-from rtchat.api.conversation import Conversation
+from rtchat.api.conversation import Conversation, greeting
 from rtchat.api.http import problem_of
 from rtchat.api.link import AsgiLink
 from rtchat.api.rest import identify
@@ -41,6 +41,74 @@ class _Guest(NamedTuple):
     user: User
 
 
+class Session:
+    """A signed-in socket's time here: what its link and its connection tell goes to the parts."""
+
+    __slots__ = ("_connection", "_ending", "_send", "_services", "conversation")
+
+    def __init__(self, services: Services, connection: Connection, user: User, send: Send) -> None:
+        self._services = services
+        self._connection = connection
+        self._send = send
+        self._ending: asyncio.Task[None] | None = None
+        self.conversation = Conversation(services, connection)
+        connection.on_close = self._closed
+        connection.link.listener = self
+        connection.write(greeting(services, connection, user))
+
+    def begin(self, client: str) -> None:
+        """Let the others know of it."""
+        connection = self._connection
+        log.info(
+            "connected",
+            extra={"connection": connection.id, "user": connection.user_id, "client": client},
+        )
+        self._services.connections.add(connection)
+        self._services.accounts.close_if_ended(connection)
+
+    async def end(self) -> None:
+        """The conversation is over: leave nothing behind."""
+        connection = self._connection
+        connection.closed = True
+        self._forget()
+        connection.on_close = _nothing  # or only the collector frees the two
+        if self._ending is not None:  # the server drops the socket when we return: after the close
+            await asyncio.wait([self._ending])
+        log.info("disconnected", extra={"connection": connection.id, "user": connection.user_id})
+
+    # --- what its link tells
+
+    def take(self, text: str) -> bool:
+        return self.conversation.take(text)
+
+    def paused(self) -> None:
+        self._services.hub.paused(self._connection)
+
+    def resumed(self) -> None:
+        self._services.hub.resumed(self._connection)
+        self.conversation.go_on()
+
+    def lost(self) -> None:
+        self._connection.closed = True
+        self._forget()
+        self.conversation.go_on()  # it was held back, and would have waited for the sweep
+
+    def _closed(self, code: int, reason: str) -> None:
+        self._forget()
+        self.conversation.go_on()
+        connection = self._connection
+        end = close(connection.link, self._send, code, reason, stuck=connection.paused)
+        self._ending = self._services.tasks.start(end)
+
+    def _forget(self) -> None:
+        self._services.connections.discard(self._connection)
+        self._services.hub.leave(self._connection)
+
+
+def _nothing(code: int, reason: str) -> None:
+    """It has ended; nothing more is to be done."""
+
+
 class WebSocketEndpoint:
     """Serves `/ws`."""
 
@@ -62,15 +130,34 @@ class WebSocketEndpoint:
         link = self._link(scope, send)
         try:
             guest = await self._enter(guest, receive)
-            if guest is not None:
-                await self._serve(scope, receive, send, link, guest)
+            if guest is None:
+                return
+            session = Session(self._services, self._connection(guest, link), guest.user, send)
+            session.begin(client_of(scope))
+            link.settle()
+            del guest, scope  # what is named here stays as long as the socket
+            try:
+                await session.conversation.run(receive)
+            finally:
+                await session.end()
         except RefusedError as refused:
             draining = refused.code is Close.DRAINING
             bye = self._services.drain.bye
             link.write(bye() if draining else protocol.error(None, refused.error))
-            await self._end(link, send, refused.code, refused.error.message)
+            await close(link, send, refused.code, refused.error.message)
         finally:
             link.release()
+
+    def _connection(self, guest: _Guest, link: Link) -> Connection:
+        """A connection for whoever has come in."""
+        identity = guest.identity
+        try:  # asked before, where the token came with the handshake; others may have come since
+            self._services.connections.require_room(identity.user_id)
+        except ChatError as error:
+            raise RefusedError(error, Close.OVER_CAPACITY) from None
+        return Connection(
+            next(self._ids), identity.user_id, identity.session_id, identity.expires, link
+        )
 
     async def _admit(self, scope: Scope) -> _Guest | None:
         """Decide about the handshake; None: admitted, the token is to come in an `auth` frame."""
@@ -140,75 +227,15 @@ class WebSocketEndpoint:
         except ChatError as error:
             raise RefusedError(error, _CLOSES.get(error.code, Close.NOT_AUTHENTICATED)) from None
 
-    async def _serve(
-        self, scope: Scope, receive: Receive, send: Send, link: Link, guest: _Guest
-    ) -> None:
-        services = self._services
-        try:  # asked before, where the token came with the handshake; others may have come since
-            services.connections.require_room(guest.identity.user_id)
-        except ChatError as error:
-            raise RefusedError(error, Close.OVER_CAPACITY) from None
-        ending: list[asyncio.Task[None]] = []
 
-        def on_close(code: int, reason: str) -> None:
-            self._forget(connection)
-            conversation.go_on()
-            end = self._end(link, send, code, reason, stuck=connection.paused)
-            ending.append(services.tasks.start(end))
-
-        connection = Connection(
-            next(self._ids),
-            guest.identity.user_id,
-            guest.identity.session_id,
-            guest.identity.expires,
-            link,
-            on_close,
-        )
-        conversation = Conversation(services, connection, guest.user)
-
-        def on_resume() -> None:
-            services.hub.resumed(connection)
-            conversation.go_on()
-
-        def on_lost() -> None:
-            connection.closed = True
-            self._forget(connection)
-            conversation.go_on()  # it was held back, and would have waited for the sweep
-
-        link.on_pause = lambda: services.hub.paused(connection)
-        link.on_resume, link.on_lost, link.on_text = on_resume, on_lost, conversation.take
-        about = {"connection": connection.id, "user": connection.user_id}
-        log.info("connected", extra={**about, "client": client_of(scope)})
-        services.connections.add(connection)
-        services.accounts.close_if_ended(connection)
-        try:
-            await conversation.run(receive)
-        finally:
-            connection.closed = True
-            self._forget(connection)
-            connection.on_close = _closed  # or only the collector frees the two
-            if ending:  # the server drops the socket when we return: let the close leave first
-                await asyncio.wait(ending)
-            log.info("disconnected", extra=about)
-
-    def _forget(self, connection: Connection) -> None:
-        self._services.connections.discard(connection)
-        self._services.hub.leave(connection)
-
-    async def _end(
-        self, link: Link, send: Send, code: int, reason: str, *, stuck: bool = False
-    ) -> None:
-        """Close the socket; drop it where the client does not even take that."""
-        try:
-            async with asyncio.timeout(0 if stuck else CLOSE_TIMEOUT_S):
-                await link.flush()
-                await send({"type": "websocket.close", "code": code, "reason": reason})
-        except (TimeoutError, OSError, RuntimeError):  # the last: the client closed just before
-            link.abort()
-
-
-def _closed(code: int, reason: str) -> None:
-    """It has ended; nothing more is to be done."""
+async def close(link: Link, send: Send, code: int, reason: str, *, stuck: bool = False) -> None:
+    """Close a socket; drop it where the client does not even take that."""
+    try:
+        async with asyncio.timeout(0 if stuck else CLOSE_TIMEOUT_S):
+            await link.flush()
+            await send({"type": "websocket.close", "code": code, "reason": reason})
+    except (TimeoutError, OSError, RuntimeError):  # the last: the client closed just before
+        link.abort()
 
 
 async def _deny(scope: Scope, send: Send, error: ChatError) -> None:

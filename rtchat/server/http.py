@@ -30,7 +30,7 @@ from rtchat.server.websocket import FrameProtocol
 log = logging.getLogger(__name__)
 
 HEADERS_MAX = 100  # of a request, trailers included; `websockets` gives up at 128, and silently
-UPGRADE_LINE_BYTES = 8000  # the same of a line of 8192
+UPGRADE_LINE_BYTES = 8000  # of one line of a handshake
 PIPELINE_MAX = 100  # requests that wait for the answers before them, 3 KB each; beyond: cut off
 LINGER_S = 1.0  # what a client sends on is dropped for so long, so that it reads the answer
 SURPLUS_READ_S = 1.0  # for a head, where there is no room; a probe's is one packet
@@ -247,14 +247,13 @@ class HttpProtocol(HttpToolsProtocol):
         if self._answering() or self.flow.write_paused:
             self._refuse(_UPGRADE_TOO_EARLY)
             return
-        self.handle_websocket_upgrade()
+        self.connections.discard(self)
         self.parser = None  # type: ignore[assignment]  # or only the collector frees the two
-        websocket = cast(FrameProtocol, self.transport.get_protocol())
-        websocket.admitted(self._address)
-        if not websocket.handshake_initiated:  # `websockets` could not read it, and says nothing
-            self._write(_MALFORMED)
-            self.transport.close()
-        elif behind:
+        websocket = cast(type[FrameProtocol], self.ws_protocol_class)(
+            self.config, self.server_state, self.app_state
+        )
+        websocket.take_over(self, self._address)
+        if behind:
             websocket.data_received(behind)
 
     # --- refusing

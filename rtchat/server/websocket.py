@@ -13,102 +13,27 @@ The attributes used here are uvicorn's own; pyproject.toml therefore allows one 
 time, and tests/server/test_websocket.py is what a new one must pass.
 """
 
-import asyncio
-import logging
-import socket
-import struct
-from asyncio.transports import BaseTransport
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 from websockets.protocol import State
 
 from rtchat.config import Config
-from rtchat.connection import LINK_EXTENSION
 from rtchat.errors import Close
 from rtchat.server import tcp
 from rtchat.server.frames import payload_of, plain_text
 from rtchat.server.limits import Budget, Capacity
-
-log = logging.getLogger(__name__)
-
-# What the kernel may hold unsent, so that our own buffer shows how far a client lags (without it
-# the kernel hid 3.9 MB). Linux and macOS; a Unix socket has no such option.
-_NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", 25 if tcp.LINUX else None)
-NOTSENT_BYTES = 65_536
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: the kernel, too, lets go of what it holds
+from rtchat.server.upgrade import UpgradedProtocol
 
 CONTROL_BURST_S = 10  # seconds' worth of control frames that may come at once
 FRAMES_BURST_S = 5
 LINGER_S = 1.0  # what is sent after our close is dropped for so long, so that the close is read
-CLOSE_S = 5.0  # for a client to answer a close, and for the last bytes to leave
 LATE_PONGS_MAX = 3
 
 
-def _ignore() -> None:
-    """Nobody listens yet."""
-
-
-def _take_none(_: str) -> bool:
-    """All goes by `receive`."""
-    return False
-
-
-class ServerLink:
-    """A `connection.Link` that writes frames to the transport as they are."""
-
-    __slots__ = ("_protocol", "on_lost", "on_pause", "on_resume", "on_text")
-
-    def __init__(self, protocol: "FrameProtocol") -> None:
-        self._protocol: FrameProtocol | None = protocol
-        self.on_pause: Callable[[], None] = _ignore
-        self.on_resume: Callable[[], None] = _ignore
-        self.on_lost: Callable[[], None] = _ignore
-        self.on_text: Callable[[str], bool] = _take_none
-
-    def write(self, frames: bytes) -> None:
-        """Send whole frames; nothing after a close."""
-        protocol = self._protocol
-        if protocol is None:
-            return
-        if not (protocol.close_sent or protocol.disconnected or protocol.transport.is_closing()):
-            try:
-                protocol.transport.write(frames)
-            except Exception:  # no memory, perhaps: the others of the fan-out must get theirs once
-                log.exception("a client cannot be written to")
-                self.abort()
-
-    def taken(self) -> int:
-        """What the client's kernel has acknowledged."""
-        protocol = self._protocol
-        if protocol is None or protocol.transport.is_closing():
-            return 0
-        told = tcp.told(protocol.transport)
-        # Where the kernel does not say: the steps of our own buffer, 32 KB each.
-        return -protocol.transport.get_write_buffer_size() if told is None else told.taken
-
-    def abort(self) -> None:
-        """Drop the socket and what it did not take."""
-        if self._protocol is not None:
-            self._protocol.drop()
-
-    async def flush(self) -> None:
-        """Nothing to wait for: the transport keeps the order."""
-
-    def release(self) -> None:
-        """Let go of both ends: who listens holds the link, and so does the protocol."""
-        self._protocol = None
-        self.on_pause = self.on_resume = self.on_lost = _ignore
-        self.on_text = _take_none
-
-
-class FrameProtocol(WebSocketsSansIOProtocol):
+class FrameProtocol(UpgradedProtocol):
     """One WebSocket. `for_config` makes the class that uvicorn is given."""
 
-    high_bytes = 262_144
-    low_bytes = 65_536
     drain_bytes = 4_194_304
     fragments_max = 64
     control_per_second = 10
@@ -116,10 +41,13 @@ class FrameProtocol(WebSocketsSansIOProtocol):
     frames_burst = 1000
     capacity = Capacity(0, 0)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._link: ServerLink | None = None  # while the application serves it
-        self.close_timeout = CLOSE_S
+    __slots__ = (
+        "_control", "_dropped", "_early", "_fragments", "_frames", "_late_pongs",
+        "_need", "_open", "_owed_pong", "_rest", "_taken",
+    )  # fmt: skip
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
         now, control = self.loop.time(), self.control_per_second
         self._control = Budget(control, control * CONTROL_BURST_S, now)
         self._frames = Budget(self.frames_per_second, self.frames_burst, now)
@@ -132,8 +60,6 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         self._owed_pong = b""
         self._late_pongs = 0
         self._taken = 0  # what the client's kernel had taken when it was last asked
-        self._end_timer: asyncio.TimerHandle | None = None
-        self._address: str | None = None
 
     @classmethod
     def for_config(cls, config: Config, capacity: Capacity) -> "type[FrameProtocol]":
@@ -152,37 +78,22 @@ class FrameProtocol(WebSocketsSansIOProtocol):
             "frames_per_second": frames,
             "frames_burst": max(frames * FRAMES_BURST_S, 2 * config.sends_burst),
             "capacity": capacity,
+            "ping_interval": config.heartbeat_s,
+            "ping_timeout": config.heartbeat_timeout_s,
         }
         return type("FrameProtocol", (cls,), limits)
 
     # --- the connection
 
-    def connection_made(self, transport: BaseTransport) -> None:
-        super().connection_made(transport)
-        self.transport.set_write_buffer_limits(high=self.high_bytes, low=self.low_bytes)
-        raw = tcp.socket_of(transport)
-        if raw is not None and _NOTSENT_LOWAT is not None:
-            raw.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, NOTSENT_BYTES)
-        if raw is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
-            # Pings and the sweep find out who is gone or stuck. The kernel cannot tell: to it a
-            # window counts as closed while it has no room for what lies first in the queue, often
-            # more than a slow reader ever offers; one that took 3 KB a second was cut.
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
-
-    def admitted(self, address: str) -> None:
-        """Take over a connection that the HTTP protocol has counted in."""
-        self._address = address
-
     def connection_lost(self, exc: Exception | None) -> None:
         paused = not self.writable.is_set()
         self._open = False
         super().connection_lost(exc)
-        if self._address is not None:
-            self.capacity.leave(self._address)
+        self.capacity.leave(self._address)
         if self._end_timer is not None:
             self._end_timer.cancel()
-        if paused and self._link is not None:
-            self._link.on_lost()
+        if paused and self._link is not None and self._link.listener is not None:
+            self._link.listener.lost()
 
     def shutdown(self) -> None:
         """Close, unless the client closed before us: then uvicorn would have nothing to say."""
@@ -192,45 +103,24 @@ class FrameProtocol(WebSocketsSansIOProtocol):
             return
         super().shutdown()
 
-    def drop(self) -> None:
-        """End it with what the client did not take; `close` would wait for that for ever."""
-        raw = tcp.socket_of(self.transport)
-        if raw is not None and not self.disconnected:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self.transport.abort()
-
     def pause_writing(self) -> None:
         super().pause_writing()
-        if self._link is not None:
-            self._link.on_pause()
+        if self._link is not None and self._link.listener is not None:
+            self._link.listener.paused()
 
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._owed_pong and not self.close_sent:
             self.transport.write(self._owed_pong)
         self._owed_pong = b""
-        if self._link is not None:
-            self._link.on_resume()
-
-    async def run_asgi(self) -> None:
-        extensions = cast(dict[str, Any], self.scope["extensions"])
-        link = self._link = ServerLink(self)
-        extensions[LINK_EXTENSION] = {"version": 1, "link": link}
-        try:
-            await super().run_asgi()
-        finally:
-            link.release()
-            self._link = None
-            if not self.disconnected:
-                self._end_timer = self.loop.call_later(CLOSE_S, self.drop)
+        if self._link is not None and self._link.listener is not None:
+            self._link.listener.resumed()
 
     # --- bytes in
 
     def data_received(self, data: bytes) -> None:
         if self._open:
             self._hear(data)
-        elif not self.handshake_initiated:
-            super().data_received(data)
         elif not self.handshake_complete:
             self._early += data
             if len(self._early) > self.high_bytes:
@@ -281,7 +171,8 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         """Give a text to the application: on the spot, or where that is not now by `receive`."""
         if self.close_sent:
             return
-        if self._link is not None and self.queue.empty() and self._link.on_text(text):
+        listener = None if self._link is None else self._link.listener
+        if listener is not None and self.queue.empty() and listener.take(text):
             return
         self.queue.put_nowait({"type": "websocket.receive", "text": text})
         if not self.read_paused:

@@ -1,7 +1,7 @@
 """The link over plain ASGI: frames in order, an event each, bounded; its end is the socket's."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -40,14 +40,34 @@ class Server:
         return self.texts == [f'{{"t":"pong","ref":{n}}}' for n in numbers]
 
 
+class Notes:
+    """Whoever is told of a link, and calls `then` when it goes on."""
+
+    def __init__(self, notes: list[str], then: Callable[[], object] = lambda: None) -> None:
+        self._notes = notes
+        self._then = then
+
+    def take(self, text: str) -> bool:
+        return False
+
+    def paused(self) -> None:
+        self._notes.append("pause")
+
+    def resumed(self) -> None:
+        self._notes.append("resume")
+        self._then()
+
+    def lost(self) -> None:
+        self._notes.append("lost")
+
+
 class Watched(AsgiLink):
     """A link that notes when it paused and resumed."""
 
     def __init__(self, server: Server, tasks: Tasks) -> None:
         super().__init__(server.send, tasks, high_bytes=HIGH, low_bytes=LOW)
         self.notes: list[str] = []
-        self.on_pause = lambda: self.notes.append("pause")
-        self.on_resume = lambda: self.notes.append("resume")
+        self.listener = Notes(self.notes)
 
     async def flush(self) -> None:
         """Nobody waits for ever here."""
@@ -137,7 +157,7 @@ async def test_the_marks_tell_when_to_stop_and_when_to_go_on(link: Watched, serv
 async def test_it_resumes_at_the_low_mark_and_not_before(server: Server, tasks: Tasks):
     link = Watched(server, tasks)
     left: list[int] = []
-    link.on_resume = lambda: left.append(10 - len(server.texts))
+    link.listener = Notes(link.notes, lambda: left.append(10 - len(server.texts)))
     server.open.clear()
     for _ in range(10):
         link.write(FRAME)
@@ -159,7 +179,7 @@ async def test_it_can_pause_again(link: Watched, server: Server):
 async def test_what_is_written_while_resuming_is_sent(server: Server, tasks: Tasks):
     """As the hub does, which catches up then."""
     link = Watched(server, tasks)
-    link.on_resume = lambda: link.write(numbered(1))
+    link.listener = Notes(link.notes, lambda: link.write(numbered(1)))
     for _ in range(6):
         link.write(FRAME)
     await link.flush()
@@ -206,7 +226,6 @@ async def test_a_client_that_has_gone_ends_it_quietly(
 @pytest.mark.parametrize("paused", [True, False])
 async def test_that_a_paused_client_has_gone_is_told(link: Watched, server: Server, paused: bool):
     """Whoever waits for it to resume need not."""
-    link.on_lost = lambda: link.notes.append("lost")
     server.open.clear()
     for _ in range(6 if paused else 1):
         link.write(FRAME)

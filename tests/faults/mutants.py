@@ -17,7 +17,7 @@ from rtchat.envelope import Envelope
 from rtchat.errors import ChatError, Code
 from rtchat.room import Room, Subscription
 from rtchat.rooms import Rooms
-from rtchat.server.websocket import ServerLink
+from rtchat.server.upgrade import ServerLink
 from rtchat.store import log
 from rtchat.store.log import CommitUnknownError, LogWriter
 from rtchat.tasks import Tasks

@@ -20,7 +20,7 @@ from rtchat.api.link import AsgiLink
 from rtchat.app import App
 from rtchat.config import Config
 from rtchat.server.run import Server, uvicorn_config
-from rtchat.server.websocket import ServerLink
+from rtchat.server.upgrade import ServerLink
 from tests.people import People
 from tests.raw import CLOSE, CONT, PING, TEXT, eventually, frame, handshake, raw
 from tests.sockets import Wire, wire

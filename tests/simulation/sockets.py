@@ -2,13 +2,12 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import orjson
 
 from rtchat import protocol
-from rtchat.connection import Connection
+from rtchat.connection import Connection, Listener
 from rtchat.errors import ChatError
 from rtchat.model import Kind
 from rtchat.room import Receiver, Room, State, Subscription
@@ -45,10 +44,7 @@ class Socket:
 
     def __init__(self, pod: Pod, user_id: int) -> None:
         self.pod = pod
-        self.on_pause: Callable[[], None]
-        self.on_resume: Callable[[], None]
-        self.on_lost: Callable[[], None]
-        self.on_text: Callable[[str], bool]
+        self.listener: Listener | None = None
         self.connection = Connection(0, user_id, 1, 2**40, self, lambda *_: None)
         self.views: dict[int, View] = {}
         self.unread: list[tuple[int, int]] = []  # channel and cursor, as they will reach the client
@@ -94,6 +90,9 @@ class Socket:
 
     async def flush(self) -> None:
         """Everything has left."""
+
+    def settle(self) -> None:
+        """There was no handshake."""
 
     def release(self) -> None:
         """There is nothing to let go of."""
