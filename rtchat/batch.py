@@ -10,7 +10,7 @@ removal, and a retry finds its first copy before any other check (contract §1.4
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import NamedTuple
 
 from rtchat.errors import ChatError, Code
@@ -19,7 +19,7 @@ from rtchat.protocol import Ref
 from rtchat.rules import Act, missing_channel, require
 
 
-class Op(Enum):
+class Op(IntEnum):
     """What a write wants to do."""
 
     SEND = auto()

@@ -225,6 +225,7 @@ class _LaneRunner:
                 await asyncio.sleep(RECONNECT_MAX_S)
 
     async def _step(self) -> None:
+        self.expire()
         if self._log is None or not self._log.usable:
             await self._connect()
         elif (batch := self._lane.take(self._now())) is not None:

@@ -354,7 +354,7 @@ async def test_a_slow_batch_is_answered_in_time_and_stored_all_the_same(database
         user = await pod.person()
         channel = await pod.channel(user)
         await sends.submit(user, channel, "first")  # its connection stands
-        link.delay_s = 0.1  # 0.2 s a statement, of which a batch has five
+        link.delay_s = 0.2  # 0.4 s a request, of which a batch has five
         slow = sends.submit(user, channel, "x", nonce="n")
         await asyncio.sleep(0.05)
         waits = sends.submit(user, channel, "y", nonce="m")

@@ -70,12 +70,12 @@ def _ack_before_commit() -> None:
     commit, store = LogWriter._commit, LogWriter.store
     tasks, under_way = Tasks("mutant"), dict[LogWriter, asyncio.Task[None]]()
 
-    async def commit_later(writer: LogWriter) -> None:
+    async def commit_later(writer: LogWriter, decision: Decision) -> None:
         await asyncio.sleep(ACK_AHEAD_S)
-        await commit(writer)
+        await commit(writer, decision)
 
-    async def no_wait(writer: LogWriter) -> None:
-        under_way[writer] = tasks.start(commit_later(writer))
+    async def no_wait(writer: LogWriter, decision: Decision) -> None:
+        under_way[writer] = tasks.start(commit_later(writer, decision))
 
     async def store_next(writer: LogWriter, writes: Sequence[Write], *, wait: bool) -> Decision:
         if (task := under_way.pop(writer, None)) is not None:
@@ -123,15 +123,19 @@ def _unsynced() -> None:
     "nonce-not-known", "nonces are not looked up", "commit-reply-lost", ["D1-nonce"], [NO_NONCES]
 )
 def _no_nonces() -> None:
-    async def nothing(_: LogWriter, __: Sequence[Write]) -> dict[Any, Any]:
-        return {}
+    read = LogWriter._read
 
-    replace(LogWriter, "_known", nothing)
+    async def forgetful(writer: LogWriter, writes: Sequence[Write]) -> Any:
+        ledger = await read(writer, writes)
+        ledger.known.clear()
+        return ledger
+
+    replace(LogWriter, "_read", forgetful)
 
 
 @mutant("numbered-without-lock", "seqs without a lock", "client-reset", ["D1-seq"], [NO_KEY])
 def _no_lock() -> None:
-    log._LOCK_FREE = log._LOCK_WAITING = "SELECT id FROM channels WHERE id = ANY($1) ORDER BY id"
+    log._LOCK = log._LOCK.replace("FOR NO KEY UPDATE {skip}", "")
 
 
 @mutant(
@@ -205,8 +209,8 @@ def _roles_remembered() -> None:
     read = LogWriter._read
     roles: dict[tuple[int, int], Any] = {}
 
-    async def remembered(writer: LogWriter, writes: Sequence[Write], locked: set[int]) -> Any:
-        ledger = await read(writer, writes, locked)
+    async def remembered(writer: LogWriter, writes: Sequence[Write]) -> Any:
+        ledger = await read(writer, writes)
         roles.update(ledger.roles)
         ledger.roles.update({k: v for k, v in roles.items() if k[0] in ledger.channels})
         return ledger
@@ -235,8 +239,8 @@ def _acks_wait() -> None:
         buses.append(bus)
         await start(bus)
 
-    async def after_the_bus(writer: LogWriter) -> None:
-        await commit(writer)
+    async def after_the_bus(writer: LogWriter, decision: Decision) -> None:
+        await commit(writer, decision)
         if not buses[0].connected:
             await asyncio.sleep(1.0)
 

@@ -99,7 +99,7 @@ def starving_commit() -> None:
     execute = asyncpg.Connection.execute
 
     async def later(self: asyncpg.Connection, query: str, *args: Any, **kwargs: Any) -> Any:
-        if query == "COMMIT":
+        if query.endswith("COMMIT"):
             _starve()
         return await execute(self, query, *args, **kwargs)
 
