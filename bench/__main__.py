@@ -12,6 +12,7 @@ COMMANDS = {
     "latency": "how long an ack and a delivery take at a fixed rate",
     "compare": "rtchat beside the servers that people would pick instead",
     "profile": "where a loaded pod's time goes",
+    "writer": "rows a second into the log, by statement and batch size",
     "replay": "days of real chat, byte for byte",
     "all": "every bench once",
     "report": "one page of what was measured",
