@@ -15,6 +15,7 @@ from bench.outcome import say
 
 # Name of the outcome, and what follows `python -m bench`. About half an hour together.
 RUNS: dict[str, str] = {
+    "compare": "compare",
     "fanout": "fanout --members 10 --members 100 --members 500 --members 1000 --members 5000",
     "ingest": "ingest --in-flight 1 --in-flight 4 --in-flight 16",
     "latency": "latency",

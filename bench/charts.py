@@ -77,7 +77,21 @@ def _profile(found: Found) -> Charts:
     return charts
 
 
+def _compare(found: Found) -> Charts:
+    charts = []
+    for work in dict.fromkeys(row["work"] for row in found["rows"]):
+        bars = [
+            Bar(row["server"], row["per_s"], row["low"], row["high"], row["server"] == "rtchat")
+            for row in found["rows"]
+            if row["work"] == work
+        ]
+        title, axis = f"{work}: rtchat and others, median and range", Axis("a second")
+        charts.append((title, bar_plot(title, bars, axis)))
+    return charts
+
+
 CHARTS: dict[str, Callable[[Found], Charts]] = {
+    "compare": _compare,
     "fanout": _fanout,
     "ingest": _ingest,
     "latency": _latency,

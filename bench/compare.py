@@ -20,7 +20,7 @@ from bench.outcome import Column, Outcome, Threshold, bench_options, failures_to
 from bench.peers import measure
 from bench.peers.listing import PEERS
 from bench.peers.peer import Running
-from bench.ratios import OURS, STORES, Sample, judge, summary
+from bench.ratios import OURS, Sample, judge, summary
 from bench.rig import Rig, load_client, rig
 from rtchat import __version__
 
@@ -74,19 +74,23 @@ class Comparison(Outcome):
             "goals": self.goals,
         }
 
-    def tell(self) -> None:
-        """What stands beside the table."""
+    def judged(self, goals: list[dict[str, Any]]) -> None:
+        """Take in what became of the goals, and say beside the table what there is to say."""
+        self.goals = goals
+        self.notes += [_told(goal) for goal in goals]
         for name, about in self.servers.items():
-            print(f"\n{name}: {about['version']}\n  does      {about['does']}")
-            print(f"  does not  {about['does_not']}")
-        for name, reason in self.left_out.items():
-            print(f"\n{name} is left out: {reason}")
-        print()
-        for goal in self.goals:
-            mark = {True: "✓", False: "✗", None: "–"}[goal["reached"]]
-            seen = "not measured" if goal["ratio"] is None else f"{goal['ratio']:.1f} ×"
-            named = f" ({goal['server']})" if goal.get("server", STORES) != STORES else ""
-            print(f"{mark} {goal['goal']}: {seen} {goal['against']}{named}, ≥ {goal['times']:g} ×")
+            versions = about["version"]
+            self.notes.append(f"{name} does: {about['does']}; not: {about['does_not']}; {versions}")
+        self.notes += [f"{name} is left out: {why}" for name, why in self.left_out.items()]
+
+
+def _told(goal: dict[str, Any]) -> str:
+    """A goal as a line."""
+    mark = {True: "✓", False: "✗", None: "–"}[goal["reached"]]
+    seen = "not measured" if goal["ratio"] is None else f"{goal['ratio']:.3g} ×"
+    rival = goal.get("server", goal["against"])
+    named = rival if rival == goal["against"] else f"{goal['against']} ({rival})"
+    return f"{mark} {goal['goal']}: {seen}, wanted {goal['times']:g} × {named}"
 
 
 def _ours(it: Rig, client: LoadClient, plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -205,9 +209,9 @@ def main(
             samples += one_round(number, list(outcome.servers), plan)
     for row in summary(samples):
         outcome.add(row)
-    if members == GOAL_MEMBERS:
-        outcome.goals = judge(outcome.rows, [name for name in PEERS if not PEERS[name].stores])
-    outcome.tell()
+    without_storage = [name for name in PEERS if not PEERS[name].stores]
+    goals = judge(outcome.rows, without_storage) if members == GOAL_MEMBERS else []
+    outcome.judged(goals)
     outcome.finish(json_path, thresholds)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from bench.charts import CHARTS
 from bench.peers.listing import PEERS
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +44,9 @@ async def test_servers_are_measured_on_the_same_work(tmp_path: Path) -> None:
     assert set(figures["servers"]) == {"rtchat", "fastapi_store"}
     assert figures["goals"] == [], "they speak of a room of another size"
     assert "✓ wrong==0" in output
+    plots = CHARTS["compare"](figures)
+    assert [title.partition(":")[0] for title, _ in plots] == ["fanout-4", "ingest"]
+    assert all("rtchat" in svg and "fastapi_store" in svg for _, svg in plots)
 
 
 async def test_what_cannot_be_run_is_left_out_with_the_reason(tmp_path: Path) -> None:
