@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from bench import fanout, ingest, machine
+from bench import fanout, ingest, machine, rest
 from bench.load.process import LoadClient
 from bench.outcome import Column, Outcome, Threshold, bench_options, failures_told, say
 from bench.peers import measure
@@ -28,7 +28,8 @@ DOES = "stores each message, acks after the commit, in order, resumes, publishes
 DOES_NOT = "deliver what is not stored"
 GOAL_MEMBERS = 500  # of the room that the goals speak of
 SENDERS, CHANNELS, IN_FLIGHT = 200, 50, 4
-WORKS = ("fanout", "ingest")
+CONNECTIONS = 16  # that ask for pages
+WORKS = ("fanout", "ingest", "rest")
 WARMUP_S = 0.5
 
 COLUMNS = (
@@ -104,6 +105,14 @@ def _ours(it: Rig, client: LoadClient, plan: Plan) -> Iterator[tuple[str, dict[s
             it, client, senders=SENDERS, channels=CHANNELS, in_flight=IN_FLIGHT,
             seconds=plan.seconds, warmup_s=WARMUP_S,
         )  # fmt: skip
+    if "rest" in plan.works:
+        guests = rest.Guests(it, CONNECTIONS)
+        guests.write()
+        pages = guests.requests("page")
+        yield (
+            "rest",
+            rest.measure(client, pages, it.url, it.pids, seconds=plan.seconds, warmup_s=WARMUP_S),
+        )
 
 
 def _theirs(it: Running, client: LoadClient, plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -126,14 +135,24 @@ def _theirs(it: Running, client: LoadClient, plan: Plan) -> Iterator[tuple[str, 
             it, client, senders=SENDERS, channels=CHANNELS, in_flight=IN_FLIGHT,
             seconds=plan.seconds, warmup_s=WARMUP_S,
         )  # fmt: skip
+    if "rest" in plan.works and it.database_url:
+        pages = rest.pages_of_peer(it, CONNECTIONS)
+        yield (
+            "rest",
+            rest.measure(client, pages, it.url, it.pids, seconds=plan.seconds, warmup_s=WARMUP_S),
+        )
+
+
+# What a job counts, and what it calls the server's CPU for each.
+_FIGURES = {
+    "fanout": ("delivered_per_s", "server_us_per_delivery"),
+    "ingest": ("acked_per_s", "server_us_per_ack"),
+    "rest": ("per_s", "server_us"),
+}
 
 
 def _sample(number: int, server: str, work: str, row: dict[str, Any]) -> Sample:
-    per_s, server_us = next(
-        (row[f"{what}_per_s"], row[f"server_us_per_{one}"])
-        for what, one in (("acked", "ack"), ("delivered", "delivery"), ("requests", "request"))
-        if f"server_us_per_{one}" in row
-    )
+    per_s, server_us = (row[name] for name in _FIGURES[work.partition("-")[0]])
     wrong = sum(abs(row.get(name, 0)) for name in ("missing", "lost", "unanswered"))
     return Sample(
         number, server, work, per_s, server_us, row["client_cpu"], row["client_limit"], wrong
@@ -199,7 +218,7 @@ def main(
     work=fanout-64: ratio>=50'. Those on Node want `python -m bench.peers install` once.
     """
     servers, works = _chosen(only)
-    outcome = Comparison("compare", f"a room of {members:,}, and {SENDERS} senders", COLUMNS)
+    outcome = Comparison("compare", "rtchat and others on the same work, a second", COLUMNS)
     for name in servers:
         _describe(outcome, name)
     plan = Plan(works, members, flights, seconds)

@@ -131,17 +131,22 @@ def measure(
 
 @contextlib.contextmanager
 def peer(connections: int) -> Iterator[tuple[Running, Requests]]:
-    """FastAPI with as many channels and messages, and how its page is asked for."""
+    """FastAPI, and how its page is asked for."""
     with FastAPIStore().start(machine.server_cores()) as running:
-        channels = range(1, min(CHANNELS, connections) + 1)
-        for channel in channels:
-            seed(running, channel=channel, user=1, messages=LOG)
-        claims = {"sub": "1", "exp": int(time.time()) + 3600}
-        token = jwt.encode(claims, SECRET_KEY, algorithm="HS256")
-        asked: list[list[str | None]] = [
-            ["GET", f"/channels/{channel}/messages?limit=50", token, None] for channel in channels
-        ]
-        yield running, [asked] * connections
+        yield running, pages_of_peer(running, connections)
+
+
+def pages_of_peer(running: Running, connections: int) -> Requests:
+    """Give FastAPI as many channels and messages as rtchat has; returns how to ask for pages."""
+    channels = range(1, min(CHANNELS, connections) + 1)
+    for channel in channels:
+        seed(running, channel=channel, user=1, messages=LOG)
+    claims = {"sub": "1", "exp": int(time.time()) + 3600}
+    token = jwt.encode(claims, SECRET_KEY, algorithm="HS256")
+    asked: list[list[str | None]] = [
+        ["GET", f"/channels/{channel}/messages?limit=50", token, None] for channel in channels
+    ]
+    return [asked] * connections
 
 
 def _middle(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

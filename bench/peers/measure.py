@@ -94,3 +94,26 @@ def _stored(it: Running, rooms: list[int]) -> int:
 
     with asyncio.Runner() as runner:
         return runner.run(count())
+
+
+def seed(it: Running, *, channel: int, user: int, messages: int) -> None:
+    """Give the peer that stores a channel with one member and so many messages."""
+
+    async def write() -> None:
+        connection = await asyncpg.connect(it.database_url)
+        try:
+            await connection.execute("INSERT INTO members VALUES ($1, $2)", channel, user)
+            await connection.execute(
+                "INSERT INTO messages (channel_id, user_id, content)"
+                " SELECT $1::bigint, $2::bigint, repeat('x', $4) FROM generate_series(1, $3)",
+                channel,
+                user,
+                messages,
+                INGEST_BYTES,
+            )
+            await connection.execute("ANALYZE members, messages")
+        finally:
+            await connection.close()
+
+    with asyncio.Runner() as runner:
+        runner.run(write())

@@ -40,12 +40,14 @@ async def test_servers_are_measured_on_the_same_work(tmp_path: Path) -> None:
         ("fanout-4", "fastapi_store"),
         ("ingest", "rtchat"),
         ("ingest", "fastapi_store"),
+        ("rest", "rtchat"),
+        ("rest", "fastapi_store"),
     ]
     assert set(figures["servers"]) == {"rtchat", "fastapi_store"}
     assert figures["goals"] == [], "they speak of a room of another size"
     assert "✓ wrong==0" in output
     plots = CHARTS["compare"](figures)
-    assert [title.partition(":")[0] for title, _ in plots] == ["fanout-4", "ingest"]
+    assert [title.partition(":")[0] for title, _ in plots] == ["fanout-4", "ingest", "rest"]
     assert all("rtchat" in svg and "fastapi_store" in svg for _, svg in plots)
 
 
