@@ -29,8 +29,8 @@ from bench.rig import Rig, load_client, rig
 HERTZ = 250
 LEAD_S = 2.5  # connecting and warming up
 OTHER = "the event loop and what is in no slice"
-# Frames look like `Room._fan_out (rtchat/room.py:170)` and `uv__read (stream.c:1154)`. The innermost
-# frame that matches a slice decides, but for COPY: its inner frames are those of any statement.
+# Frames look like `Room._fan_out (rtchat/room.py:170)` or `uv__read (stream.c:1154)`. The innermost
+# frame that matches a slice decides, but for COPY: inside it, it looks like any statement.
 COPY = "COPY: rows encoded and sent"
 _COPY = re.compile(r"LogWriter\._copy|copy_records_to_table|copy_to_table")
 SLICES: dict[str, str] = {
