@@ -13,6 +13,7 @@ COMMANDS = {
     "compare": "rtchat beside the servers that people would pick instead",
     "profile": "where a loaded pod's time goes",
     "writer": "rows a second into the log, by statement and batch size",
+    "scale": "how cost grows with members, channels and pods",
     "replay": "days of real chat, byte for byte",
     "all": "every bench once",
     "report": "one page of what was measured",

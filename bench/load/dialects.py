@@ -53,7 +53,8 @@ class Dialect:
 
 
 class Rtchat(Dialect):
-    """rtchat's own protocol. A member: token, subs (channel to cursor or null), channel (to send).
+    """rtchat's own protocol. A member: token, subs (channel to cursor or null), channel (to send),
+    or channels (to send to, in turn).
 
     The numbers have ten digits, so that every frame of a run is as long as the next.
     """
@@ -84,7 +85,9 @@ class Rtchat(Dialect):
         number += 1_000_000_000
         return b'{"t":"send","ref":%d,"ch":%d,"content":"%s","nonce":"%s-%d"}' % (
             number,
-            member["channel"],
+            spread[number % len(spread)]
+            if (spread := member.get("channels"))
+            else member["channel"],
             content,
             member["run"].encode(),
             number,

@@ -149,7 +149,7 @@ class Engine:
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        status = sock.connect_ex((self._host, self._port))
+        status = sock.connect_ex(tuple(member.get("at", (self._host, self._port))))
         if status not in (0, errno.EINPROGRESS):
             raise LoadError(f"connect: {errno.errorcode[status]}")
         conn = Conn(self, sock, member)

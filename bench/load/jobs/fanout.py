@@ -61,11 +61,14 @@ class _FanOut:
         self.members = len(crew.conns) - outside
         self.sent = 0
         self.delivered = 0
+        self._complete = 0  # messages that every member has
+        self._has = dict.fromkeys(crew.conns[outside:], 0)
         self._stopped = False
         count = _counter(crew.dialect).count
 
         def on_piece(conn: Conn, piece: bytes) -> None:
-            self.delivered += count(conn.stream, piece)
+            self._has[conn] += (new := count(conn.stream, piece))
+            self.delivered += new
             if conn.stream.controls:
                 self._engine.controls(conn)
 
@@ -80,12 +83,16 @@ class _FanOut:
                 continue
             if dialect.refused(payload):
                 raise LoadError(f"the sender is told: {payload[:300]!r}")
-            self.delivered += dialect.deliveries(payload)
+            if new := dialect.deliveries(payload):
+                self._has[conn] += new
+                self.delivered += new
         self._engine.controls(conn)
 
     def go_on(self) -> None:
         """Send as many as may be in flight besides those that somebody still waits for."""
-        room = self.delivered // self.members + self._in_flight - self.sent
+        if self.delivered >= (self._complete + 1) * self.members:  # else somebody lacks the next
+            self._complete = min(self._has.values())
+        room = self._complete + self._in_flight - self.sent
         if room <= 0 or self._stopped or self._sender.unsent:
             return
         dialect, member = self._dialect, self._sender.member
