@@ -20,6 +20,8 @@ RUNS: dict[str, str] = {
     "ingest": "ingest --in-flight 1 --in-flight 4 --in-flight 16",
     "latency": "latency",
     "profile": "profile",
+    "rest": "rest --peer",
+    "history": "history",
 }
 
 
