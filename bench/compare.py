@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import click
+import uvloop
 
-from bench import fanout, ingest, machine, rest
+from bench import fanout, ingest, machine, rest, writer
 from bench.load.process import LoadClient
 from bench.outcome import Column, Outcome, Threshold, bench_options, failures_told, say
 from bench.peers import measure
 from bench.peers.listing import PEERS
 from bench.peers.peer import Running
-from bench.ratios import OURS, Sample, judge, summary
+from bench.ratios import COPY, OURS, Sample, judge, summary
 from bench.rig import Rig, load_client, rig
 from rtchat import __version__
 
@@ -29,6 +30,7 @@ DOES_NOT = "deliver what is not stored"
 GOAL_MEMBERS = 500  # of the room that the goals speak of
 SENDERS, CHANNELS, IN_FLIGHT = 200, 50, 4
 CONNECTIONS = 16  # that ask for pages
+COPY_ROWS = 500  # a transaction
 WORKS = ("fanout", "ingest", "rest")
 WARMUP_S = 0.5
 
@@ -39,10 +41,10 @@ COLUMNS = (
     Column("low", "lowest"),
     Column("high", "highest"),
     Column("server_us", "server µs each", "{:.2f}"),
-    Column("ratio", "rtchat is", "{:.1f} ×"),
-    Column("ratio_low", "at least", "{:.1f} ×"),
-    Column("ratio_high", "at most", "{:.1f} ×"),
-    Column("cpu_ratio", "by server CPU", "{:.1f} ×"),
+    Column("ratio", "rtchat is", "{:.3g} ×"),
+    Column("ratio_low", "at least", "{:.3g} ×"),
+    Column("ratio_high", "at most", "{:.3g} ×"),
+    Column("cpu_ratio", "by server CPU", "{:.3g} ×"),
     Column("client_cpu", "client CPU", "{:.0%}"),
     Column("wrong", "wrong"),
 )
@@ -143,6 +145,18 @@ def _theirs(it: Running, client: LoadClient, plan: Plan) -> Iterator[tuple[str, 
         )
 
 
+def _copy(number: int, it: Rig, plan: Plan) -> Sample:
+    """The yardstick of ingest: this process, on the server's core, into the same database."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, machine.server_cores() or before)
+    try:
+        row = uvloop.run(writer.measure(it.database_url, "copy", COPY_ROWS, plan.seconds))
+    finally:
+        os.sched_setaffinity(0, before)
+    us = row["python_us_per_row"]
+    return Sample(number, COPY, "ingest", row["rows_per_s"], us, 0.0, False, abs(row["missing"]))
+
+
 # What a job counts, and what it calls the server's CPU for each.
 _FIGURES = {
     "fanout": ("delivered_per_s", "server_us_per_delivery"),
@@ -168,6 +182,8 @@ def one_round(number: int, servers: Sequence[str], plan: Plan) -> Iterator[Sampl
                 with rig() as it:
                     for work, row in _ours(it, client, plan):
                         yield _sample(number, server, work, row)
+                    if "ingest" in plan.works:
+                        yield _copy(number, it, plan)
             else:
                 with PEERS[server].start(machine.server_cores()) as running:
                     for work, row in _theirs(running, client, plan):
@@ -221,11 +237,16 @@ def main(
     outcome = Comparison("compare", "rtchat and others on the same work, a second", COLUMNS)
     for name in servers:
         _describe(outcome, name)
+    if OURS in servers and "ingest" in works:
+        does = f"puts rows into rtchat's own table, {COPY_ROWS} a transaction"
+        about = {"version": "the same PostgreSQL", "does": does, "does_not": "serve anybody"}
+        outcome.servers[COPY] = about
+    measured = [name for name in servers if name not in outcome.left_out]
     plan = Plan(works, members, flights, seconds)
     samples: list[Sample] = []
     with failures_told(), on_other_cores():
         for number in range(rounds):
-            samples += one_round(number, list(outcome.servers), plan)
+            samples += one_round(number, measured, plan)
     for row in summary(samples):
         outcome.add(row)
     without_storage = [name for name in PEERS if not PEERS[name].stores]

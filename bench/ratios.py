@@ -12,6 +12,7 @@ from typing import Any
 
 OURS = "rtchat"
 STORES = "fastapi_store"
+COPY = "bare COPY"  # no server: the rows that PostgreSQL takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ GOALS = (
     Goal("fanout-16", None, 2),
     Goal("fanout-1", STORES, 2.5),
     Goal("ingest", STORES, 50),
+    Goal("ingest", COPY, 0.25),
     Goal("rest", STORES, 2.5),
 )
 
