@@ -56,7 +56,7 @@ SELECT c.id, p.user_id, c.type, c.last_seq, c.deleted_at IS NOT NULL, m.role,
        c.id IN (SELECT unnest(string_to_array(current_setting('rtchat.locked'), ',')::bigint[])),
        NULL::text, NULL::smallint, NULL::text, NULL::bigint
 FROM unnest($1::bigint[], $2::bigint[]) AS p (channel_id, user_id)
-JOIN channels c ON c.id = p.channel_id
+JOIN channels c ON c.id = p.channel_id AND c.id = ANY($1)
 LEFT JOIN members m ON m.channel_id = p.channel_id AND m.user_id = p.user_id
 UNION ALL
 SELECT m.channel_id, m.user_id, NULL, m.seq, m.edited_at IS NOT NULL OR m.deleted_at IS NOT NULL,

@@ -1,0 +1,163 @@
+"""How PostgreSQL answers what is asked most: by an index, reading no more than is wanted.
+
+The log has 100 000 messages, beside many channels and members. Each statement is planned both for
+the values at hand and for any, as a prepared one is in the end.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import orjson
+import pytest
+
+from rtchat.config import Config
+from rtchat.store import log
+from rtchat.store.channels import ChannelStore
+from rtchat.store.database import Database, Record
+from rtchat.store.messages import MessageStore
+
+EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "
+FILL = """
+INSERT INTO users (email, name) SELECT 'p' || n, 'p' FROM generate_series(1, 1000) n;
+INSERT INTO channels (name, type, created_by)
+SELECT 'c' || n, 'public', (SELECT min(id) FROM users) FROM generate_series(1, 20000) n;
+INSERT INTO members (channel_id, user_id, role)
+SELECT c.id, u.id, 'member' FROM (SELECT id FROM channels ORDER BY id LIMIT 100) c, users u;
+INSERT INTO messages (channel_id, seq, kind, user_id, content, timestamp, nonce)
+SELECT c.id, n, 1, (SELECT min(id) FROM users) + n % 10, repeat('x', 100), now(), 'n' || n
+FROM generate_series(1, 1000) n, (SELECT id FROM channels ORDER BY id LIMIT 100) c;
+VACUUM ANALYZE messages; VACUUM ANALYZE members; VACUUM ANALYZE channels
+"""
+Plan = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def big(module_database_url: str) -> str:
+    """A thousand people in a hundred channels, who wrote by turns; and channels of others."""
+
+    async def fill() -> None:
+        sql = await asyncpg.connect(module_database_url)
+        try:
+            for statement in FILL.split(";"):
+                await sql.execute(statement)
+        finally:
+            await sql.close()
+
+    asyncio.run(fill())
+    return module_database_url
+
+
+class Explaining(Database):
+    """A database that notes how each of its statements is answered."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(Config(database_url=url, pool_max=1))
+        self.plans: list[Plan] = []
+
+    async def fetch(self, sql: str, *args: Any) -> list[Record]:
+        self.plans.append(_plan(await super().fetch(EXPLAIN + sql, *args)))
+        return await super().fetch(sql, *args)
+
+
+def _plan(rows: list[Record]) -> Plan:
+    plan: Plan = orjson.loads(rows[0][0])[0]["Plan"]
+    return plan
+
+
+def scanned(plan: Plan) -> set[str]:
+    """The tables that are read from end to end."""
+    found = {plan["Relation Name"]} if plan["Node Type"] == "Seq Scan" else set()
+    return found.union(*(scanned(part) for part in plan.get("Plans", ())))
+
+
+def pages(plan: Plan) -> int:
+    """How many pages were looked at, in memory or not."""
+    count: int = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+    return count
+
+
+@pytest.fixture(params=["force_custom_plan", "force_generic_plan"])
+async def database(big: str, request: pytest.FixtureRequest) -> AsyncIterator[Explaining]:
+    sql = await asyncpg.connect(big)
+    name = await sql.fetchval("SELECT quote_ident(current_database())")
+    await sql.execute(f"ALTER DATABASE {name} SET plan_cache_mode = {request.param}")
+    await sql.close()
+    database = Explaining(big)
+    await database.open()
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def channels(database: Explaining) -> list[int]:
+    """Those that are talked in."""
+    rows = await Database.fetch(database, "SELECT DISTINCT channel_id FROM members ORDER BY 1")
+    return [row[0] for row in rows]
+
+
+@pytest.fixture
+async def users(database: Explaining) -> list[int]:
+    rows = await Database.fetch(database, "SELECT id FROM users ORDER BY 1")
+    return [row[0] for row in rows]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [{}, {"before": 900}, {"before": 60}, {"after": 10}, {"after": 940}],
+    ids=["the newest", "before 900", "before 60", "after 10", "after 940"],
+)
+async def test_a_page_of_history_costs_the_same_at_any_depth(
+    database: Explaining, channels: list[int], users: list[int], where: dict[str, int]
+) -> None:
+    """51 entries, each on a page of its own at worst, and the way down four indexes."""
+    bounds = {"before": None, "after": None} | where
+    found = await MessageStore(database).page(channels[50], users[0], limit=50, **bounds)
+    assert found is not None
+    (plan,) = database.plans
+    assert (scanned(plan), pages(plan) <= 51 + 4 * 4) == (set(), True)
+
+
+async def test_catching_up_reads_what_it_brings(database: Explaining, channels: list[int]) -> None:
+    entries = await MessageStore(database).entries(channels[50], 500, None, 200)
+    assert len(entries) == 200
+    (plan,) = database.plans
+    assert (scanned(plan), pages(plan) <= 200 + 10) == (set(), True)
+
+
+async def test_heads_and_standings_are_looked_up(
+    database: Explaining, channels: list[int], users: list[int]
+) -> None:
+    """100 channels: three pages of an index and one of the table for each, and for each member."""
+    await ChannelStore(database, 1000).standing(users[5], channels)
+    await MessageStore(database).heads(channels)
+    assert [scanned(plan) - {"log_epochs"} for plan in database.plans] == [set(), set()]
+    assert [pages(plan) <= 8 * len(channels) for plan in database.plans] == [True, True]
+
+
+@pytest.mark.parametrize("found", [0, 500])
+async def test_what_a_batch_reads_is_looked_up(
+    database: Explaining, channels: list[int], users: list[int], found: int
+) -> None:
+    """500 writes with nonces, known or not: a few pages for a member, a channel and a nonce."""
+    who, where = [users[n % 10] for n in range(500)], channels * 5
+    # Message n is of person n % 10.
+    nonces = [f"n{100 + n % 10}" if found else f"new {n}" for n in range(500)]
+    async with database.transaction() as c:
+        ids = ",".join(map(str, channels))
+        await c.execute("SELECT set_config('rtchat.locked', $1, true)", ids)
+        arrays = (where, who, who, where, nonces)
+        plan = _plan(await c.fetch(EXPLAIN + log.READ, *arrays))
+        rows = await c.fetch(log.READ, *arrays)
+    assert sum(row[2] is None for row in rows) == found
+    assert scanned(plan) == set()
+    assert pages(plan) <= 500 * (4 + 4 + 4)
+
+
+async def test_a_plan_that_reads_a_table_from_end_to_end_would_be_seen(
+    database: Explaining, channels: list[int]
+) -> None:
+    await database.fetch("SELECT count(*) FROM messages WHERE channel_id + 0 = $1", channels[0])
+    (plan,) = database.plans
+    assert (scanned(plan), pages(plan) > 1000) == ({"messages"}, True)
