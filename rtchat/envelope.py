@@ -132,21 +132,21 @@ def joined(envelopes: Iterable[Envelope], max_bytes: int) -> Iterator[Envelope]:
     """Make one envelope of those that continue each other, of `max_bytes` at most if it is of
     several. Those of one channel stay in their order; nothing is known of others.
     """
-    runs: dict[int, list[Envelope]] = {}
+    runs: dict[int, tuple[list[Envelope], int]] = {}  # and their bytes
     for envelope in envelopes:
-        run = runs.setdefault(envelope.channel_id, [])
-        if run and not _continues(run, envelope, max_bytes):
+        run, size = runs.get(envelope.channel_id, ([], 0))
+        size += len(envelope.payload)
+        if run and not (size <= max_bytes and _continues(run[-1], envelope)):
             yield _join(run)
-            run.clear()
+            run, size = [], len(envelope.payload)
         run.append(envelope)
-    yield from map(_join, runs.values())
+        runs[envelope.channel_id] = run, size
+    for run, _ in runs.values():
+        yield _join(run)
 
 
-def _continues(run: list[Envelope], envelope: Envelope, max_bytes: int) -> bool:
-    last = run[-1]
-    return (last.last + 1, last.history) == (envelope.first, envelope.history) and (
-        sum(len(e.payload) for e in run) + len(envelope.payload) <= max_bytes
-    )
+def _continues(one: Envelope, other: Envelope) -> bool:
+    return one.last + 1 == other.first and one.history == other.history
 
 
 def _join(run: list[Envelope]) -> Envelope:
