@@ -16,7 +16,7 @@ _ENTRY = """
 
 
 def _rfc3339(column: str) -> str:
-    """Text as `model.rfc3339` makes it: PostgreSQL takes a sixth of the time that Python does."""
+    """Text as `model.rfc3339` makes it: 100 µs less a page in Python, 10 more in PostgreSQL."""
     return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
 
 
@@ -94,8 +94,8 @@ class MessageStore:
         The newest page where neither `before` nor `after` is given.
         """
         forward = after is not None
-        # The bound is always there: `$3 IS NULL OR …` would be no condition for the index, and a
-        # page deep down would be looked for from the head on.
+        # The bound is always there: in a generic plan `$3 IS NULL OR …` is no condition for the
+        # index, and a page deep down would be looked for from the head on.
         bound = after if forward else ID_MAX + 1 if before is None else before
         compare, order = (">", "ASC") if forward else ("<", "DESC")
         rows = await self._database.fetch(
