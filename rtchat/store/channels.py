@@ -9,6 +9,7 @@ from rtchat.errors import ChatError, Code
 from rtchat.model import Channel, ChannelType, Kind, Member, Role, rfc3339
 from rtchat.store.database import AnyConnection, Database, Record
 from rtchat.store.epoch import LATEST
+from rtchat.store.together import Together
 from rtchat.store.users import user_from
 
 
@@ -29,6 +30,10 @@ class Standings(NamedTuple):
     epoch: str | None
     read_only: bool
     of: dict[int, Standing]
+
+
+AT_ONCE = 200  # users whose standing is asked for in one statement
+COMPANY_MAX = 50  # channels; who asks about more asks alone
 
 
 # Unread: messages of others behind what was read, counted up to a bound ($2), and looked for in so
@@ -57,6 +62,7 @@ class ChannelStore:
     def __init__(self, database: Database, unread_max: int) -> None:
         self._database = database
         self._unread_max = unread_max
+        self._together = Together(database, self._standings, AT_ONCE)
 
     async def create(
         self, creator: int, name: str, channel_type: ChannelType, members: Sequence[int]
@@ -92,28 +98,35 @@ class ChannelStore:
 
     async def standing(self, user_id: int, channel_ids: Sequence[int]) -> Standings:
         """Role and head of each of these channels that exists, and the log's epoch."""
+        question = (user_id, channel_ids)
+        if len(channel_ids) > COMPANY_MAX:
+            return (await self._standings([question]))[0]
+        return await self._together.get(question)
+
+    async def _standings(self, questions: Sequence[tuple[int, Sequence[int]]]) -> list[Standings]:
+        pairs = list({(user, channel) for user, channels in questions for channel in channels})
         rows = await self._database.fetch(
-            "SELECT e.epoch, e.read_only, c.id, c.type, c.last_seq, m.role"
+            "SELECT e.epoch, e.read_only, asked.user_id, c.id, c.type, c.last_seq, m.role"
             f" FROM (SELECT ({LATEST}) AS epoch,"
             " current_setting('transaction_read_only')::boolean AS read_only) e"
-            " LEFT JOIN channels c ON c.id = ANY($2) AND c.deleted_at IS NULL"
-            " LEFT JOIN members m ON m.channel_id = c.id AND m.user_id = $1",
-            user_id,
-            channel_ids,
+            " LEFT JOIN (unnest($1::bigint[], $2::bigint[]) AS asked (user_id, channel_id)"
+            # ANY: by index, whatever a plan for any values expects.
+            " JOIN channels c"
+            " ON c.id = asked.channel_id AND c.id = ANY($2) AND c.deleted_at IS NULL"
+            " LEFT JOIN members m ON m.channel_id = c.id AND m.user_id = asked.user_id) ON true",
+            [user for user, _ in pairs],
+            [channel for _, channel in pairs],
         )
-        return Standings(
-            rows[0]["epoch"],
-            rows[0]["read_only"],
-            {
-                row["id"]: Standing(
-                    ChannelType(row["type"]),
-                    Role(row["role"]) if row["role"] else None,
-                    row["last_seq"],
-                )
-                for row in rows
-                if row["id"] is not None
-            },
-        )
+        found = {(row["user_id"], row["id"]): _standing(row) for row in rows if row["id"]}
+        epoch, read_only = rows[0]["epoch"], rows[0]["read_only"]
+        return [
+            Standings(
+                epoch,
+                read_only,
+                {c: found[user, c] for c in channels if (user, c) in found},
+            )
+            for user, channels in questions
+        ]
 
     async def view(self, user_id: int, channel_id: int) -> Channel | None:
         """The channel as this user sees it; whether the user may is the caller's question."""
@@ -210,6 +223,12 @@ async def _add(c: AnyConnection, channel_id: int, people: Sequence[tuple[int, st
         )
     except pg.ForeignKeyViolationError:
         raise ChatError(Code.NOT_FOUND, "There is no such user.", field="members") from None
+
+
+def _standing(row: Record) -> Standing:
+    return Standing(
+        ChannelType(row["type"]), Role(row["role"]) if row["role"] else None, row["last_seq"]
+    )
 
 
 def _channel(row: Record) -> Channel:

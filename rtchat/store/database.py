@@ -10,7 +10,7 @@ wait without a bound, or need the database to be there at the start. No session 
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
 
@@ -199,6 +199,10 @@ class Database:
             except BaseException:
                 await _roll_back(work, c)
                 raise
+
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Run what asks for many at once; it ends with the database."""
+        return self._tasks.start(coroutine)
 
     async def reconnect(self) -> None:
         """Replace each connection of the pool before it is lent again."""

@@ -1,5 +1,6 @@
 """SQL that reads the log: entries to catch up with, messages as history, heads and the epoch."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from msgspec import UNSET
@@ -8,6 +9,10 @@ from rtchat.errors import ChatError, Code, spread_ms
 from rtchat.model import ID_MAX, ChannelType, Kind, LogEntry, Message, Role
 from rtchat.store.database import Database
 from rtchat.store.epoch import LATEST
+from rtchat.store.together import Together
+
+AT_ONCE = 200  # rooms, mostly: whose heads are asked for in one statement
+COMPANY_MAX = 50  # channels; who asks about more asks alone
 
 _ENTRY = """
     seq, kind, user_id, target, content, deleted_at IS NOT NULL AS deleted,
@@ -57,6 +62,7 @@ class MessageStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._together = Together(database, self._heads_of, AT_ONCE)
 
     async def entries(
         self, channel_id: int, after: int, upto: int | None, limit: int
@@ -140,16 +146,24 @@ class MessageStore:
 
         Raises ChatError also where there is no epoch: a database that is being filled by a restore.
         """
+        if len(channel_ids) > COMPANY_MAX:
+            return (await self._heads_of([channel_ids]))[0]
+        return await self._together.get(channel_ids)
+
+    async def _heads_of(self, questions: Sequence[list[int]]) -> list[Heads]:
         rows = await self._database.fetch(
             f"SELECT e.epoch, e.read_only, c.id, c.last_seq FROM (SELECT ({LATEST}) AS epoch,"
             " current_setting('transaction_read_only')::boolean AS read_only) e"
             " LEFT JOIN channels c ON c.id = ANY($1)",
-            channel_ids,
+            list({channel_id for channel_ids in questions for channel_id in channel_ids}),
         )
-        if rows[0]["epoch"] is None:
+        epoch, read_only = rows[0]["epoch"], rows[0]["read_only"]
+        if epoch is None:
             raise ChatError(Code.UNAVAILABLE, after_ms=spread_ms(1000))
-        heads = {row["id"]: row["last_seq"] for row in rows if row["id"] is not None}
-        return Heads(rows[0]["epoch"], rows[0]["read_only"], heads)
+        found = {row["id"]: row["last_seq"] for row in rows if row["id"] is not None}
+        return [
+            Heads(epoch, read_only, {c: found[c] for c in ids if c in found}) for ids in questions
+        ]
 
     async def reconnect(self) -> None:
         """Read over new connections from here on: these lead to a database that is not the one."""

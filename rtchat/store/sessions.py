@@ -6,11 +6,15 @@ that it was copied, and ends the session. Only hashes are stored.
 What races here is decided by row locks, and by reading again under them, in `Database.transaction`.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from rtchat.model import User
 from rtchat.store.database import AnyConnection, Database
+from rtchat.store.together import Together
 from rtchat.store.users import user_from
+
+AT_ONCE = 200  # users in one statement
 
 
 class Rotation(NamedTuple):
@@ -26,6 +30,7 @@ class SessionStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._users = Together(database, self._users_of, AT_ONCE)
 
     @staticmethod
     async def create(
@@ -101,14 +106,17 @@ class SessionStore:
 
     async def user_of(self, session_id: int, user_id: int) -> User | None:
         """The user of a session that still stands."""
-        row = await self._database.fetchrow(
-            "SELECT u.id, u.email, u.name, u.status, u.last_active"
+        return await self._users.get((session_id, user_id))
+
+    async def _users_of(self, pairs: Sequence[tuple[int, int]]) -> list[User | None]:
+        rows = await self._database.fetch(
+            "SELECT s.id AS session_id, u.id, u.email, u.name, u.status, u.last_active"
             " FROM sessions s JOIN users u ON u.id = s.user_id"
-            " WHERE s.id = $1 AND u.id = $2 AND s.ended_at IS NULL AND s.expires_at > now()",
-            session_id,
-            user_id,
+            " WHERE s.id = ANY($1) AND s.ended_at IS NULL AND s.expires_at > now()",
+            list({session_id for session_id, _ in pairs}),
         )
-        return user_from(row, own=True) if row else None
+        found = {(row["session_id"], row["id"]): user_from(row, own=True) for row in rows}
+        return [found.get(pair) for pair in pairs]
 
     async def ended_since(self, seconds: float) -> list[int]:
         """Sessions that ended within the last `seconds`."""
