@@ -7,7 +7,7 @@ first stores; the table says what each does not do.
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,11 @@ import click
 import uvloop
 
 from bench import fanout, ingest, machine, rest, writer
-from bench.load.process import LoadClient
+from bench.load.process import LoadClient, LoadFailedError
 from bench.outcome import Column, Outcome, Threshold, bench_options, failures_told, say
 from bench.peers import measure
 from bench.peers.listing import PEERS
-from bench.peers.peer import Running
+from bench.peers.peer import PeerError, Running
 from bench.ratios import COPY, OURS, Sample, judge, summary
 from bench.rig import Rig, load_client, rig
 from rtchat import __version__
@@ -173,8 +173,13 @@ def _sample(number: int, server: str, work: str, row: dict[str, Any]) -> Sample:
     )
 
 
-def one_round(number: int, servers: Sequence[str], plan: Plan) -> Iterator[Sample]:
-    """Every server once; every second round the other way round, so that none is always last."""
+def one_round(
+    number: int, servers: Sequence[str], plan: Plan, note: Callable[[str], None]
+) -> Iterator[Sample]:
+    """Every server once; every second round the other way round, so that none is always last.
+
+    A peer that fails is told, and does not end what may have run for minutes; rtchat does.
+    """
     for server in servers if number % 2 == 0 else reversed(servers):
         say(f"round {number + 1}: {server}")
         with load_client() as client:
@@ -184,10 +189,13 @@ def one_round(number: int, servers: Sequence[str], plan: Plan) -> Iterator[Sampl
                         yield _sample(number, server, work, row)
                     if "ingest" in plan.works:
                         yield _copy(number, it, plan)
-            else:
+                continue
+            try:
                 with PEERS[server].start(machine.server_cores()) as running:
                     for work, row in _theirs(running, client, plan):
                         yield _sample(number, server, work, row)
+            except (PeerError, LoadFailedError) as error:
+                note(f"{server} failed in round {number + 1}: {error}")
 
 
 @contextlib.contextmanager
@@ -246,7 +254,7 @@ def main(
     samples: list[Sample] = []
     with failures_told(), on_other_cores():
         for number in range(rounds):
-            samples += one_round(number, measured, plan)
+            samples += one_round(number, measured, plan, outcome.notes.append)
     for row in summary(samples):
         outcome.add(row)
     without_storage = [name for name in PEERS if not PEERS[name].stores]

@@ -2,13 +2,19 @@
 
 import asyncio
 import sys
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import orjson
 import pytest
 
 from bench.charts import CHARTS
+from bench.compare import Plan, one_round
 from bench.peers.listing import PEERS
+from bench.peers.node import WsNode
+from bench.peers.peer import Running, serving
+from rtchat.server.launch import free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,3 +68,22 @@ async def test_what_cannot_be_run_is_left_out_with_the_reason(tmp_path: Path) ->
     assert "centrifugo is left out: centrifugo is not on PATH" in output
     figures = orjson.loads((tmp_path / "f").read_bytes())
     assert [row["server"] for row in figures["rows"]] == ["rtchat", "bare COPY"]
+
+
+class Broken(WsNode):
+    """A peer whose program ends at once."""
+
+    @contextmanager
+    def start(self, cores: Collection[int] = ()) -> Iterator[Running]:
+        with serving(["sh", "-c", "echo out of order; exit 1"], free_port(), cores=cores):
+            yield Running("", (), "plain")
+
+
+def test_a_peer_that_fails_is_told_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PEERS, "broken", Broken())
+    plan = Plan(frozenset({"fanout"}), 1, [1], 0.1)
+    notes: list[str] = []
+    assert list(one_round(1, ["broken", "broken"], plan, notes.append)) == []
+    assert len(notes) == 2
+    assert notes[0].startswith("broken failed in round 2: ")
+    assert "out of order" in notes[0]
