@@ -14,6 +14,7 @@ import pytest
 
 from rtchat import protocol
 from rtchat.api.conversation import Conversation
+from rtchat.connection import Connection
 from rtchat.envelope import Envelope
 from rtchat.model import Kind, LogEntry
 from rtchat.room import Room
@@ -218,6 +219,47 @@ async def test_parsing_ones_own_envelope_is_noticed(
 
     monkeypatch.setattr(Envelope, "place", place)
     assert await calls_an_envelope(pod, cursor=200) > CALLS_ONES_OWN
+
+
+# --- who does not read
+
+CALLS_A_PAUSED_MEMBER = 3  # a look whether it can go on; measured: 2
+
+
+async def calls_of_a_batch(pod: World, paused: int) -> int:
+    """With so many members who take nothing, and one who reads."""
+    user = await pod.person()
+    channel = await pod.channel(user)
+    reader, *others = (pod.connect(user) for _ in range(paused + 1))
+    for socket in (reader, *others):
+        await socket.sub({channel: None})
+    for socket in others:
+        pod.services.hub.paused(socket.connection)
+        socket.writes.clear()
+    await asyncio.sleep(0)
+    frames = [protocol.frame({"seq": n}) for n in range(1, 17)]
+    heard = Envelope(channel, 1, tuple(map(len, frames)), (), b"".join(frames))
+    with Calls() as calls:
+        pod.services.hub.rooms.deliver(heard)
+    assert [event["seq"] for event in reader.read()][-16:] == list(range(1, 17))
+    assert [socket.writes for socket in others] == [[]] * paused
+    for socket in others:
+        socket.leave()
+    return calls.python
+
+
+async def test_members_who_do_not_read_are_written_nothing_and_delay_nobody(pod: World) -> None:
+    few, many = await calls_of_a_batch(pod, 2), await calls_of_a_batch(pod, 42)
+    assert (many - few) / 40 <= CALLS_A_PAUSED_MEMBER
+
+
+async def test_a_look_too_many_at_a_paused_member_is_noticed(
+    pod: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = pod.services.hub._catch_up.go_on
+    monkeypatch.setattr(Connection, "paused", property(lambda connection: go_on(connection)))
+    few, many = await calls_of_a_batch(pod, 2), await calls_of_a_batch(pod, 42)
+    assert (many - few) / 40 > CALLS_A_PAUSED_MEMBER
 
 
 # --- a send
