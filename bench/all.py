@@ -22,6 +22,8 @@ RUNS: dict[str, str] = {
     "profile": "profile",
     "rest": "rest --peer",
     "history": "history",
+    "writer": "writer",
+    "scale": "scale",
 }
 
 

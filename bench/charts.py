@@ -90,10 +90,45 @@ def _compare(found: Found) -> Charts:
     return charts
 
 
+def _writer(found: Found) -> Charts:
+    title = "Rows a second into the log against the size of a batch"
+    lines = _by(found["rows"], "variant", "batch", "rows_per_s")
+    return [(title, line_plot(title, lines, Axis("rows a batch", log=True), Axis("rows a second")))]
+
+
+def _scale(found: Found) -> Charts:
+    def part(name: str) -> list[Found]:
+        return [row for row in found["rows"] if row.get("part") == name]
+
+    def drawn(name: str, title: str, x: str, told: str, y: str, unit: str) -> Charts:
+        lines = [
+            Line(f"{line.name} in flight" if line.name != "None" else "one server", line.points)
+            for line in _by(part(name), "in_flight", x, y)
+        ]
+        return [(title, line_plot(title, lines, Axis(told, log=True), Axis(unit)))] if lines else []
+
+    return [
+        *drawn(
+            "room", "The cost of a delivery against the size of the room",
+            "members", "members of the room", "us_per_delivery", "server µs a delivery",
+        ),
+        *drawn(
+            "channels", "The cost of a message against the number of channels",
+            "channels", "channels", "us_per_message", "server µs a message",
+        ),
+        *drawn(
+            "pods", "The cost of a message on all pods together",
+            "pods", "pods", "us_per_message", "server µs a message",
+        ),
+    ]  # fmt: skip
+
+
 CHARTS: dict[str, Callable[[Found], Charts]] = {
     "compare": _compare,
     "fanout": _fanout,
     "ingest": _ingest,
     "latency": _latency,
     "profile": _profile,
+    "scale": _scale,
+    "writer": _writer,
 }
