@@ -56,18 +56,21 @@ def measure(
 @click.option("--in-flight", "flights", multiple=True, type=click.IntRange(1, 1000),
               default=[1, 16, 64], show_default=True,
               help="Messages in flight; may be given again.")  # fmt: skip
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64),
+              help="Processes of the server; above 1 not kept on one core.")  # fmt: skip
 @click.option("--seconds", default=5.0, show_default=True, help="Measured time of each row.")
 @bench_options
 def main(
     sizes: Sequence[int],
     flights: Sequence[int],
+    workers: int,
     seconds: float,
     json_path: Path | None,
     thresholds: Sequence[Threshold],
 ) -> None:
     """How many deliveries a second one room gets, each message stored first."""
     outcome = Outcome("fanout", "deliveries a second in one room, each message stored", COLUMNS)
-    with failures_told(), rig() as it, load_client() as client:
+    with failures_told(), rig(workers=workers) as it, load_client() as client:
         for size in sizes:
             for in_flight in flights:
                 say(f"{size:,} members, {in_flight} in flight")

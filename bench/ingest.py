@@ -83,6 +83,8 @@ def measure(
               help="Unanswered messages of each sender; may be given again.")  # fmt: skip
 @click.option("--listeners", default=0, show_default=True, type=click.IntRange(0, 1000),
               help="Connections that are subscribed to every channel.")  # fmt: skip
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64),
+              help="Processes of the server; above 1 not kept on one core.")  # fmt: skip
 @click.option("--seconds", default=5.0, show_default=True, help="Measured time of each row.")
 @bench_options
 def main(
@@ -90,13 +92,14 @@ def main(
     spreads: Sequence[int],
     flights: Sequence[int],
     listeners: int,
+    workers: int,
     seconds: float,
     json_path: Path | None,
     thresholds: Sequence[Threshold],
 ) -> None:
     """How many messages a second are stored and acked."""
     outcome = Outcome("ingest", "messages a second, stored and acked", COLUMNS)
-    with failures_told(), rig() as it, load_client() as client:
+    with failures_told(), rig(workers=workers) as it, load_client() as client:
         for channels in spreads:
             for in_flight in flights:
                 say(f"{senders} senders over {channels} channels, {in_flight} in flight each")

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,7 +49,7 @@ class Rig:
     @property
     def pids(self) -> list[int]:
         """Whose CPU counts as the server's."""
-        return [pod.pid for pod in self.pods]
+        return [pid for pod in self.pods for pid in (pod.pid, *pod.workers().values())]
 
     def people(self, count: int) -> list[Person]:
         """Make so many users, each with a session."""
@@ -86,8 +87,13 @@ class Rig:
 
 
 @contextlib.contextmanager
-def rig(pods: int = 1, *, redis: bool = True, settings: Mapping[str, Any] = {}) -> Iterator[Rig]:
-    """Run PostgreSQL, Valkey and so many pods; end them, and delete what they kept."""
+def rig(
+    pods: int = 1, *, workers: int = 1, redis: bool = True, settings: Mapping[str, Any] = {}
+) -> Iterator[Rig]:
+    """Run PostgreSQL, Valkey and so many pods; end them, and delete what they kept.
+
+    Pods of several workers are not kept on one core: they take what the others leave of all.
+    """
     others = machine.other_cores()
     before = os.sched_getaffinity(0)
     if others:
@@ -100,15 +106,17 @@ def rig(pods: int = 1, *, redis: bool = True, settings: Mapping[str, Any] = {}) 
         url = stack.enter_context(databases.fresh())
         redis_url = stack.enter_context(run_valkey()).url if redis else ""
         bus = {"redis_urls": redis_url, "bus_prefix": f"bench-{secrets.token_hex(4)}"}
-        given = {**SETTINGS, **(bus if redis else {}), **settings}
+        given = {**SETTINGS, "workers": workers, **(bus if redis else {}), **settings}
         it = Rig(url, redis_url)
         for number in range(pods):
             pod = Pod(url, directory / f"pod-{number}.log", given)
-            machine.pin(pod.pid, machine.server_cores())
+            machine.pin(pod.pid, machine.server_cores() if workers == 1 else before)
             stack.callback(pod.stop, 30.0)
             it.pods.append(pod)
         for pod in it.pods:
             pod.wait(START_S)
+            while len(pod.events("listening")) < workers:
+                time.sleep(0.02)
         yield it
 
 
