@@ -6,8 +6,10 @@ import sys
 import click
 
 COMMANDS = {
+    "connect": "clients a second: connect, sign in, subscribe, resume",
     "fanout": "deliveries a second in one room",
     "history": "reading back in a long log: pages, scrolling, catching up",
+    "idle": "memory and CPU of connections that do nothing",
     "ingest": "messages a second, stored and acked",
     "latency": "how long an ack and a delivery take at a fixed rate",
     "compare": "rtchat beside the servers that people would pick instead",

@@ -19,6 +19,8 @@ RUNS: dict[str, str] = {
     "fanout": "fanout --members 10 --members 100 --members 500 --members 1000 --members 5000",
     "ingest": "ingest --in-flight 1 --in-flight 4 --in-flight 16",
     "latency": "latency",
+    "connect": "connect --at-once 200 --at-once 1000",
+    "idle": "idle --connections 10000 --subs 0 --subs 1 --subs 10",
     "profile": "profile",
     "rest": "rest --peer",
     "history": "history",

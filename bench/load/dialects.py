@@ -54,7 +54,7 @@ class Dialect:
 
 class Rtchat(Dialect):
     """rtchat's own protocol. A member: token, subs (channel to cursor or null), channel (to send),
-    or channels (to send to, in turn).
+    or channels (to send to, in turn); `last`, the seq of the entry that it resumes up to.
 
     The numbers have ten digits, so that every frame of a run is as long as the next.
     """
@@ -74,6 +74,8 @@ class Rtchat(Dialect):
         )
         if subs:
             steps.append((b'{"t":"sub","ref":0,"ch":{%s}}' % subs.encode(), b'{"t":"ok","ref":0'))
+        if member.get("last") is not None:
+            steps.append((None, b'"seq":%d,' % member["last"]))
         return steps
 
     def refused(self, payload: bytes) -> bool:

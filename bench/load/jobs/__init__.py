@@ -8,8 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.load.jobs.catchup import catchup
+from bench.load.jobs.connect import connect
 from bench.load.jobs.fanout import fanout
 from bench.load.jobs.http import http
+from bench.load.jobs.idle import idle
 from bench.load.jobs.ingest import ingest
 from bench.load.jobs.latency import latency
 
@@ -18,8 +20,10 @@ Job = Callable[[dict[str, Any], Tell], dict[str, Any]]
 
 JOBS: dict[str, Job] = {
     "catchup": catchup,
+    "connect": connect,
     "fanout": fanout,
     "http": http,
+    "idle": idle,
     "ingest": ingest,
     "latency": latency,
 }
