@@ -14,7 +14,7 @@ POD_CONNECTIONS = 20_000  # on one pod, so that a pod's end moves no more than t
 NOTES = (
     "A message costs its pod `us_per_message`, and `us_per_delivery` a member, as if alone.",
     "In a busy room several leave in one write, which costs a tenth of that.",
-    "A further pod that hears a channel pays `us_per_envelope` a batch, here of one message.",
+    "A further pod that hears a channel pays `us_per_envelope` a batch: parsed, and one write.",
     "PostgreSQL takes `database_us_per_message`, on as many cores as there are lanes at work.",
     "One channel is one row, and so one core's. Beyond one server: partitions by channel_id.",
     "Redis takes `redis_us_per_envelope` for each pod that hears it, on one core a node: shards.",
