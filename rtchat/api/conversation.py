@@ -65,16 +65,22 @@ class Conversation:
             self._idle = True
             event = await receive()
             self._idle = False
-            if event["type"] == "websocket.disconnect" or self._connection.closed:
+            if event["type"] == "websocket.disconnect":
+                return
+            if not await self._turn():
                 return
             text = event.get("text")
             if text is None:
                 self._connection.close(Close.UNSUPPORTED_DATA, "text frames only")
                 return
             await self._handle(text)
-            while self._held_back() and not self._connection.closed:
-                self._gate = self._loop.create_future()
-                await self._gate
+
+    async def _turn(self) -> bool:
+        """Wait until nothing holds us back. False: the socket has ended meanwhile."""
+        while self._held_back() and not self._connection.closed:
+            self._gate = self._loop.create_future()
+            await self._gate
+        return not self._connection.closed
 
     def take(self, text: str) -> bool:
         """Serve a text on the spot, without `receive`. False: not now, or it takes waiting.

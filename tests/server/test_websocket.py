@@ -300,6 +300,34 @@ async def test_what_has_ended_is_freed_without_the_collector(database_url: str) 
             gc.enable()
 
 
+@pytest.mark.parametrize("stock", [False, True], ids=["own server", "stock uvicorn"])
+async def test_no_more_is_accepted_than_may_be_unanswered(database_url: str, stock: bool) -> None:
+    """The rest waits where it came from, and has its turn when answers have left."""
+    async with (
+        running(database_url, stock=stock, sends_in_flight=2) as server,
+        People(database_url, SECRET) as people,
+        httpx2.AsyncClient(base_url=server.url) as http,
+    ):
+        ann = await people.new("ann")
+        body = {"name": "x", "type": "public"}
+        channel = (await http.post("/channels", json=body, headers=ann.headers)).json()["id"]
+        other = await asyncpg.connect(database_url)
+        async with wire(server.ws_url, ann) as socket:
+            transaction = other.transaction()
+            await transaction.start()
+            await other.execute("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE")
+            for ref in range(9):
+                await socket.send({"t": "send", "ref": ref, "ch": channel, "content": "x"})
+            assert server.app.services is not None
+            (connection,) = server.app.services.connections
+            await eventually(lambda: connection.unanswered >= 2)
+            await asyncio.sleep(0.2)
+            assert connection.unanswered == 2
+            await transaction.rollback()
+            assert [f["ref"] for f in await socket.until(ref=8)] == list(range(9))
+        await other.close()
+
+
 async def test_who_is_held_back_need_not_be_heard(database_url: str) -> None:
     """While a socket's writes wait for the database it is not read, and its pongs are not seen."""
     settings = {"heartbeat_s": 1, "heartbeat_timeout_s": 1, "sends_in_flight": 1}
