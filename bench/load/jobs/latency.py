@@ -17,6 +17,7 @@ from bench.load.jobs.crew import Crew, content_of
 from bench.load.window import Window
 
 SETTLE_S = 10.0
+QUIET_S = 0.3  # without a byte: nothing more is on its way
 LONGEST_US = 60_000_000
 _CONTENT = b'"content":"'
 
@@ -106,10 +107,14 @@ class _Pace:
         self._engine.controls(conn)
 
     def settle(self, within_s: float) -> None:
-        """Wait for the last acks."""
+        """Wait for the last acks, and then until nothing more is delivered."""
         until = time.perf_counter() + within_s
         while self.acked < self.sent and time.perf_counter() < until:
             self._engine.turn(0.05)
+        heard = -1
+        while heard != self._engine.bytes_in and time.perf_counter() < until:
+            heard = self._engine.bytes_in
+            self._engine.run(time.perf_counter() + QUIET_S)
 
     def latencies(
         self, seen: tuple["array[int]", "array[float]"], first: int, last: int
