@@ -1,8 +1,8 @@
 """`python -m bench connect`: how many clients a second may come, and come back.
 
 Each connects, signs in by its handshake, subscribes to a channel with a cursor a few entries
-behind, and is there when the last of them has come. Then the server is killed under all of them, and they
-come back to another one at once, to which every room is new.
+behind, and is there when the last of them has come. Then the server is killed under all of them,
+and they come back to another one at once, to which every room is new.
 """
 
 import asyncio

@@ -233,7 +233,11 @@ class Connections:
 
     def sweep(self, wall_s: float, monotonic_s: float) -> None:
         """End what has expired or is stuck; warn what expires soon."""
+        soon = wall_s + self._config.expiring_s
         for connection in list(self._all):
+            if connection.expires > soon and connection.paused_at is None:
+                connection.taken = None
+                continue  # mostly: of 10,000 each second
             try:
                 self._look_at(connection, wall_s, monotonic_s)
             except Exception:  # one socket's trouble must not save those behind it
