@@ -74,11 +74,25 @@ class CommitUnknownError(Exception):
     """COMMIT was sent and its answer did not come: stored or not, only reading again tells."""
 
 
+# A plan that was made while the log was short, and kept, reads it from end to end however long it
+# grows, until the table is analyzed: 17 ms a batch at 100 000 rows. What a batch reads is a few rows
+# by their keys, always; so it is planned once, and for that only.
+BY_KEY = "".join(
+    f"SET LOCAL {setting};"
+    for setting in (
+        "plan_cache_mode = force_generic_plan",
+        "enable_seqscan = off",
+        "enable_hashjoin = off",
+        "enable_mergejoin = off",
+    )
+)
+
+
 def _begin(config: Config) -> str:
-    """BEGIN with its timeouts, one round trip; SET LOCAL, so a pooler may hand us any session."""
+    """BEGIN with its settings, one round trip; SET LOCAL, so a pooler may hand us any session."""
     return (
         "BEGIN ISOLATION LEVEL READ COMMITTED;"
-        "SET LOCAL synchronous_commit = on;"
+        f"SET LOCAL synchronous_commit = on;{BY_KEY}"
         f"SET LOCAL lock_timeout = {config.lock_wait_ms};"
         f"SET LOCAL statement_timeout = {config.query_timeout_ms};"
         f"SET LOCAL idle_in_transaction_session_timeout = {config.idle_in_transaction_ms}"

@@ -12,6 +12,7 @@ import asyncpg
 import orjson
 import pytest
 
+from rtchat.batch import Op, Write
 from rtchat.config import Config
 from rtchat.store import log
 from rtchat.store.channels import ChannelStore
@@ -145,6 +146,7 @@ async def test_what_a_batch_reads_is_looked_up(
     # Message n is of person n % 10.
     nonces = [f"n{100 + n % 10}" if found else f"new {n}" for n in range(500)]
     async with database.transaction() as c:
+        await c.execute(log.BY_KEY)
         ids = ",".join(map(str, channels))
         await c.execute("SELECT set_config('rtchat.locked', $1, true)", ids)
         arrays = (where, who, who, where, nonces)
@@ -153,6 +155,51 @@ async def test_what_a_batch_reads_is_looked_up(
     assert sum(row[2] is None for row in rows) == found
     assert scanned(plan) == set()
     assert pages(plan) <= 500 * (4 + 4 + 4)
+
+
+async def test_a_log_that_was_short_when_its_writer_began_is_not_read_through(
+    database_url: str,
+) -> None:
+    """What was planned for an empty table is used for a long one, until that is analyzed."""
+    config = Config(database_url=database_url)
+    sql = await asyncpg.connect(database_url)
+    writer = log.LogWriter(config, await asyncpg.connect(database_url))
+    user = await sql.fetchval("INSERT INTO users (email, name) VALUES ('a', 'a') RETURNING id")
+    made = "INSERT INTO channels (name, type, created_by) VALUES ('c', 'public', $1) RETURNING id"
+    channel = await sql.fetchval(made, user)
+    await sql.execute("INSERT INTO members VALUES ($1, $2, 'owner')", channel, user)
+
+    async def store(first: int) -> None:
+        for n in range(first, first + 8):  # the plan that is kept is made by the sixth at most
+            decision = await writer.store([_send(channel, user, f"nonce {n}")], wait=True)
+            assert len(decision.entries) == 1
+
+    async def read_through() -> int:
+        await sql.execute("SELECT pg_stat_clear_snapshot()")
+        scans = "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'messages'"
+        return int(await sql.fetchval(scans))
+
+    try:
+        await store(0)
+        await sql.execute(
+            "INSERT INTO messages (channel_id, seq, kind, user_id, content, timestamp, nonce)"
+            " SELECT $1 + 1, n, 1, $2, 'x', now(), n FROM generate_series(1, 50000) n",
+            channel,
+            user,
+        )
+        await sql.execute("SELECT pg_stat_force_next_flush()")
+        before = await read_through()
+        await store(8)
+        await asyncio.sleep(1.2)  # a backend tells its counts once a second
+        await store(16)
+        assert await read_through() == before
+    finally:
+        writer.terminate()
+        await sql.close()
+
+
+def _send(channel_id: int, user_id: int, nonce: str) -> Write:
+    return Write(Op.SEND, channel_id, user_id, nonce, lambda _: None, given=True, content="x")
 
 
 async def test_a_plan_that_reads_a_table_from_end_to_end_would_be_seen(
