@@ -75,8 +75,8 @@ class CommitUnknownError(Exception):
 
 
 # A plan that was made while the log was short, and kept, reads it from end to end however long it
-# grows, until the table is analyzed: 17 ms a batch at 100 000 rows. What a batch reads is a few rows
-# by their keys, always; so it is planned once, and for that only.
+# grows, until the table is analyzed: 17 ms a batch at 100 000 rows. What a batch reads is always a
+# few rows by their keys, so it is planned once, and for that only.
 BY_KEY = "".join(
     f"SET LOCAL {setting};"
     for setting in (
