@@ -151,6 +151,9 @@ class Rooms:
             except BadEnvelopeError as error:
                 self._seldom.warning("not an envelope", why=str(error)[:200])
                 continue
+            except Exception:  # no memory, say: nor the others, nor what this pod commits now
+                log.exception("reading an envelope failed")
+                continue
             if envelope.history in (0, self._history):
                 yield envelope
             # Else from a pod behind or ahead of us by an epoch: the head check brings the rest.

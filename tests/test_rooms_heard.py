@@ -106,3 +106,26 @@ async def test_ones_own_come_back_and_are_not_read(
     hear(pod, channel, 1, [Kind.MESSAGE], user)
     await asyncio.sleep(0)
     assert socket.read() == []
+
+
+async def test_an_envelope_that_cannot_be_read_costs_no_other(
+    pod: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not what came with it, and not what this pod commits in the same turn."""
+    user, channel, socket = await member(pod)
+    _, quiet, other = await member(pod)
+    parse = Envelope.parse
+
+    def starved(data: bytes) -> Envelope:
+        if Envelope.place(data)[0] == quiet:
+            raise MemoryError
+        return parse(data)
+
+    monkeypatch.setattr(Envelope, "parse", starved)
+    first = socket.connection.subs[channel].room.cursor + 1
+    hear(pod, quiet, other.connection.subs[quiet].room.cursor + 1, [Kind.MESSAGE], user)
+    hear(pod, channel, first, [Kind.MESSAGE], user)
+    (own,) = protocol.pack([LogEntry(channel, first + 1, Kind.MESSAGE, user, user, "x", 0)], 1)
+    socket.read()
+    pod.services.hub.rooms.deliver(own)
+    assert [e["seq"] - first for e in socket.read() if "seq" in e] == [0, 1]
