@@ -180,14 +180,18 @@ class Supervisor:
             self._say_all(worker.GONE)
 
     def _ended(self, place: Place) -> None:
-        """A worker has ended: start another, now or later, or give up, or go on stopping."""
+        """A worker has ended: learn how, and let go of it."""
         status = os.waitstatus_to_exitcode(os.waitpid(place.pid, 0)[1])
-        status = 128 - status if status < 0 else status
-        life = Life(status, place.served, time.monotonic() - place.began)
         assert place.link is not None
         self._selector.unregister(place.link)
         place.link.close()
-        place.pid, place.link, place.served, place.gone = 0, None, False, False
+        place.pid, place.link = 0, None
+        self._over(place, 128 - status if status < 0 else status)
+
+    def _over(self, place: Place, status: int) -> None:
+        """Nobody is in this place: start another, now or later, or give up, or go on stopping."""
+        life = Life(status, place.served, time.monotonic() - place.began)
+        place.served = place.gone = False
         about = {"worker": place.number, "status": status, "after_s": round(life.lasted_s, 1)}
         if self._stopping or self._draining:  # nobody new is taken, so nobody new is needed
             log.info("worker ended", extra=about)
@@ -228,20 +232,35 @@ class Supervisor:
     # --- a worker's start
 
     def _start(self, place: Place) -> None:
+        place.began, place.due = time.monotonic(), None
+        try:
+            place.link = self._fork(place)
+        except OSError as error:  # no process or descriptor is left now; the others serve on
+            log.error("worker not started", extra={"worker": place.number, "reason": str(error)})
+            self._over(place, 1)
+            return
+        self._selector.register(place.link, selectors.EVENT_READ, place)
+        log.info("worker started", extra={"worker": place.number, "pid": place.pid})
+
+    def _fork(self, place: Place) -> socket.socket:
+        """Make the worker's process; returns our end of the link. Raises OSError."""
         ours, theirs = socket.socketpair()
         end_with_us = end_with_parent(worker.ORPHANED)
         sys.stdout.flush()  # or what waits there would be written twice
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-        place.pid = os.fork()
-        if not place.pid:
+        try:
+            place.pid = os.fork()
+            if not place.pid:
+                ours.close()
+                self._be_worker(place, theirs, end_with_us, blocked)
+        except OSError:
             ours.close()
-            self._be_worker(place, theirs, end_with_us, blocked)
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        theirs.close()
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            theirs.close()
         ours.setblocking(False)
-        place.link, place.began, place.due = ours, time.monotonic(), None
-        self._selector.register(ours, selectors.EVENT_READ, place)
-        log.info("worker started", extra={"worker": place.number, "pid": place.pid})
+        return ours
 
     def _be_worker(
         self,

@@ -150,6 +150,18 @@ async def test_one_that_ends_is_started_again(
     assert pod.stop() == 0
 
 
+async def test_a_process_that_cannot_be_had_is_waited_for(start: Start) -> None:
+    """At the start or later; the other one serves on, and signals still come through."""
+    pod = await start(module="tests.server.crowded_pod", test_forks_fail="2,4,5")
+    before = pod.workers()
+    os.kill(before[1], signal.SIGKILL)
+    await until(lambda: len(pod.events("listening")) == 3)
+    assert [line["worker"] for line in pod.events("worker not started")] == [2, 1, 1]
+    assert pod.workers()[2] == before[2]
+    assert runs(before[2])
+    assert pod.stop() == 0
+
+
 async def test_one_that_never_stays_is_given_up(start: Start) -> None:
     """Its exit status is the whole's, and the other one has drained."""
     pod = await start()
