@@ -57,6 +57,14 @@ COLUMNS = (
 )
 
 
+def _cpu_of(pid: int) -> float:
+    """CPU seconds of a process; of a backend of PostgreSQL's that has just ended, none."""
+    try:
+        return sum(cpu_s([pid]).values())
+    except FileNotFoundError:
+        return 0.0
+
+
 class Behind:
     """The CPU time of PostgreSQL and Redis, which are on this machine, since this was made."""
 
@@ -73,7 +81,7 @@ class Behind:
 
     def _spent(self) -> dict[str, float]:
         pids = {"database_us_per_message": self._database(), "redis_us_per_message": self._redis()}
-        return {name: sum(cpu_s(of).values()) for name, of in pids.items()}
+        return {name: sum(map(_cpu_of, of)) for name, of in pids.items()}
 
     def _database(self) -> list[int]:
         async def ask() -> list[int]:

@@ -66,6 +66,14 @@ def test_a_token_that_was_good_once_ends_all_the_same():
     assert refusal(token, tokens) == "token_expired"
 
 
+def test_a_token_that_was_good_once_is_not_when_the_clock_goes_back():
+    tokens = Tokens(CONFIG)
+    token = tokens.sign(42, 7, time.time() + 20)
+    assert tokens.check(token).user_id == 42
+    tokens._leeway_s = 0
+    assert refusal(token, tokens) == "unauthorized"
+
+
 def test_tokens_are_remembered_up_to_a_number():
     """And those that are forgotten are as good as before."""
     tokens = Tokens(CONFIG)
