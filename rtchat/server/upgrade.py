@@ -182,7 +182,8 @@ class UpgradedProtocol(WebSocketsSansIOProtocol):
         """Serve it. uvicorn's is not called on: each coroutine stays as long as the socket."""
         try:
             await self.app(self.scope, self.receive, self.send)
-            if not (self.handshake_complete or self.disconnected):
+            answered = self.handshake_complete or self.initial_response is not None
+            if not (answered or self.disconnected):
                 raise RuntimeError("the application returned without an answer")
         except ClientDisconnected:
             pass

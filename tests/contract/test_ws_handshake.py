@@ -64,6 +64,16 @@ async def test_a_bad_header_is_refused_before_the_upgrade(pod: Pod, authorizatio
     assert await refused(pod.ws_url, additional_headers=headers) == 401
 
 
+async def test_a_refusal_is_no_failure_of_ours(pod: Pod) -> None:
+    """Anybody may be refused as often as they like: the log has no error, and no traceback."""
+    before = len(pod.log())
+    assert await refused(pod.ws_url, additional_headers={"Authorization": "Bearer x"}) == 401
+    await refused(pod.url.replace("http", "ws") + "/nowhere")
+    said = pod.log()[before:]
+    assert '"level":"error"' not in said
+    assert "Traceback" not in said
+
+
 async def test_an_ended_session_is_refused(pod: Pod, people: People) -> None:
     """A good signature does not help after the logout."""
     ann = await people.new("ann")
