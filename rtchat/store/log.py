@@ -49,21 +49,27 @@ FROM unnest('{{{ids}}}'::bigint[], '{{{seqs}}}'::bigint[]) AS n (id, seq)
 WHERE channels.id = n.id;"""
 
 # First each channel with those who want something of it, then the nonces that are known. NULLs fill
-# up what the other half has.
+# up what the other half has. OFFSET 0 keeps each look-up apart: joined, a planner that finds few
+# rows in a table reads all of it, or compares each channel of a batch with every other.
 READ = """
 SELECT c.id, p.user_id, c.type, c.last_seq, c.deleted_at IS NOT NULL, m.role,
        (extract(epoch FROM statement_timestamp()) * 1000)::bigint,
        c.id IN (SELECT unnest(string_to_array(current_setting('rtchat.locked'), ',')::bigint[])),
        NULL::text, NULL::smallint, NULL::text, NULL::bigint
 FROM unnest($1::bigint[], $2::bigint[]) AS p (channel_id, user_id)
-JOIN channels c ON c.id = p.channel_id AND c.id = ANY($1)
-LEFT JOIN members m ON m.channel_id = p.channel_id AND m.user_id = p.user_id
+CROSS JOIN LATERAL (SELECT * FROM channels WHERE id = p.channel_id OFFSET 0) c
+LEFT JOIN LATERAL (
+    SELECT role FROM members WHERE channel_id = p.channel_id AND user_id = p.user_id OFFSET 0
+) m ON true
 UNION ALL
 SELECT m.channel_id, m.user_id, NULL, m.seq, m.edited_at IS NOT NULL OR m.deleted_at IS NOT NULL,
        NULL, (extract(epoch FROM m.timestamp) * 1000)::bigint, NULL,
        m.nonce, m.kind, m.content, m.target
 FROM unnest($3::bigint[], $4::bigint[], $5::text[]) AS n (user_id, channel_id, nonce)
-JOIN messages m USING (user_id, channel_id, nonce)
+CROSS JOIN LATERAL (
+    SELECT * FROM messages
+    WHERE user_id = n.user_id AND channel_id = n.channel_id AND nonce = n.nonce OFFSET 0
+) m
 """
 
 _TYPES = {t.value: t for t in ChannelType}
@@ -198,7 +204,9 @@ class LogWriter:
             """
             SELECT m.channel_id, m.seq, m.user_id, m.deleted_at IS NOT NULL AS deleted
             FROM unnest($1::bigint[], $2::bigint[]) AS t (channel_id, seq)
-            JOIN messages m USING (channel_id, seq) WHERE m.kind = $3
+            CROSS JOIN LATERAL (
+                SELECT * FROM messages WHERE channel_id = t.channel_id AND seq = t.seq OFFSET 0
+            ) m WHERE m.kind = $3
             """,
             [w.channel_id for w in writes],
             [w.target for w in writes],
