@@ -1,7 +1,8 @@
 """Where a client's frames begin and end in what was read (RFC 6455 §5.2). Pure.
 
 Owns: the extent of a frame, so that whole ones can be served from where they lie. Must never: judge
-a frame; whatever is not one whole unfragmented text goes to `websockets`, which knows the rules.
+a frame; whatever is not one whole unfragmented text, or a pong, goes to `websockets`, which knows
+the rules.
 """
 
 try:
@@ -10,6 +11,7 @@ except ImportError:  # a platform without a wheel
     from websockets.utils import apply_mask
 
 PLAIN_TEXT = 0x81  # the last frame of its message, and the first; no extension has touched it
+PONG = 0x8A
 
 
 def payload_of(data: bytes, at: int) -> tuple[int, int]:
@@ -43,3 +45,10 @@ def plain_text(data: bytes, at: int, start: int, stop: int) -> str | None:
         return apply_mask(data[start:stop], data[start - 4 : start]).decode()
     except UnicodeDecodeError:
         return None
+
+
+def pong(data: bytes, at: int, start: int, stop: int) -> bytes | None:
+    """The payload of a masked pong; None where it is anything else, or longer than one may be."""
+    if data[at] != PONG or not 128 <= data[at + 1] <= 128 + 125:
+        return None
+    return apply_mask(data[start:stop], data[start - 4 : start])

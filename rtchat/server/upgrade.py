@@ -96,15 +96,10 @@ class UpgradedProtocol(WebSocketsSansIOProtocol):
     # of names: 0.3 KB instead of 1.6.
     logger = logging.getLogger("uvicorn.error")
     client: tuple[str, int] | None = None
-    ping_interval: float | None = None
-    ping_timeout: float | None = None
     close_timeout = CLOSE_S
     close_timer: asyncio.TimerHandle | None = None
-    ping_timer: asyncio.TimerHandle | None = None
-    pong_timer: asyncio.TimerHandle | None = None
-    initial_response = pending_ping_payload = None
+    initial_response = None
     handshake_initiated = handshake_complete = close_sent = disconnected = read_paused = False
-    ping_sent_at = last_ping_rtt = 0.0
     curr_msg_data_type = "text"
 
     __slots__ = ("_address", "_end_timer", "_link")

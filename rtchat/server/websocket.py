@@ -20,18 +20,16 @@ from websockets.protocol import State
 
 from rtchat.config import Config
 from rtchat.errors import Close
-from rtchat.server import tcp
-from rtchat.server.frames import payload_of, plain_text
+from rtchat.server.frames import payload_of, plain_text, pong
+from rtchat.server.heartbeat import HeartbeatProtocol, Wheel
 from rtchat.server.limits import Budget, Capacity
-from rtchat.server.upgrade import UpgradedProtocol
 
 CONTROL_BURST_S = 10  # seconds' worth of control frames that may come at once
 FRAMES_BURST_S = 5
 LINGER_S = 1.0  # what is sent after our close is dropped for so long, so that the close is read
-LATE_PONGS_MAX = 3
 
 
-class FrameProtocol(UpgradedProtocol):
+class FrameProtocol(HeartbeatProtocol):
     """One WebSocket. `for_config` makes the class that uvicorn is given."""
 
     drain_bytes = 4_194_304
@@ -42,8 +40,8 @@ class FrameProtocol(UpgradedProtocol):
     capacity = Capacity(0, 0)
 
     __slots__ = (
-        "_control", "_dropped", "_early", "_fragments", "_frames", "_late_pongs",
-        "_need", "_open", "_owed_pong", "_rest", "_taken",
+        "_control", "_dropped", "_early", "_fragments", "_frames", "_need", "_open", "_owed_pong",
+        "_rest",
     )  # fmt: skip
 
     def __init__(self, *args: Any) -> None:
@@ -58,8 +56,6 @@ class FrameProtocol(UpgradedProtocol):
         self._early = b""  # what came before the 101
         self._dropped = 0  # bytes that came after our close
         self._owed_pong = b""
-        self._late_pongs = 0
-        self._taken = 0  # what the client's kernel had taken when it was last asked
 
     @classmethod
     def for_config(cls, config: Config, capacity: Capacity) -> "type[FrameProtocol]":
@@ -78,8 +74,9 @@ class FrameProtocol(UpgradedProtocol):
             "frames_per_second": frames,
             "frames_burst": max(frames * FRAMES_BURST_S, 2 * config.sends_burst),
             "capacity": capacity,
-            "ping_interval": config.heartbeat_s,
-            "ping_timeout": config.heartbeat_timeout_s,
+            "wheel": Wheel(),
+            "ping_every_s": config.heartbeat_s,
+            "pong_within_s": config.heartbeat_timeout_s,
         }
         return type("FrameProtocol", (cls,), limits)
 
@@ -144,7 +141,7 @@ class FrameProtocol(UpgradedProtocol):
         """Serve the frames that are whole, one by one so that a limit can act between them.
 
         `websockets` gets each by itself, and so stands between two of them all the time. Texts of
-        one frame do not go there: it takes 7 µs for one, this way 1.
+        one frame do not go there, nor do pongs: it takes 7 µs for one, this way 1.
         """
         if self._rest is not None:
             self._rest += data
@@ -162,7 +159,11 @@ class FrameProtocol(UpgradedProtocol):
                 return
             text = plain_text(data, at, start, stop)
             if text is None or self._fragments or self.conn.state is not State.OPEN:
-                super().data_received(data[at:stop])
+                payload = pong(data, at, start, stop)
+                if payload is None:
+                    super().data_received(data[at:stop])
+                else:
+                    self.take_pong(payload)
             elif self._may(self._frames):
                 self._take(text)
             at = stop
@@ -211,10 +212,9 @@ class FrameProtocol(UpgradedProtocol):
         elif output := self.conn.data_to_send():
             self._owed_pong = output[-1]
 
-    def handle_pong(self, event: Frame) -> None:
+    def take_pong(self, payload: bytes) -> None:
         if self._may(self._control):
-            self._late_pongs = 0
-            super().handle_pong(event)
+            super().take_pong(payload)
 
     def _may(self, budget: Budget) -> bool:
         if self._open and not budget.spend(self.loop.time):
@@ -254,33 +254,3 @@ class FrameProtocol(UpgradedProtocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.close_timer = self.loop.call_later(LINGER_S, self.drop)
-
-    # --- silence
-
-    def send_keepalive_ping(self) -> None:
-        told = None if self.transport.is_closing() else tcp.told(self.transport)
-        self._taken = 0 if told is None else told.taken
-        super().send_keepalive_ping()
-
-    def keepalive_timeout(self) -> None:
-        """No pong in time. Where bytes wait for the client, the ping may wait behind them.
-
-        Whether a paused client takes enough is for the sweep to judge (`connections`); one below
-        the mark is given a little longer, as long as its kernel takes bytes or says that it has no
-        room. Then it is dropped, not closed and waited for. While it
-        is we who do not read, its pong cannot be seen; what holds us back has a time of its own.
-        """
-        told = tcp.told(self.transport)
-        there = told is None or told.shut or told.taken > self._taken
-        waiting = self.transport.get_write_buffer_size() > 0 or (told is not None and told.shut)
-        forgiven = self.read_paused or (there and not self.writable.is_set())
-        late = there and waiting and self._late_pongs < LATE_PONGS_MAX
-        if (forgiven or late) and not (self.close_sent or self.transport.is_closing()):
-            self._taken = 0 if told is None else told.taken
-            self._late_pongs += not forgiven
-            assert self.ping_timeout is not None
-            self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
-            return
-        super().keepalive_timeout()
-        if self.transport.get_write_buffer_size():
-            self.drop()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, strategies as st
 from websockets.frames import Frame, Opcode
 
-from rtchat.server.frames import payload_of, plain_text
+from rtchat.server.frames import payload_of, plain_text, pong
 
 sizes = st.sampled_from([0, 1, 125, 126, 127, 65_535, 65_536])
 whole = st.builds(
@@ -54,3 +54,24 @@ def test_a_whole_text_is_read_where_it_lies(text: str, before: bytes):
 )
 def test_anything_else_is_for_those_who_know_the_rules(frame: bytes):
     assert plain_text(frame, 0, *payload_of(frame, 0)) is None
+
+
+@given(st.binary(max_size=125), st.binary(max_size=3))
+def test_a_pong_is_read_where_it_lies(payload: bytes, before: bytes):
+    data = before + Frame(Opcode.PONG, payload).serialize(mask=True)
+    assert pong(data, len(before), *payload_of(data, len(before))) == payload
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        Frame(Opcode.PING, b"x").serialize(mask=True),
+        Frame(Opcode.PONG, b"x").serialize(mask=False),
+        bytes([0x0A, 0x81, 0, 0, 0, 0]) + b"x",
+        bytes([0xCA, 0x81, 0, 0, 0, 0]) + b"x",
+        bytes([0x8A, 0xFE, 0, 126, 0, 0, 0, 0]) + b"x" * 126,
+    ],
+    ids=["ping", "not masked", "a part", "extended", "too long"],
+)
+def test_what_is_no_good_pong_is_for_those_who_know_the_rules(frame: bytes):
+    assert pong(frame, 0, *payload_of(frame, 0)) is None
