@@ -31,6 +31,13 @@ SELECT c.id, n, 1, (SELECT min(id) FROM users) + n % 10, repeat('x', 100), now()
 FROM generate_series(1, 1000) n, (SELECT id FROM channels ORDER BY id LIMIT 100) c;
 VACUUM ANALYZE messages; VACUUM ANALYZE members; VACUUM ANALYZE channels
 """
+BEGINNING = """
+INSERT INTO channels (name, type, created_by)
+SELECT 'c', 'public', $1 FROM generate_series(1, $2::int);
+INSERT INTO members SELECT id, $1, 'owner' FROM channels LIMIT $2::int;
+INSERT INTO messages (channel_id, seq, kind, user_id, content, timestamp, nonce)
+SELECT 1, n, 1, $1, 'x', now(), n FROM generate_series(1, $2::int) n
+"""
 PREPARE = "PREPARE read (bigint[], bigint[], bigint[], bigint[], text[]) AS " + log.READ
 EXECUTE = EXPLAIN + "EXECUTE read ('{}', '{}', '{}', '{}', '{}')"
 Plan = dict[str, Any]
@@ -114,12 +121,15 @@ async def users(database: Explaining) -> list[int]:
 async def test_a_page_of_history_costs_the_same_at_any_depth(
     database: Explaining, channels: list[int], users: list[int], where: dict[str, int]
 ) -> None:
-    """51 entries, each on a page of its own at worst, and the way down four indexes."""
+    """51 entries, each on a page of its own at worst, and the way down four indexes.
+
+    Where 60 are left, PostgreSQL may take them all and sort them.
+    """
     bounds = {"before": None, "after": None} | where
     found = await MessageStore(database).page(channels[50], users[0], limit=50, **bounds)
     assert found is not None
     (plan,) = database.plans
-    assert (scanned(plan), pages(plan) <= 51 + 4 * 4) == (set(), True)
+    assert (scanned(plan), pages(plan) <= 60 + 4 * 4) == (set(), True)
 
 
 async def test_catching_up_reads_what_it_brings(database: Explaining, channels: list[int]) -> None:
@@ -171,13 +181,7 @@ async def test_each_thing_a_batch_reads_is_found_by_its_key_however_little_there
     """And by itself, not by comparing: 500 channels with 500 took 9 ms instead of 3."""
     sql = await asyncpg.connect(database_url)
     user = await sql.fetchval("INSERT INTO users (email, name) VALUES ('a', 'a') RETURNING id")
-    for statement in (
-        "INSERT INTO channels (name, type, created_by)"
-        " SELECT 'c', 'public', $1 FROM generate_series(1, $2::int)",
-        "INSERT INTO members SELECT id, $1, 'owner' FROM channels LIMIT $2",
-        "INSERT INTO messages (channel_id, seq, kind, user_id, content, timestamp, nonce)"
-        " SELECT 1, n, 1, $1, 'x', now(), n FROM generate_series(1, $2::int) n",
-    ):
+    for statement in BEGINNING.split(";"):
         await sql.execute(statement, user, rows)
     await sql.execute("ANALYZE")
     try:
