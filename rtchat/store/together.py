@@ -71,8 +71,11 @@ class Together(Generic[K, V]):
         """Ask. False: it failed, and not because the database is away, so it may be one's fault."""
         try:
             answers = await self._ask([question for question, _ in asked])
-        except Exception as error:  # noqa: BLE001  its askers get it
-            if len(asked) > 1 and not isinstance(error, ChatError):
+        except ChatError:
+            _release(asked)
+            return True
+        except Exception as error:  # noqa: BLE001  its asker gets it
+            if len(asked) > 1:
                 return False
             for _, answer in asked:
                 if not answer.done():
@@ -85,7 +88,7 @@ class Together(Generic[K, V]):
 
 
 def _release(asked: list[tuple[K, asyncio.Future[V]]]) -> None:
-    """Let nobody wait when the database is closed meanwhile."""
+    """Tell whoever still waits that the database is away, each with a time of its own to return."""
     for _, answer in asked:
         if not answer.done():
             answer.set_exception(unreached())
