@@ -4,8 +4,8 @@ Owns: when a socket is pinged, whether its pong has come, and who is gone. Must 
 that has ended, or take one for gone while it is we who do not read.
 
 uvicorn has a timer of the loop for each ping and each pong. 10,000 idle sockets then wake the loop
-for one of them at a time, at 4.4 % of a core. Here one timer serves those of a tenth of a second together,
-and their pongs come together too: 1.8 %.
+for one of them at a time, at 4.4 % of a core. Here one timer serves those of a tenth of a second
+together, and their pongs come together too: 1.8 %.
 """
 
 import asyncio
