@@ -28,8 +28,11 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
     "<": operator.lt, ">": operator.gt,
 }  # fmt: skip
-_UNITS = {"": 1.0, "ms": 1.0, "us": 1.0, "µs": 1.0, "s": 1.0, "%": 0.01, "k": 1e3, "M": 1e6,
-          "KB": 1.0, "x": 1.0}  # fmt: skip
+# By what a number is multiplied; times and sizes, besides, by what their column is kept in.
+_UNITS = {"": 1.0, "%": 0.01, "k": 1e3, "M": 1e6, "x": 1.0}
+_MEASURES = {"us": ("time", 1.0), "µs": ("time", 1.0), "ms": ("time", 1e3), "s": ("time", 1e6),
+             "KB": ("size", 1.0), "MB": ("size", 1024.0)}  # fmt: skip
+_KEPT_IN = {"us": "us", "ms": "ms", "kb": "KB", "mb": "MB"}  # words of a column's key
 _THRESHOLD = re.compile(
     r"^\s*(?:(?P<where>[^:]*):)?\s*(?P<what>\w+)\s*(?P<how><=|>=|==|!=|<|>)\s*"
     r"(?P<number>-?[0-9.]+)\s*(?P<unit>\D*)$"
@@ -55,41 +58,59 @@ class Column:
 
 @dataclass(slots=True)
 class Threshold:
-    """`p99_ms<50ms`, or of some rows only: `in_flight=64: delivered_per_s > 2.5M`."""
+    """`p99<50ms`, or of some rows only: `in_flight=64: delivered_per_s > 2.5M`.
+
+    A column goes by its key, or by the end of it without its unit: `p99` is ack_p99_ms as well as
+    delivery_p99_ms. A unit is that of the number, whatever the column is kept in.
+    """
 
     text: str
     where: dict[str, str]
     what: str
     how: str
     number: float
+    unit: str = ""
 
     @classmethod
     def parse(cls, text: str) -> "Threshold":
         """Read one. Raises click.BadParameter."""
         match = _THRESHOLD.match(text)
         unit = match["unit"].strip() if match else ""
-        if match is None or unit not in _UNITS:
-            raise click.BadParameter(f"{text!r} is not like 'p99_ms<50ms'")
+        if match is None or unit not in {*_UNITS, *_MEASURES}:
+            raise click.BadParameter(f"{text!r} is not like 'p99<50ms'")
         where = dict(
             part.strip().split("=", 1) for part in (match["where"] or "").split(",") if "=" in part
         )
-        number = float(match["number"]) * _UNITS[unit]
-        return cls(text, where, match["what"], match["how"], number)
+        number = float(match["number"]) * _UNITS.get(unit, 1.0)
+        return cls(text, where, match["what"], match["how"], number, unit)
 
     def problems(self, rows: Sequence[dict[str, Any]]) -> list[str]:
         """Which rows miss it; a threshold that no row can meet or miss is missed."""
-        mine = [
-            row
-            for row in rows
-            if all(str(row.get(k)) == v for k, v in self.where.items()) and self.what in row
-        ]
-        if not mine:
+        mine = [row for row in rows if all(str(row.get(k)) == v for k, v in self.where.items())]
+        found = [(key, row[key]) for row in mine for key in self._keys(row)]
+        if not found:
             return [f"{self.text}: no row has that"]
-        return [
-            f"{self.text}: it is {row[self.what]:,.4g}"
-            for row in mine
-            if not _COMPARE[self.how](float(row[self.what]), self.number)
-        ]
+        told = (self._problem(key, value) for key, value in found)
+        return [f"{self.text}: {problem}" for problem in told if problem]
+
+    def _keys(self, row: dict[str, Any]) -> list[str]:
+        if self.what in row:
+            return [self.what]
+        ends = tuple(f"_{self.what}_{word}" for word in _KEPT_IN)
+        return [key for key in row if f"_{key}".endswith(ends)]
+
+    def _problem(self, key: str, value: Any) -> str | None:
+        name = "it" if key == self.what else key
+        number = self.number
+        if self.unit in _MEASURES:
+            kept_in = next((_KEPT_IN[word] for word in key.split("_") if word in _KEPT_IN), "")
+            kind, size = _MEASURES[self.unit]
+            if kept_in not in _MEASURES or _MEASURES[kept_in][0] != kind:
+                return f"{name} is not in {self.unit}"
+            number *= size / _MEASURES[kept_in][1]
+        if not isinstance(value, int | float):
+            return f"{name} is not known"
+        return None if _COMPARE[self.how](value, number) else f"{name} is {value:,.4g}"
 
 
 @dataclass(slots=True)
@@ -172,7 +193,7 @@ def bench_options(command: F) -> F:
         "thresholds",
         multiple=True,
         callback=_thresholds,
-        help="A threshold, like 'p99_ms<50' or 'in_flight=64: delivered_per_s>2.5M'; may be"
+        help="A threshold, like 'p99<50ms' or 'in_flight=64: delivered_per_s>2.5M'; may be"
         f" given again. Where one is missed the exit status is {MISSED}.",
     )(command)
     return click.option(

@@ -1,6 +1,7 @@
 """Tables, JSON and thresholds: a threshold that is missed, or that nothing can meet, ends in 99."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 import orjson
@@ -8,8 +9,8 @@ import pytest
 
 from bench.outcome import MISSED, Column, Outcome, Threshold
 
-ROWS = [
-    {"in_flight": 1, "per_s": 140_000.0, "p99_ms": 4.0},
+ROWS: list[dict[str, Any]] = [
+    {"in_flight": 1, "per_s": 140_000.0, "p99_ms": 4.0, "ratio": None},
     {"in_flight": 64, "per_s": 3_000_000.0, "p99_ms": 40.0},
 ]
 
@@ -27,6 +28,9 @@ def outcome() -> Outcome:
     "text",
     [
         "p99_ms<50ms",
+        "p99<50ms",
+        "p99_ms<0.05s",
+        "p99_ms>=4000us",
         "p99_ms <= 40",
         "in_flight=64: per_s > 2.5M",
         "in_flight=1: per_s>=140k",
@@ -44,11 +48,22 @@ def test_a_threshold_that_is_met(text: str) -> None:
         ("in_flight=1: per_s > 2.5M", "it is 1.4e+05"),
         ("in_flight=16: per_s > 1", "no row has that"),
         ("p98_ms<50", "no row has that"),
+        ("p99<10ms", "p99_ms is 40"),
+        ("p99_ms<4500us", "it is 40"),
+        ("in_flight=64: p99_ms<0.03s", "it is 40"),
+        ("in_flight=1: per_s>1ms", "it is not in ms"),
+        ("in_flight=1: p99_ms<50KB", "it is not in KB"),
+        ("in_flight=1: ratio>1", "it is not known"),
     ],
 )
 def test_a_threshold_that_is_missed_says_by_what(text: str, problem: str) -> None:
     (said,) = Threshold.parse(text).problems(ROWS)
     assert said == f"{text}: {problem}"
+
+
+def test_a_name_stands_for_all_columns_that_end_with_it() -> None:
+    row = {"ack_p99_ms": 20.0, "delivery_p99_ms": 60.0, "ack_p999_ms": 90.0}
+    assert Threshold.parse("p99<50ms").problems([row]) == ["p99<50ms: delivery_p99_ms is 60"]
 
 
 @pytest.mark.parametrize("text", ["p99", "p99_ms<fast", "p99_ms<5 parsecs", "", "p99_ms=5"])
