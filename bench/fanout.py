@@ -26,6 +26,7 @@ COLUMNS = (
     Column("server_cpu", "server CPU", "{:.0%}"),
     Column("client_cpu", "client CPU", "{:.0%}"),
     Column("missing", "missing"),
+    Column("lost", "lost"),
 )
 
 
@@ -47,7 +48,8 @@ def measure(
         warmup_s=warmup_s,
         content_bytes=CONTENT_BYTES,
     )
-    return {"server": "rtchat", **row, "stored": it.stored([channel])}
+    stored = it.stored([channel])
+    return {"server": "rtchat", **row, "stored": stored, "lost": row["sent_in_all"] - stored}
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

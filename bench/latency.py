@@ -30,6 +30,7 @@ COLUMNS = (
     Column("client_cpu", "client CPU", "{:.0%}"),
     Column("late_ms", "late ms", "{:.1f}"),
     Column("unanswered", "unanswered"),
+    Column("undelivered", "undelivered"),
 )
 
 

@@ -45,7 +45,10 @@ def fanout(
         warmup_s=warmup_s,
         content_bytes=FANOUT_BYTES,
     )
-    return {**row, "stored": _stored(it, rooms)} if it.database_url else row
+    if not it.database_url:
+        return row
+    stored = _stored(it, rooms)
+    return {**row, "stored": stored, "lost": row["sent_in_all"] - stored}
 
 
 def ingest(

@@ -46,6 +46,7 @@ def fanout(job: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
         "delivered_per_s": delivered / seconds,
         "mb_per_s": received / seconds / 1e6,
         "server_us_per_delivery": figures["server_cpu_s"] / max(1, delivered) * 1e6,
+        "sent_in_all": talk.sent,
         "missing": talk.sent * talk.members - talk.delivered,
     }
 

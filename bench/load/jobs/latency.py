@@ -1,7 +1,8 @@
 """Latency in an open loop: messages are due at a fixed rate, whatever the server does.
 
 A latency counts from when its message was due, not from when it could be sent: a server that
-stalls is charged for all that should have been sent meanwhile (no coordinated omission).
+stalls is charged for all that should have been sent meanwhile (no coordinated omission). What never
+came counts as if it had come when the job gave up waiting: percentiles are of all that was sent.
 """
 
 import time
@@ -20,6 +21,7 @@ SETTLE_S = 10.0
 QUIET_S = 0.3  # without a byte: nothing more is on its way
 LONGEST_US = 60_000_000
 _CONTENT = b'"content":"'
+Seen = tuple["array[int]", "array[float]"]  # pairs of number and time of arrival
 
 
 def latency(job: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
@@ -38,7 +40,9 @@ def latency(job: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
     pace.settle(SETTLE_S)
     crew.engine.close_all()
     acks = pace.latencies(pace.acks, first, last)
-    deliveries = pace.latencies(pace.deliveries, first, last)
+    observed = any(conn.member.get("observe") for conn in crew.conns)
+    seen = (first, last) if observed else (0, 0)
+    deliveries = pace.latencies(pace.deliveries, *seen)
     return {
         **figures,
         "per_second": (last - first) / figures["seconds"],
@@ -47,6 +51,7 @@ def latency(job: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
         "acks": told(acks),
         "deliveries": told(deliveries),
         "unanswered": pace.sent - pace.acked,
+        "undelivered": pace.lacking(pace.deliveries, *seen),
     }
 
 
@@ -61,9 +66,8 @@ class _Pace:
         self._next_due = time.perf_counter()
         self.sent = self.acked = self.heard = 0
         self.worst_late_s = 0.0  # of our own sending
-        # Pairs of number and time of arrival, told apart from the due times at the end.
-        self.acks = (array("q"), array("d"))
-        self.deliveries = (array("q"), array("d"))
+        self.acks: Seen = (array("q"), array("d"))  # told apart from the due times at the end
+        self.deliveries: Seen = (array("q"), array("d"))
         count = FrameCounter().count
 
         def on_listener(conn: Conn, piece: bytes) -> None:
@@ -116,14 +120,19 @@ class _Pace:
             heard = self._engine.bytes_in
             self._engine.run(time.perf_counter() + QUIET_S)
 
-    def latencies(
-        self, seen: tuple["array[int]", "array[float]"], first: int, last: int
-    ) -> HdrHistogram:
+    def lacking(self, seen: Seen, first: int, last: int) -> int:
+        """How many messages from `first` up to `last` never came."""
+        return len(set(range(first, last)).difference(seen[0]))
+
+    def latencies(self, seen: Seen, first: int, last: int) -> HdrHistogram:
         """The latencies of the messages from `first` up to `last`, microseconds."""
         histogram = HdrHistogram(1, LONGEST_US, 3)
-        for number, at in zip(*seen, strict=True):
-            if first <= number < last:
-                histogram.record_value(max(1, round((at - self._due[number]) * 1e6)))
+        came = [(n, at) for n, at in zip(*seen, strict=True) if first <= n < last]
+        now = time.perf_counter()
+        lost = set(range(first, last)).difference(seen[0])
+        for number, at in (*came, *((n, now) for n in lost)):
+            took_us = round((at - self._due[number]) * 1e6)
+            histogram.record_value(min(max(1, took_us), LONGEST_US))
         return histogram
 
 
