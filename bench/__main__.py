@@ -1,6 +1,7 @@
 """`python -m bench NAME …`: one command for each question; without a name, which there are."""
 
 import importlib
+import signal
 import sys
 
 import click
@@ -43,6 +44,7 @@ class _Lazy(click.Group):
 @click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Measure rtchat; `python -m bench NAME --help` tells more of each."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started ends too
 
 
 if __name__ == "__main__":
