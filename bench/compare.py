@@ -93,7 +93,8 @@ def _told(goal: dict[str, Any]) -> str:
     seen = "not measured" if goal["ratio"] is None else f"{goal['ratio']:.3g} ×"
     rival = goal.get("server", goal["against"])
     named = rival if rival == goal["against"] else f"{goal['against']} ({rival})"
-    return f"{mark} {goal['goal']}: {seen}, wanted {goal['times']:g} × {named}"
+    limited = ", which the load client held back" if goal.get("client_limit") else ""
+    return f"{mark} {goal['goal']}: {seen}, wanted {goal['times']:g} × {named}{limited}"
 
 
 def _ours(it: Rig, client: LoadClient, plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:

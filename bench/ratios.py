@@ -112,5 +112,6 @@ def _judged(
         **told,
         "server": rival["server"],
         "ratio": rival["ratio"],
+        "client_limit": rival["client_limit"],  # then it could do more, and the ratio is less
         "reached": rival["ratio"] >= goal.times,
     }

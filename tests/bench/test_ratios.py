@@ -1,5 +1,6 @@
 """Comparisons: medians and ratios of rounds, and goals that are reached, missed or not measured."""
 
+from bench.compare import _told
 from bench.ratios import Goal, Sample, judge, summary
 
 NAMES = ["node", "nats"]
@@ -52,3 +53,10 @@ def test_a_goal_whose_servers_were_not_measured_is_neither_reached_nor_missed() 
     rows = summary(rounds("rtchat", 100))
     (verdict,) = judge(rows, NAMES, [Goal("fanout-64", "store", 2)])
     assert (verdict["ratio"], verdict["reached"]) == (None, None)
+
+
+def test_a_goal_says_where_the_rival_was_held_back_by_the_load_client() -> None:
+    rows = summary([*rounds("rtchat", 100), *rounds("node", 10, client_limit=True)])
+    (verdict,) = judge(rows, NAMES, [Goal("fanout-64", None, 5)])
+    assert (verdict["reached"], verdict["client_limit"]) == (True, True)
+    assert _told(verdict).endswith("the fastest other (node), which the load client held back")
