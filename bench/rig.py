@@ -19,7 +19,7 @@ import asyncpg
 from bench import machine
 from bench.crowd import Person, gather, open_channels
 from bench.load.process import LoadClient
-from tests.pods import SECRET_KEY, Pod
+from tests.pods import SECRET_KEY, Pod, PodError
 from tests.services import Databases, run_postgres, run_valkey, temporary_directory
 
 START_S = 60.0
@@ -115,9 +115,16 @@ def rig(
             it.pods.append(pod)
         for pod in it.pods:
             pod.wait(START_S)
-            while len(pod.events("listening")) < workers:
-                time.sleep(0.02)
+            _wait_for_workers(pod, workers)
         yield it
+
+
+def _wait_for_workers(pod: Pod, workers: int) -> None:
+    deadline = time.monotonic() + START_S
+    while len(pod.events("listening")) < workers:
+        if time.monotonic() > deadline or pod.process.poll() is not None:
+            raise PodError(f"not all of its {workers} workers serve:\n{pod.log()}")
+        time.sleep(0.02)
 
 
 @contextlib.contextmanager
