@@ -7,6 +7,7 @@ flight, which leave joined; the rows with one in flight show what each costs tha
 """
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -57,12 +58,13 @@ COLUMNS = (
 )
 
 
-def _cpu_of(pid: int) -> float:
-    """CPU seconds of a process; of a backend of PostgreSQL's that has just ended, none."""
-    try:
-        return sum(cpu_s([pid]).values())
-    except FileNotFoundError:
-        return 0.0
+def spent_by(pids: Sequence[int]) -> dict[int, float]:
+    """The CPU seconds of those of these processes that are still there."""
+    found: dict[int, float] = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):  # backends of PostgreSQL come and go
+            found[pid] = sum(cpu_s([pid]).values())
+    return found
 
 
 class Behind:
@@ -73,15 +75,20 @@ class Behind:
         self._before = self._spent()
 
     def us_per(self, messages: int) -> dict[str, float]:
-        """Spread over so many messages."""
+        """Spread over so many messages; of who has ended since, nothing is known any more."""
         return {
-            name: (spent - self._before[name]) / max(1, messages) * 1e6
+            name: sum(s - self._before[name].get(pid, 0.0) for pid, s in spent.items())
+            / max(1, messages)
+            * 1e6
             for name, spent in self._spent().items()
         }
 
-    def _spent(self) -> dict[str, float]:
-        pids = {"database_us_per_message": self._database(), "redis_us_per_message": self._redis()}
-        return {name: sum(map(_cpu_of, of)) for name, of in pids.items()}
+    def _spent(self) -> dict[str, dict[int, float]]:
+        """The seconds of each process."""
+        return {
+            "database_us_per_message": spent_by(self._database()),
+            "redis_us_per_message": spent_by(self._redis()),
+        }
 
     def _database(self) -> list[int]:
         async def ask() -> list[int]:

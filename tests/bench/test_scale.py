@@ -1,9 +1,13 @@
 """The bench of growth, in small: everything sent is delivered and stored, on any number of pods."""
 
+import os
+import subprocess
+import sys
+
 from bench.load.process import LoadClient
 from bench.projection import Factors
 from bench.rig import SETTINGS, Rig
-from bench.scale import IN_FLIGHT, channels, factors, room, rooms
+from bench.scale import IN_FLIGHT, channels, factors, room, rooms, spent_by
 from rtchat.server.valkey import PrivateValkey
 from tests.pods import Pods
 from tests.services import Databases, Given
@@ -54,3 +58,10 @@ def test_the_factors_are_of_messages_that_come_alone():
         {"part": "heard", "us_per_message": 30.0, "redis_us_per_message": 2.0},
     ]
     assert factors(rows) == Factors(40.0, 5.0, 30.0, 20.0, 2.0)
+
+
+def test_a_process_that_has_ended_is_passed_over():
+    """PostgreSQL's backends come and go between two looks."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    assert list(spent_by([os.getpid(), ended.pid])) == [os.getpid()]
