@@ -159,8 +159,9 @@ class Lane:
 
     def release(self, channels: Iterable[int]) -> None:
         """These channels were locked without trouble: forget that they were passed over."""
-        for channel_id in channels:
-            self._held.pop(channel_id, None)
+        if self._held:  # mostly not, and a batch has hundreds of writes
+            for channel_id in channels:
+                self._held.pop(channel_id, None)
 
     def expired(self, now: float) -> list[Write]:
         """Take out the writes whose deadline has passed; their outcome stays unknown."""

@@ -288,13 +288,14 @@ class _LaneRunner:
     def _stored(self, batch: Batch, decision: Decision) -> None:
         passed_over = decision.passed_over
         if not passed_over:
-            self._lane.release(list(self._lane.unsettled))
+            self._lane.release(w.channel_id for w in batch.writes)
             self._answer(batch.writes, decision)
             return
         locked = {w.channel_id for w in passed_over}
-        self._lane.release(self._lane.unsettled - locked)
+        answered = [w for w in batch.writes if w.channel_id not in locked]
+        self._lane.release(w.channel_id for w in answered)
         self._lane.pass_over(passed_over, self._now())
-        self._answer([w for w in batch.writes if w.channel_id not in locked], decision)
+        self._answer(answered, decision)
 
     async def _cannot_store(self, store: LogWriter, batch: Batch, error: Exception) -> None:
         if isinstance(error, ONE_PERHAPS) and len(batch.writes) > 1:

@@ -173,3 +173,37 @@ async def test_on_a_busy_channel_settled_waits_for_what_was_under_way_alone():
     finally:
         busy = False
         await writer.close()
+
+
+class HeldElsewhere(MemoryLog):
+    """Another pod always has CH locked when it is asked for; whoever waits gets it."""
+
+    async def store(self, writes: Sequence[Write], *, wait: bool) -> Decision:
+        self.ledger.locked = {CH, SECOND} if wait else {SECOND}
+        return await super().store(writes, wait=wait)
+
+
+async def test_other_channels_do_not_make_a_lane_forget_what_is_held_elsewhere():
+    """Or a channel whose commit's answer was lost would be passed over as long as others write."""
+    log = HeldElsewhere([LOST_BEFORE])
+    writer = Writer(Config(lanes=1, lock_skips=2), log.open, lambda _: None, lambda *_: None)
+    stored = asyncio.Event()
+
+    def again(_: list[Write]) -> None:
+        if not stored.is_set():
+            other = send(MEMBER, channel=SECOND)
+            other.done = again
+            writer.submit(other)
+
+    held = send(MEMBER)
+    held.done = lambda _: stored.set()
+    writer.start()
+    try:
+        writer.submit(held)
+        again([])
+        async with asyncio.timeout(2):
+            await stored.wait()
+        assert outcome(held) == "stored"
+    finally:
+        stored.set()
+        await writer.close()
