@@ -12,6 +12,7 @@ died with it, 37 and 38. Elsewhere all connects go to one of such sockets: there
 """
 
 import contextlib
+import errno
 import socket
 import sys
 
@@ -34,7 +35,12 @@ def bind(host: str, port: int, *, share: bool = False) -> list[socket.socket]:
     with contextlib.ExitStack() as on_failure:
         bound: list[socket.socket] = []
         for family, kind, protocol, _, address in dict.fromkeys(found):
-            one = on_failure.enter_context(socket.socket(family, kind, protocol))
+            try:
+                one = on_failure.enter_context(socket.socket(family, kind, protocol))
+            except OSError as error:
+                if error.errno != errno.EAFNOSUPPORT:
+                    raise
+                continue  # a kernel without IPv6, whose addresses names have all the same
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if share:
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -43,5 +49,7 @@ def bind(host: str, port: int, *, share: bool = False) -> list[socket.socket]:
             one.bind((address[0], port, *address[2:]))
             port = one.getsockname()[1]  # where it was any free one, it is the others' too
             bound.append(one)
+        if not bound:
+            raise OSError(errno.EAFNOSUPPORT, f"no address of {host!r} can be listened on")
         on_failure.pop_all()
         return bound

@@ -1,6 +1,8 @@
 """The sockets of several workers: one port, and nobody else on it."""
 
+import errno
 import socket
+from typing import Any
 
 import pytest
 
@@ -45,3 +47,22 @@ def test_a_port_on_which_workers_listen_already_is_refused(workers: int):
 def test_an_address_that_is_not_ours_is_refused():
     with pytest.raises(OSError, match="assign"):
         bind_all("192.0.2.1", 0, 2)
+
+
+class WithoutIPv6(socket.socket):
+    """A socket of a kernel that was started with ipv6.disable=1."""
+
+    def __init__(self, family: int = -1, *args: Any, **kwargs: Any) -> None:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        super().__init__(family, *args, **kwargs)
+
+
+def test_a_family_that_the_kernel_lacks_is_passed_over(monkeypatch: pytest.MonkeyPatch):
+    """As asyncio does; unless nothing is left."""
+    monkeypatch.setattr(socket, "socket", WithoutIPv6)
+    [[one]] = bind_all("", 0, 1)
+    assert one.family == socket.AF_INET
+    one.close()
+    with pytest.raises(OSError, match="can be listened on"):
+        bind("::1", 0)
