@@ -41,7 +41,6 @@ COVERED_BY = {
     "connection": "test_connections",
     "server/tcp": "server/test_websocket",
     "server/upgrade": "server/test_websocket",
-    "store/log": "test_writer",
     "store/migrate": "store/test_schema",
     # Whole processes.
     "app": "integration/test_flow",
