@@ -105,7 +105,8 @@ class Tokens:
     def _read_own(self, token: str) -> tuple[Identity, int] | None:
         """What it says, whenever, if every part of it is as `sign` makes it.
 
-        None: PyJWT judges it, and says what is wrong. That takes 45 µs, 70 in a storm: an eighth of a connect.
+        None: PyJWT judges it, and says what is wrong. That takes 45 µs, 70 in a storm, which is an
+        eighth of a connect.
         """
         signed, _, signature = token.rpartition(".")
         if not (signed.startswith(self._head) and token.isascii()):
