@@ -167,15 +167,20 @@ class Outcome:
             json_path.parent.mkdir(parents=True, exist_ok=True)
             json_path.write_bytes(orjson.dumps(self.as_json(), option=orjson.OPT_INDENT_2) + b"\n")
             print(f"written: {json_path}")
-        missed = False
-        for threshold in thresholds:
-            problems = threshold.problems(self.rows)
-            print(f"{'✗' if problems else '✓'} {threshold.text}")
-            for problem in problems:
-                print(f"    {problem}")
-            missed |= bool(problems)
-        if missed:
-            sys.exit(MISSED)
+        judge(self.rows, thresholds)
+
+
+def judge(rows: Sequence[dict[str, Any]], thresholds: Sequence[Threshold]) -> None:
+    """Tell what became of each threshold; ends the process where one is missed."""
+    missed = False
+    for threshold in thresholds:
+        problems = threshold.problems(rows)
+        print(f"{'✗' if problems else '✓'} {threshold.text}")
+        for problem in problems:
+            print(f"    {problem}")
+        missed |= bool(problems)
+    if missed:
+        sys.exit(MISSED)
 
 
 def _named(row: dict[str, Any], columns: Sequence[Column]) -> str:

@@ -7,13 +7,13 @@ the end each line must be stored once, in order, byte for byte, and each onlooke
 exactly that.
 
 Exit status: 0 all of it holds; 1 something differs (the first difference is said); 2 the command
-line or the folder is wrong; 3 a server does not start.
+line or the folder is wrong; 3 a server does not start; 99 a threshold was missed.
 """
 
 import contextlib
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,6 +22,7 @@ import uvloop
 
 from bench import servers
 from bench.irc import Day, FormatError, everybody, load
+from bench.outcome import Threshold, bench_options, judge
 from bench.replayed import Figures, percentiles
 from bench.servers import StartError, Target
 from bench.stage import Stage
@@ -49,9 +50,7 @@ HELD_S = 0.001  # a line that left later than this was held back for the server'
     type=click.FloatRange(min=0, min_open=True),
     help="So many times real time, by the minutes of the logs; else as fast as acks allow.",
 )
-@click.option(
-    "--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Figures to here."
-)
+@bench_options
 def main(
     folder: Path,
     on: str,
@@ -61,6 +60,7 @@ def main(
     subscribe: bool,
     speed: float | None,
     json_path: Path | None,
+    thresholds: Sequence[Threshold],
 ) -> None:
     """Replay the days of IRC in FOLDER, and check that nothing was lost, doubled or changed."""
     try:
@@ -84,6 +84,7 @@ def main(
     if figures.problems:
         sys.exit(1)
     print("verified   each line is stored once, in order, byte for byte, and was delivered so")
+    judge([figures.as_row()], thresholds)
 
 
 def _fail(message: str, status: int) -> NoReturn:

@@ -41,6 +41,18 @@ class Figures:
         plain = {**self.__dict__, "counts": dict(self.counts)}
         return {**plain, "per_second": round(self.per_second, 1), "ok": not self.problems}
 
+    def as_row(self) -> dict[str, Any]:
+        """What thresholds are held against: `ack_p99_ms`, `per_second` and the like."""
+        latencies = {"ack": self.ack_ms, "held": self.held_ms, "delivery": self.delivery_ms}
+        return {
+            **self.as_json(),
+            **{
+                f"{what}_{name}_ms": value
+                for what, figures in latencies.items()
+                for name, value in figures.items()
+            },
+        }
+
     def write(self, path: Path) -> None:
         """Write it as JSON."""
         path.write_bytes(orjson.dumps(self.as_json(), option=orjson.OPT_INDENT_2) + b"\n")

@@ -10,6 +10,8 @@ import contextlib
 import os
 import secrets
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -116,7 +118,17 @@ def rig(
         for pod in it.pods:
             pod.wait(START_S)
             _wait_for_workers(pod, workers)
+            _require_ready(pod)
         yield it
+
+
+def _require_ready(pod: Pod) -> None:
+    """A pod whose database would lose what it acks in a crash says that it is not ready."""
+    try:
+        with urllib.request.urlopen(f"{pod.url}/readyz", timeout=START_S):
+            return
+    except urllib.error.HTTPError as error:
+        raise PodError(f"it is not ready: {error.read().decode()}") from error
 
 
 def _wait_for_workers(pod: Pod, workers: int) -> None:

@@ -57,7 +57,7 @@ async def test_a_replay_ends_well(two_pods: tuple[Pod, Pod], tmp_path: Path) -> 
         *[sys.executable, "-m", "bench.replay", str(tmp_path), "--subscribe"],
         *["--url", two_pods[0].url, "--url", two_pods[1].url],
         *["--database-url", two_pods[0].database_url, "--secret-key-file", str(secret)],
-        *["--json", str(tmp_path / "figures.json")],
+        *["--json", str(tmp_path / "figures.json"), "--assert", "ack_max_ms>=0"],
         cwd=Path(__file__).parents[2],
         env={k: v for k, v in os.environ.items() if not k.startswith("RTCHAT_")},
         stdout=asyncio.subprocess.PIPE,
