@@ -29,7 +29,7 @@ def refusal(token: str, tokens: Tokens = TOKENS) -> str:
 def part(content: Any) -> str:
     """A token's header, payload or signature: bytes as they are, anything else as JSON."""
     if not isinstance(content, bytes):
-        content = json.dumps(content, separators=(",", ":")).encode()
+        content = json.dumps(content).encode()
     return base64.urlsafe_b64encode(content).decode().rstrip("=")
 
 
@@ -90,34 +90,6 @@ def test_a_token_made_by_hand_as_ours_are_is_one():
 
 def test_two_tokens_are_never_the_same():
     assert TOKENS.sign(42, 7, NOW) != TOKENS.sign(42, 7, NOW)
-
-
-def test_tokens_of_ours_are_read_without_the_library():
-    """And tokens that a test made by hand with our header are read in the same way."""
-    for token in (TOKENS.sign(42, 7, NOW), claiming()):
-        assert TOKENS._read_own(token) == TOKENS._read(token)
-
-
-VALUES: st.SearchStrategy[Any] = st.sampled_from([
-    "rtchat", ["rtchat"], "1", "0", "01", "x", "", " 1", "١", 1, 0, -1, 1.0, 1.5, None, True, [],
-    {}, NOW, NOW - 5000, NOW + 5000, float(NOW), 2**53, 2**70, str(2**53), "1" * 17,
-])  # fmt: skip
-
-
-@settings(max_examples=500)
-@given(
-    st.dictionaries(st.sampled_from([*CLAIMS, "nbf", "extra"]), VALUES, max_size=3),
-    st.sets(st.sampled_from([*CLAIMS]), max_size=1),
-)
-def test_what_is_believed_without_the_library_it_believes_too(
-    changed: dict[str, Any], left_out: set[str]
-):
-    """However a token of our key is made."""
-    claims = {name: c for name, c in (CLAIMS | changed).items() if name not in left_out}
-    token = sign(HEADER, claims)
-    read = TOKENS._read_own(token)
-    if read is not None and TOKENS._is_now(*read):
-        assert TOKENS._read(token) == read
 
 
 @pytest.mark.parametrize("number", [1, 2**31, 2**53 - 1])
