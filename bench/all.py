@@ -20,7 +20,7 @@ RUNS: dict[str, str] = {
     "ingest": "ingest --in-flight 1 --in-flight 4 --in-flight 16",
     "latency": "latency",
     "connect": "connect --at-once 200 --at-once 1000",
-    "idle": "idle --connections 10000 --subs 0 --subs 1 --subs 10",
+    "idle": "idle --connections 1000 --connections 4000 --connections 10000 --subs 1",
     "profile": "profile",
     "rest": "rest --peer",
     "history": "history",

@@ -90,6 +90,16 @@ def _compare(found: Found) -> Charts:
     return charts
 
 
+def _idle(found: Found) -> Charts:
+    title = "Memory against connections, authenticated and subscribed"
+    lines = [
+        Line(f"{line.name} channels each", line.points)
+        for line in _by(found["rows"], "subs", "connections", "rss_mb")
+    ]
+    x, y = Axis("connections", log=True), Axis("RSS of the server, MB")
+    return [(title, line_plot(title, lines, x, y))]
+
+
 def _writer(found: Found) -> Charts:
     title = "Rows a second into the log against the size of a batch"
     lines = _by(found["rows"], "variant", "batch", "rows_per_s")
@@ -127,6 +137,7 @@ CHARTS: dict[str, Callable[[Found], Charts]] = {
     "compare": _compare,
     "fanout": _fanout,
     "ingest": _ingest,
+    "idle": _idle,
     "latency": _latency,
     "profile": _profile,
     "scale": _scale,
