@@ -17,6 +17,7 @@ from rtchat.api.rest import Rest
 from rtchat.api.ws import WebSocketEndpoint
 from rtchat.auth.accounts import Accounts
 from rtchat.auth.passwords import Passwords
+from rtchat.auth.sessions import Sessions
 from rtchat.auth.tokens import Tokens
 from rtchat.bus import Bus
 from rtchat.bus.memory import Exchange, MemoryBus
@@ -104,7 +105,7 @@ class App:
             services.hub.start()
             writer.start()
             services.connections.start()
-            services.accounts.start()
+            services.sessions.start()
             services.tasks.start(_housekeeping(services))
 
             self.services, self.writer = services, writer
@@ -176,26 +177,37 @@ def _build(
     writer = Writer(config, open_log, on_commit, hub.rooms.note_head)
     hub.rooms.settled = writer.settled
     passwords = Passwords(config)
-    accounts = Accounts(
+    sessions = Sessions(
         config,
         database,
-        passwords,
         Tokens(config),
         on_ended=connections.announce_ended,
         on_found=connections.end_sessions,
     )
-    connections.on_sessions_ended = accounts.note_ended
+    connections.on_sessions_ended = sessions.note_ended
+    accounts = Accounts(config, database, passwords, sessions)
     chat = Chat(config, channels, messages, writer, connections)
     tasks = Tasks("app")
     drain = Drain(config, connections, tasks)
     hub.rooms.on_epoch = drain.send_back  # `hello` is where clients learn of it
 
     stack.callback(passwords.close)
-    for part in (writer, connections, hub, accounts, tasks):
+    for part in (writer, connections, hub, sessions, tasks):
         stack.push_async_callback(part.close)
-    return Services(
-        config, database, users, channels, accounts, chat, hub, connections, tasks, drain
-    ), writer
+    services = Services(
+        config,
+        database,
+        users,
+        channels,
+        accounts,
+        sessions,
+        chat,
+        hub,
+        connections,
+        tasks,
+        drain,
+    )
+    return services, writer
 
 
 async def _housekeeping(services: Services) -> None:
@@ -203,7 +215,7 @@ async def _housekeeping(services: Services) -> None:
     while True:
         await asyncio.sleep(HOUSEKEEPING_S * random.uniform(0.5, 1.5))
         await _purge(lambda: services.channels.purge_dropped(PURGE_AFTER_S, PURGE_ROWS))
-        await _purge(lambda: services.accounts.purge(PURGE_ROWS))
+        await _purge(lambda: services.sessions.purge(PURGE_ROWS))
 
 
 async def _purge(step: Callable[[], Awaitable[int]]) -> None:

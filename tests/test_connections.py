@@ -252,11 +252,10 @@ async def test_a_session_that_ended_unheard_is_found_in_the_database(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Logout on a pod whose word is lost holds here too, within the poll."""
-    monkeypatch.setattr("rtchat.auth.accounts.POLL_S", 0.1)
+    monkeypatch.setattr("rtchat.auth.sessions.POLL_S", 0.1)
     async with world(database_url) as pod:
-        accounts = pod.services.accounts
-        session = await accounts.register("ann@example.org", "correct horse", None)
-        identity = accounts.authenticate(session.access_token)
+        session = await pod.services.accounts.register("ann@example.org", "correct horse", None)
+        identity = pod.services.sessions.authenticate(session.access_token)
         socket = pod.connect(identity.user_id)
         pod.services.connections.discard(socket.connection)
         socket.connection.session_id = identity.session_id
@@ -270,7 +269,7 @@ async def test_a_session_that_ended_unheard_is_found_in_the_database(
         assert time.monotonic() - began < 2
         assert socket.closed_with == 4004
         with pytest.raises(Exception, match="session has ended"):
-            accounts.authenticate(session.access_token)
+            pod.services.sessions.authenticate(session.access_token)
 
 
 @pytest.mark.parametrize("first", ["notice", "room"])

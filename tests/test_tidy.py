@@ -30,6 +30,7 @@ COVERED_BY = {
     "api/handlers/messages": "contract/test_rest_messages",
     "api/handlers/users": "contract/test_rest_users",
     "auth/accounts": "contract/test_rest_sessions",
+    "auth/sessions": "contract/test_rest_sessions",
     "chat": "contract/test_rest_rules",
     # Tables, read by what they serve.
     "api/routes": "api/test_router",

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 Scope: TypeAlias = MutableMapping[str, Any]
 Event: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Event]]
+Headers: TypeAlias = list[tuple[bytes, bytes]]
 Send: TypeAlias = Callable[[Event], Awaitable[None]]
 
 

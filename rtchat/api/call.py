@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from rtchat.api.asgi import Headers, Scope
 from rtchat.auth.accounts import Accounts
+from rtchat.auth.sessions import Sessions
 from rtchat.auth.tokens import Identity
 from rtchat.chat import Chat
 from rtchat.config import Config
@@ -26,6 +28,7 @@ class Services:
     users: UserStore
     channels: ChannelStore
     accounts: Accounts
+    sessions: Sessions
     chat: Chat
     hub: Hub
     connections: Connections
@@ -38,12 +41,14 @@ class Call:
     """One request on its way to its handler."""
 
     services: Services
+    scope: Scope
     identity: Identity | None = None
     bearer: str = ""  # the token as it came, a user's or not
     refusal: ChatError | None = None  # why there is no identity, where none is required
     ids: dict[str, int] = field(default_factory=dict)
     body: Any = None
     query: Any = None
+    headers: Headers = field(default_factory=list)  # further ones of the answer
 
     @property
     def user_id(self) -> int:

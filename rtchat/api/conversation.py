@@ -238,10 +238,10 @@ class Conversation:
 
     async def auth(self, command: protocol.Auth) -> None:
         """Renew the expiry; the new token may be of another session of the same user."""
-        identity = self._services.accounts.authenticate(command.token)
+        identity = self._services.sessions.authenticate(command.token)
         if identity.user_id != self._connection.user_id:
             raise ChatError(Code.FORBIDDEN, "This socket is another user's.", field="token")
-        await self._services.accounts.user_of(identity)
+        await self._services.sessions.user_of(identity)
         connections, connection = self._services.connections, self._connection
         if not connection.closed:
             connections.discard(connection)
@@ -249,7 +249,7 @@ class Conversation:
             connection.expires, connection.warned = identity.expires, False
             connections.add(connection)
             connection.write(protocol.ok(command.ref, exp=identity.expires))
-            self._services.accounts.close_if_ended(connection)
+            self._services.sessions.close_if_ended(connection)
 
 
 _AT_ONCE: dict[type, Callable[[Conversation, Any], None]] = {

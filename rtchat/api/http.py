@@ -15,13 +15,11 @@ from urllib.parse import parse_qsl
 import msgspec
 import msgspec.inspect
 
-from rtchat.api.asgi import Event, Receive, Scope, Send, header
+from rtchat.api.asgi import Event, Headers, Receive, Scope, Send, header
 from rtchat.api.types import Problem
 from rtchat.config import Config
 from rtchat.errors import ERRORS, ChatError, Code
 from rtchat.protocol import explain, require_json
-
-Headers = list[tuple[bytes, bytes]]
 
 _DIGITS = re.compile(r"0|[1-9][0-9]{0,16}")
 
@@ -175,12 +173,14 @@ class Responder:
         self.status = 0  # what was answered; 0: nothing yet
         self.last = False  # answer of its connection: the client may then reach another pod
 
-    async def answer(self, status: int, body: Any = None) -> None:
+    async def answer(self, status: int, body: Any = None, headers: Headers | None = None) -> None:
         """Send JSON, or nothing but a status."""
+        headers = headers or []
         if body is None:
-            await self._write(status, b"", [])
+            await self._write(status, b"", headers)
         else:
-            await self._write(status, to_json(body), [(b"content-type", b"application/json")])
+            kind = (b"content-type", b"application/json")
+            await self._write(status, to_json(body), [kind, *headers])
 
     async def allow(self, methods: Iterable[str]) -> None:
         """Answer OPTIONS."""

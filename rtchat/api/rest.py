@@ -9,7 +9,7 @@ from rtchat.api.call import Call, Services
 from rtchat.api.http import Disconnected, Responder, decode, parse_query, read_body
 from rtchat.api.router import Route, Router
 from rtchat.api.routes import INTERNAL_ROUTES, ROUTES
-from rtchat.auth.accounts import Accounts
+from rtchat.auth.sessions import Sessions
 from rtchat.auth.tokens import Identity
 from rtchat.errors import ChatError, Code
 
@@ -73,9 +73,9 @@ class Rest:
         if route is None:
             await responder.problem(ChatError(Code.METHOD_NOT_ALLOWED), methods=methods)
             return None
-        call = Call(self._services, ids=ids, bearer=_bearer(scope))
+        call = Call(self._services, scope, ids=ids, bearer=_bearer(scope))
         try:
-            call.identity = identify(scope, self._services.accounts)
+            call.identity = identify(scope, self._services.sessions)
         except ChatError as error:
             if route.auth:
                 raise
@@ -88,16 +88,16 @@ class Rest:
             )
         status, answer = await route.handler(call)
         assert status in route.answers, (route.path, status)
-        await responder.answer(status, answer)
+        await responder.answer(status, answer, call.headers)
         return call.identity.user_id if call.identity else None
 
 
-def identify(scope: Scope, accounts: Accounts) -> Identity:
+def identify(scope: Scope, sessions: Sessions) -> Identity:
     """Whom the bearer token speaks for. Raises ChatError where there is no good one."""
     token = _bearer(scope)
     if not token:
         raise ChatError(Code.UNAUTHORIZED)
-    return accounts.authenticate(token)
+    return sessions.authenticate(token)
 
 
 def _bearer(scope: Scope) -> str:

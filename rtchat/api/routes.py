@@ -3,7 +3,7 @@
 from rtchat.api import types
 from rtchat.api.handlers import auth, channels, health, members, messages, users
 from rtchat.api.router import Route
-from rtchat.auth.accounts import Session
+from rtchat.auth.sessions import Session
 from rtchat.model import Channel, Member, Message, User
 
 _CHANNEL = "/channels/{id}"

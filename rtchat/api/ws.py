@@ -64,7 +64,7 @@ class Session:
             extra={"connection": connection.id, "user": connection.user_id, "client": client},
         )
         self._services.connections.add(connection)
-        self._services.accounts.close_if_ended(connection)
+        self._services.sessions.close_if_ended(connection)
 
     async def end(self) -> None:
         """The conversation is over: leave nothing behind."""
@@ -169,9 +169,9 @@ class WebSocketEndpoint:
             if not any(key == b"authorization" for key, _ in scope["headers"]):
                 connections.require_room()
                 return None
-            identity = identify(scope, self._services.accounts)
+            identity = identify(scope, self._services.sessions)
             connections.require_room(identity.user_id)
-            return _Guest(identity, await self._services.accounts.user_of(identity))
+            return _Guest(identity, await self._services.sessions.user_of(identity))
 
     def _check_origin(self, scope: Scope) -> None:
         """A browser says from which page it comes; others send no `Origin` (RFC 6455 §4.1)."""
@@ -222,8 +222,8 @@ class WebSocketEndpoint:
             command = protocol.decode(event.get("text") or "")
             if not isinstance(command, protocol.Auth):
                 raise ChatError(Code.UNAUTHORIZED, "The first frame is auth.")
-            identity = self._services.accounts.authenticate(command.token)
-            return _Guest(identity, await self._services.accounts.user_of(identity))
+            identity = self._services.sessions.authenticate(command.token)
+            return _Guest(identity, await self._services.sessions.user_of(identity))
         except ChatError as error:
             raise RefusedError(error, _CLOSES.get(error.code, Close.NOT_AUTHENTICATED)) from None
 

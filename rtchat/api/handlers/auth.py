@@ -22,16 +22,16 @@ async def login(call: Call) -> Answer:
 async def refresh(call: Call) -> Answer:
     """Trade a refresh token for a new access token and its successor."""
     body: types.Refresh = call.body
-    return 200, await call.services.accounts.refresh(body.refresh_token)
+    return 200, await call.services.sessions.refresh(body.refresh_token)
 
 
 async def logout(call: Call) -> Answer:
     """End one session by its refresh token, or all of one's sessions."""
     body: types.Logout = call.body
     if body.all:
-        await call.services.accounts.logout_all(call.user_id)
+        await call.services.sessions.logout_all(call.user_id)
     elif body.refresh_token is not None:
-        await call.services.accounts.logout(body.refresh_token)
+        await call.services.sessions.logout(body.refresh_token)
     else:
         raise ChatError(Code.BAD_FIELD, "Either refreshToken or all.", field="refreshToken")
     return 204, None

@@ -1,0 +1,186 @@
+"""The life of a session: opened by a sign-in, renewed by refresh tokens, ended by whoever may.
+
+Owns: which sessions are known here to have ended, and that every end reaches the sockets. Whatever
+ends a session tells `on_ended`, so that its sockets close; a session's end is in the database
+before anybody is told of it, so a lost word is found again by asking (`POLL_S`). Lost in a crash:
+the memory of ended sessions, which the first question of the next start brings back.
+"""
+
+import asyncio
+import hashlib
+import logging
+import secrets
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from rtchat.auth.tokens import Identity, Tokens
+from rtchat.config import Config
+from rtchat.connection import Connection
+from rtchat.errors import ChatError, Close, Code
+from rtchat.model import User
+from rtchat.store.database import AnyConnection, Database
+from rtchat.store.sessions import SessionStore
+from rtchat.store.users import UserStore
+from rtchat.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+POLL_S = 2.0
+OVERLAP_S = 30.0
+PURGE_AFTER_S = 7 * 86_400.0  # a reused refresh token is noticed for this long after the end
+
+
+class Session(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """What a sign-in gives: an access token for 15 minutes, a refresh token that works once."""
+
+    user: User
+    access_token: str
+    token_type: str = "Bearer"  # noqa: S105  the scheme's name (RFC 6750)
+    expires_in: int
+    refresh_token: str
+
+
+class Sessions:
+    """Opens, renews and ends sessions, and tells whom an access token speaks for."""
+
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        tokens: Tokens,
+        *,
+        on_ended: Callable[[list[int]], None],
+        on_found: Callable[[list[int]], None],
+    ) -> None:
+        """`on_ended`: ended here, so tell everybody; `on_found`: elsewhere, all will find it."""
+        self._config = config
+        self._users = UserStore(database)
+        self._store = SessionStore(database)
+        self._tokens = tokens
+        self._on_ended = on_ended
+        self._on_found = on_found
+        self._revoked: dict[int, float] = {}  # ended sessions, as long as their tokens could live
+        self._tasks = Tasks("sessions")
+
+    def start(self) -> None:
+        """Begin to ask the database which sessions have ended."""
+        self._tasks.start(self._poll())
+
+    async def close(self) -> None:
+        """Stop asking."""
+        await self._tasks.close()
+
+    async def open(self, connection: AnyConnection, user: User) -> Session:
+        """Open a session for somebody who has proved to be `user`, in the caller's transaction."""
+        token = _new_refresh_token()
+        session_id = await self._store.create(
+            connection, user.id, _hash(token), self._config.session_s
+        )
+        return self._session(user, session_id, token)
+
+    async def refresh(self, refresh_token: str) -> Session:
+        """Trade a refresh token for a new pair; a token used before ends its whole session."""
+        successor = _new_refresh_token()
+        rotation = await self._store.rotate(_hash(refresh_token), _hash(successor))
+        if rotation is not None and rotation.reused:
+            log.warning(
+                "refresh token reused",
+                extra={"user": rotation.user_id, "session": rotation.session_id},
+            )
+            self._ended([rotation.session_id])
+        if rotation is None or rotation.reused:
+            raise ChatError(Code.UNAUTHORIZED, "This refresh token is not valid.")
+        user = await self._users.get(rotation.user_id)
+        if user is None:
+            raise ChatError(Code.UNAUTHORIZED)
+        return self._session(user, rotation.session_id, successor)
+
+    async def logout(self, refresh_token: str) -> None:
+        """End the session of a refresh token. An unknown token is no error: it is out already."""
+        session_id = await self._store.end_by_token(_hash(refresh_token))
+        if session_id is not None:
+            self._ended([session_id])
+
+    async def logout_all(self, user_id: int) -> None:
+        """End every session of a user."""
+        self._ended(await self._store.end_all(user_id))
+
+    def authenticate(self, token: str) -> Identity:
+        """Whom an access token speaks for, unless its session is known to have ended.
+
+        Raises ChatError(token_expired) or ChatError(unauthorized). Asks no database: a session that
+        another pod ended is known here within `POLL_S`.
+        """
+        identity = self._tokens.check(token)
+        if identity.session_id in self._revoked:
+            raise ChatError(Code.UNAUTHORIZED, "This session has ended.")
+        return identity
+
+    async def user_of(self, identity: Identity) -> User:
+        """The user of a token, read from the database, if its session stands."""
+        user = await self._store.user_of(identity.session_id, identity.user_id)
+        if user is None:
+            raise ChatError(Code.UNAUTHORIZED, "This session has ended.")
+        return user
+
+    async def purge(self, limit: int) -> int:
+        """Forget up to `limit` sessions whose end nobody needs to know any more; how many."""
+        return await self._store.purge(PURGE_AFTER_S, limit)
+
+    def _session(self, user: User, session_id: int, refresh_token: str) -> Session:
+        return Session(
+            user=user,
+            access_token=self._tokens.sign(user.id, session_id),
+            expires_in=self._tokens.life_s,
+            refresh_token=refresh_token,
+        )
+
+    def _ended(self, session_ids: list[int]) -> None:
+        for session_id in session_ids:
+            log.info("session ended", extra={"session": session_id})
+        self.note_ended(session_ids)
+        self._on_ended(session_ids)
+
+    def close_if_ended(self, connection: Connection) -> None:
+        """Close a socket whose session ended while it was being set up, and nobody saw it."""
+        if connection.session_id in self._revoked:
+            connection.close(Close.SESSION_REVOKED, "session ended")
+
+    def note_ended(self, session_ids: list[int]) -> list[int]:
+        """Refuse these sessions' tokens from now on; returns those that are news."""
+        now = time.monotonic()
+        news = [s for s in session_ids if s not in self._revoked]
+        life_s = self._config.access_token_s + 2 * self._config.token_leeway_s
+        self._revoked.update(dict.fromkeys(news, now + life_s))
+        if news:
+            self._revoked = {s: until for s, until in self._revoked.items() if until > now}
+        return news
+
+    async def _poll(self) -> None:
+        """Learn of ended sessions from the database, so that logout holds with the bus down."""
+        # The first time: all whose tokens may live still. Then: since the last time, and a while
+        # more, because a transaction's now() is earlier than the moment at which it can be seen.
+        last = time.monotonic() - self._config.access_token_s - self._config.token_leeway_s
+        while True:
+            asked = time.monotonic()
+            try:
+                ended = await self._store.ended_since(asked - last + OVERLAP_S)
+                if news := self.note_ended(ended):
+                    self._on_found(news)
+                last = asked
+            except ChatError:
+                pass  # the database is away, and said so
+            except Exception:  # or a logout on another pod would not hold here any more
+                log.exception("asking for ended sessions failed")
+            await asyncio.sleep(POLL_S)
+
+
+def _new_refresh_token() -> str:
+    return secrets.token_urlsafe(32)  # 256 bits
+
+
+def _hash(token: str) -> bytes:
+    # Not bcrypt: a random token of 256 bits cannot be guessed from its hash.
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
