@@ -125,15 +125,16 @@ async def raw(
 def rss_mb(pod: Pod) -> float:
     """What a pod has in memory; `peak_mb` counts from here on. Linux only."""
     Path(f"/proc/{pod.pid}/clear_refs").write_text("5")
-    return _memory_mb(pod, "VmRSS")
+    return memory_mb(pod)
 
 
 def peak_mb(pod: Pod) -> float:
     """The most that a pod had in memory since `rss_mb` was asked. Linux only."""
-    return _memory_mb(pod, "VmHWM")
+    return memory_mb(pod, "VmHWM")
 
 
-def _memory_mb(pod: Pod, what: str) -> float:
+def memory_mb(pod: Pod, what: str = "VmRSS") -> float:
+    """What a pod has in memory now. Linux only."""
     for line in Path(f"/proc/{pod.pid}/status").read_text().splitlines():
         if line.startswith(f"{what}:"):
             return int(line.split()[1]) / 1024

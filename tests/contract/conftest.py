@@ -1,10 +1,11 @@
 """Fixtures of the tests that speak REST to the session's pod."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx2
 import pytest
 
+from tests.calm import calm as still_calm
 from tests.contract.rest import Caller
 from tests.people import People
 from tests.pods import Pod
@@ -47,13 +48,7 @@ async def eve(sign_in: SignIn) -> Caller:
 
 
 @pytest.fixture(scope="module")
-def calm(pod: Pod) -> Iterator[None]:
-    """Whatever a module sends: afterwards the pod answers, and its log has no complaint."""
-    before = len(pod.log())
-    yield
-    alive = httpx2.get(f"{pod.url}/healthz", timeout=10)
-    assert alive.status_code == 200
-    said = pod.log()[before:]
-    assert "Traceback" not in said, said[-4000:]
-    errors = [line for line in said.splitlines() if '"level":"error"' in line]
-    assert not errors, errors[:5]
+async def calm(pod: Pod) -> AsyncIterator[None]:
+    """Whatever a module sends: afterwards the pod is as it was before, and well."""
+    async with still_calm(pod):
+        yield

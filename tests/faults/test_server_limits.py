@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Iterator
 import httpx2
 import pytest
 
+from tests.calm import clients_of
 from tests.people import People, Person
 from tests.pods import Pod, Pods
 from tests.raw import (
@@ -201,14 +202,6 @@ async def emptied(request: pytest.FixtureRequest) -> None:
     if "small" in request.fixturenames:
         pod: Pod = request.getfixturevalue("small")
         await eventually(lambda: clients_of(pod) == 0)
-
-
-def clients_of(pod: Pod) -> int:
-    """How many established connections a pod has on its port, by the kernel's count."""
-    with open("/proc/net/tcp") as table:
-        lines = [line.split() for line in table.readlines()[1:]]
-    local = f":{pod.port:04X}"
-    return sum(line[1].endswith(local) and line[3] == "01" for line in lines)
 
 
 async def ask(port: int, head: bytes, address: str = "127.0.0.1") -> bytes:
