@@ -4,6 +4,7 @@ Owns: the one list of settings, and how they relate; `settings` reads them. A li
 number is switched off by 0. Names end with their unit.
 """
 
+import re
 from typing import Annotated
 
 import msgspec
@@ -25,6 +26,8 @@ def _text(doc: str, *, secret: bool = False, max_length: int = 4096) -> Meta:
 STOP_RESERVE_S = 7  # answers 2, writes 1.5, farewell 1, requests 1.5, parts 1: drain, server/run
 INTERNAL_TOKEN_MIN_CHARS = 16
 MS_MAX = 600_000
+# As browsers write it (RFC 6454 §6.2): lower case, no path, no user, no pattern.
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 BYTES_MAX = 2**31
 
 
@@ -100,7 +103,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         int, _number(0, 2**26, "read and dropped of a body over the limit, then the link closes")
     ] = 4_194_304
     body_read_s: Annotated[int, _number(1, 300, "a body must be whole within this, seconds")] = 10
-
+    hsts_s: Annotated[
+        int, _number(0, 63_072_000, "browsers stay with https for so long once they came by it")
+    ] = 31_536_000
     header_max_bytes: Annotated[int, _number(1024, 2**20, "a request's head; beyond: 431")] = 16_384
     header_read_s: Annotated[int, _number(1, 300, "a head must be whole within this, seconds")] = 5
 
@@ -261,6 +266,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         for relation, holds in relations.items():
             if not holds:
                 raise ConfigError(f"these settings do not fit together: {relation} must hold")
+        for origin in self.origin_list:
+            if not ORIGIN.fullmatch(origin):
+                raise ConfigError(f"origins: {origin!r} is not as in https://host or http://host:1")
 
     @property
     def redis_nodes(self) -> list[str]:

@@ -40,6 +40,7 @@ COVERED_BY = {
     "bus/link": "bus/test_redis",
     "bus/node": "bus/test_redis",
     "connection": "test_connections",
+    "server/refusal": "server/test_http",
     "server/tcp": "server/test_websocket",
     "server/upgrade": "server/test_websocket",
     "store/migrate": "store/test_schema",

@@ -19,14 +19,10 @@ from rtchat.api.asgi import Event, Headers, Receive, Scope, Send, header
 from rtchat.api.types import Problem
 from rtchat.config import Config
 from rtchat.errors import ERRORS, ChatError, Code
+from rtchat.headers import AnswerHeaders, Headers
 from rtchat.protocol import explain, require_json
 
 _DIGITS = re.compile(r"0|[1-9][0-9]{0,16}")
-
-_COMMON: Headers = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-store"),
-]
 
 
 class Disconnected(Exception):  # noqa: N818  no error: the client has gone
@@ -165,8 +161,11 @@ def problem_of(error: ChatError) -> tuple[int, Headers, bytes]:
 class Responder:
     """Answers one request, once."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
-        self._head = scope["method"] == "HEAD"
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, request_id: str, common: AnswerHeaders
+    ) -> None:
+        self._scope = scope
+        self._common = common
         self._receive = receive
         self._send = send
         self._request_id = request_id
@@ -184,7 +183,8 @@ class Responder:
 
     async def allow(self, methods: Iterable[str]) -> None:
         """Answer OPTIONS."""
-        await self._write(204, b"", [(b"allow", ", ".join(sorted(methods)).encode())])
+        allow = (b"allow", ", ".join(sorted(methods)).encode())
+        await self._write(204, b"", [allow, *self._common.preflight(self._scope, methods)])
 
     async def problem(
         self, error: ChatError, *, drain_bytes: int = 0, methods: Iterable[str] = ()
@@ -205,13 +205,16 @@ class Responder:
         self, status: int, body: bytes, headers: Headers, *, more: bool = False
     ) -> None:
         self.status = status
-        headers = [*headers, *_COMMON, (b"x-request-id", self._request_id.encode())]
+        common = self._common.of(self._scope)
+        own = {name for name, _ in headers}  # a page, say, has a policy of its own
+        headers = [*headers, *(pair for pair in common if pair[0] not in own)]
+        headers.append((b"x-request-id", self._request_id.encode()))
         if self.last:
             headers.append((b"connection", b"close"))
         if status != 204:
             headers.append((b"content-length", str(len(body)).encode()))
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        body = b"" if self._head else body
+        body = b"" if self._scope["method"] == "HEAD" else body
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
 
     async def _drain(self, limit: int) -> None:

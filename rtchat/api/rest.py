@@ -12,6 +12,7 @@ from rtchat.api.routes import INTERNAL_ROUTES, ROUTES
 from rtchat.auth.sessions import Sessions
 from rtchat.auth.tokens import Identity
 from rtchat.errors import ChatError, Code
+from rtchat.headers import AnswerHeaders
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ class Rest:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._headers = AnswerHeaders(services.config)
         internal = INTERNAL_ROUTES if services.config.internal_token else []
         self._router = Router([*ROUTES, *internal])
 
@@ -31,7 +33,7 @@ class Rest:
         """Handle one request. Whatever fails is answered and logged here."""
         started = time.perf_counter()
         request_id = secrets.token_hex(8)
-        responder = Responder(scope, receive, send, request_id)
+        responder = Responder(scope, receive, send, request_id, self._headers)
         responder.last = self._services.drain.begun
         path = path_of(scope)
         user_id = None

@@ -19,6 +19,7 @@ from rtchat.api.rest import identify
 from rtchat.auth.tokens import Identity
 from rtchat.connection import LINK_EXTENSION, Connection, Link
 from rtchat.errors import ChatError, Close, Code
+from rtchat.headers import AnswerHeaders
 from rtchat.model import User
 
 log = logging.getLogger(__name__)
@@ -114,6 +115,7 @@ class WebSocketEndpoint:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._headers = AnswerHeaders(services.config)
         self._ids = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -123,7 +125,7 @@ class WebSocketEndpoint:
         try:
             guest = await self._admit(scope)
         except ChatError as error:
-            await _deny(scope, send, error)
+            await _deny(scope, send, error, self._headers)
             return
         chosen = protocol.SUBPROTOCOL if protocol.SUBPROTOCOL in scope["subprotocols"] else None
         await send({"type": "websocket.accept", "subprotocol": chosen})
@@ -238,12 +240,13 @@ async def close(link: Link, send: Send, code: int, reason: str, *, stuck: bool =
         link.abort()
 
 
-async def _deny(scope: Scope, send: Send, error: ChatError) -> None:
+async def _deny(scope: Scope, send: Send, error: ChatError, common: AnswerHeaders) -> None:
     """Refuse the handshake, with the reason where the server can carry one."""
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close"})
         return
     status, headers, body = problem_of(error)
+    headers += common.of(scope)
     await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": body})
 

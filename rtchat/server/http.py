@@ -11,20 +11,22 @@ is what a new version must pass.
 
 import asyncio
 import logging
-from http import HTTPStatus
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import httptools
-import orjson
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from rtchat.config import Config
-from rtchat.errors import ERRORS, Code
+from rtchat.headers import AnswerHeaders
 from rtchat.server.limits import Capacity, Room
+from rtchat.server.refusal import (
+    HEAD_TOO_LARGE,
+    MALFORMED,
+    NO_ROOM,
+    UPGRADE_TOO_EARLY,
+    Refusal,
+    answer,
+)
 from rtchat.server.websocket import FrameProtocol
 
 log = logging.getLogger(__name__)
@@ -34,27 +36,12 @@ UPGRADE_LINE_BYTES = 8000  # of one line of a handshake
 PIPELINE_MAX = 100  # requests that wait for the answers before them, 3 KB each; beyond: cut off
 LINGER_S = 1.0  # what a client sends on is dropped for so long, so that it reads the answer
 SURPLUS_READ_S = 1.0  # for a head, where there is no room; a probe's is one packet
-RETRY_AFTER_S = 5
 # Let in where there is no room: probes, and the pre-stop call, which wants a token.
 OPERATORS = (b"/healthz", b"/readyz", b"/internal/drain")
 
 
-class Refusal(NamedTuple):
-    """Why a request is not handed on."""
-
-    status: int
-    code: Code
-    detail: str
-
-
 class StoppedError(Exception):
     """The parser is to stop; why, stands in `_refusal`."""
-
-
-_MALFORMED = Refusal(400, Code.BAD_MESSAGE, "This is not HTTP/1.1.")
-_HEAD_TOO_LARGE = Refusal(431, Code.TOO_LARGE, "The request's head is too large.")
-_UPGRADE_TOO_EARLY = Refusal(400, Code.BAD_MESSAGE, "An earlier answer is under way.")
-_NO_ROOM = Refusal(503, Code.OVERLOADED, "No more connections here.")
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -64,6 +51,7 @@ class HttpProtocol(HttpToolsProtocol):
     head_read_s = 5.0
     drain_bytes = 4_194_304
     capacity = Capacity(0, 0)
+    common = AnswerHeaders(Config())
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -76,7 +64,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._keeping = True
         self._kept = 0
         self._timer: asyncio.TimerHandle | None = None  # until the head must be there
-        self._refusal = _MALFORMED
+        self._refusal = MALFORMED
         self._deaf = False  # what still comes is dropped
         self._dropped = 0  # bytes that no request wanted
 
@@ -88,6 +76,7 @@ class HttpProtocol(HttpToolsProtocol):
             "head_read_s": float(config.header_read_s),
             "drain_bytes": config.body_drain_bytes,
             "capacity": capacity,
+            "common": AnswerHeaders(config),
         }
         return type("HttpProtocol", (cls,), limits)
 
@@ -152,7 +141,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(self._refusal)
             return
         if self._keeping and self._kept > self.head_max_bytes:
-            self._refuse(_HEAD_TOO_LARGE)
+            self._refuse(HEAD_TOO_LARGE)
         elif not self._answering():  # part of a head, or of a body that nobody wants
             if self._timer is None:
                 self._await_head()
@@ -177,23 +166,23 @@ class HttpProtocol(HttpToolsProtocol):
         headers = self.headers
         headers.append((name, value))
         if len(headers) > HEADERS_MAX:
-            self._stop(_HEAD_TOO_LARGE)
+            self._stop(HEAD_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
         self._dropped = 0
         self._stop_timer()
         limit = self.head_max_bytes
         if (self._kept > limit or self._chunk > limit) and self._head_bytes() > limit:
-            self._stop(_HEAD_TOO_LARGE)
+            self._stop(HEAD_TOO_LARGE)
         surplus = self._room is Room.SURPLUS
         if surplus and self.url.partition(b"?")[0] not in OPERATORS:
-            self._stop(_NO_ROOM)
+            self._stop(NO_ROOM)
         if self.parser.should_upgrade() and self._longest_line() > UPGRADE_LINE_BYTES:
-            self._stop(_HEAD_TOO_LARGE)
+            self._stop(HEAD_TOO_LARGE)
         self._kept = 0
         super().on_headers_complete()
         if len(self.pipeline) > PIPELINE_MAX:
-            self._stop(_HEAD_TOO_LARGE)
+            self._stop(HEAD_TOO_LARGE)
         if surplus and self._answering():
             self.cycle.keep_alive = False
 
@@ -245,7 +234,7 @@ class HttpProtocol(HttpToolsProtocol):
         # The answers would come between frames, or be in their way: nobody would be told of a full
         # buffer, since the transport says so once.
         if self._answering() or self.flow.write_paused:
-            self._refuse(_UPGRADE_TOO_EARLY)
+            self._refuse(UPGRADE_TOO_EARLY)
             return
         self.connections.discard(self)
         self.parser = None  # type: ignore[assignment]  # or only the collector frees the two
@@ -273,7 +262,8 @@ class HttpProtocol(HttpToolsProtocol):
                 return
             cycle.disconnected = True  # of what it still waits for, nothing will come
             cycle.message_event.set()
-        self._write(refusal)
+        common = self.common.plain(self.scheme)
+        self.transport.write(answer(refusal, [*self.server_state.default_headers, *common]))
         if self._room is Room.SURPLUS:
             self._lingers = self.capacity.linger(self._address)
             if not self._lingers:
@@ -282,25 +272,3 @@ class HttpProtocol(HttpToolsProtocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._timer = self.loop.call_later(LINGER_S, self._abort)
-
-    def _write(self, refusal: Refusal) -> None:
-        problem: dict[str, Any] = {
-            "type": f"urn:rtchat:error:{refusal.code.value}",
-            "title": HTTPStatus(refusal.status).phrase,
-            "status": refusal.status,
-            "detail": refusal.detail,
-            "code": refusal.code.value,
-        }
-        headers = [
-            *self.server_state.default_headers,
-            (b"content-type", b"application/problem+json"),
-            (b"cache-control", b"no-store"),
-            (b"connection", b"close"),
-        ]
-        if ERRORS[refusal.code].retry:
-            problem["retryAfter"] = RETRY_AFTER_S
-            headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
-        body = orjson.dumps(problem)
-        headers.append((b"content-length", str(len(body)).encode()))
-        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
-        self.transport.write(b"".join((STATUS_LINE[refusal.status], lines, b"\r\n", body)))

@@ -28,9 +28,12 @@ from websockets.http11 import Request
 from websockets.protocol import Protocol
 from websockets.server import ServerProtocol
 
+from rtchat.config import Config
 from rtchat.connection import LINK_EXTENSION, Listener
+from rtchat.headers import AnswerHeaders
 from rtchat.server import tcp
 from rtchat.server.flow import Gate, Inbox
+from rtchat.server.refusal import BAD_HANDSHAKE, BAD_VERSION, answer
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +91,7 @@ class ServerLink:
 class UpgradedProtocol(WebSocketsSansIOProtocol):
     """One WebSocket, from its upgrade on."""
 
+    common = AnswerHeaders(Config())
     high_bytes = 262_144
     low_bytes = 65_536
 
@@ -142,10 +146,7 @@ class UpgradedProtocol(WebSocketsSansIOProtocol):
         self.handshake_initiated = True
         self.response = self.conn.accept(Request(http.url.decode("ascii", "replace"), headers))
         if self.response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
-            self.handshake_complete = self.close_sent = True
-            self.conn.send_response(self.response)
-            self.transport.write(b"".join(self.conn.data_to_send()))
-            self.transport.close()
+            self._refuse(http.scheme)
             return
         link = self._link = ServerLink(self)
         path, _, query = http.url.partition(b"?")
@@ -172,6 +173,15 @@ class UpgradedProtocol(WebSocketsSansIOProtocol):
         task = self.loop.create_task(self.run_asgi())
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
+
+    def _refuse(self, scheme: str | None) -> None:
+        """Say that this is no handshake; `websockets` has judged it, in words of its own."""
+        self.handshake_complete = self.close_sent = True
+        fault = getattr(self.conn.handshake_exc, "name", "")
+        refusal = BAD_VERSION if fault == "Sec-WebSocket-Version" else BAD_HANDSHAKE
+        log.info("handshake refused", extra={"status": refusal.status, "client": self._address})
+        self.transport.write(answer(refusal, self.common.plain(scheme)))
+        self.transport.close()
 
     async def run_asgi(self) -> None:
         """Serve it. uvicorn's is not called on: each coroutine stays as long as the socket."""

@@ -20,6 +20,7 @@ from websockets.protocol import State
 
 from rtchat.config import Config
 from rtchat.errors import Close
+from rtchat.headers import AnswerHeaders
 from rtchat.server.frames import payload_of, plain_text, pong
 from rtchat.server.heartbeat import HeartbeatProtocol, Wheel
 from rtchat.server.limits import Budget, Capacity
@@ -74,6 +75,7 @@ class FrameProtocol(HeartbeatProtocol):
             "frames_per_second": frames,
             "frames_burst": max(frames * FRAMES_BURST_S, 2 * config.sends_burst),
             "capacity": capacity,
+            "common": AnswerHeaders(config),
             "wheel": Wheel(),
             "ping_every_s": config.heartbeat_s,
             "pong_within_s": config.heartbeat_timeout_s,

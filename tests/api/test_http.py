@@ -28,6 +28,7 @@ from rtchat.api.types import (
 )
 from rtchat.config import Config
 from rtchat.errors import ERRORS, ChatError, Code
+from rtchat.headers import AnswerHeaders
 from rtchat.model import ChannelType, Role, User
 from tests.api.exchange import GONE, JSON, Exchange, Headers, body
 
@@ -272,8 +273,9 @@ def test_a_long_parameter_is_too_long():
 # --- answering
 
 
-def responder(exchange: Exchange) -> Responder:
-    return Responder(exchange.scope, exchange.receive, exchange.send, "0123abcd")
+def responder(exchange: Exchange, config: Config = CONFIG) -> Responder:
+    common = AnswerHeaders(config)
+    return Responder(exchange.scope, exchange.receive, exchange.send, "0123abcd", common)
 
 
 async def test_an_answer_is_json_in_the_contracts_names():

@@ -162,6 +162,10 @@ def is_safe(response: httpx2.Response) -> None:
     """Check the headers that every answer carries, and those that none does."""
     assert response.headers["x-content-type-options"] == "nosniff"
     assert response.headers["cache-control"] == "no-store"
+    assert response.headers["content-security-policy"].startswith("default-src 'none'")
+    assert response.headers["referrer-policy"] == "no-referrer"
+    assert response.headers["cross-origin-resource-policy"] == "same-origin"
+    assert "strict-transport-security" not in response.headers  # it did not come by https
     assert "server" not in response.headers
 
 
