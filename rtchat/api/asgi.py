@@ -3,10 +3,11 @@
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
+from rtchat.headers import Headers as Headers
+
 Scope: TypeAlias = MutableMapping[str, Any]
 Event: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Event]]
-Headers: TypeAlias = list[tuple[bytes, bytes]]
 Send: TypeAlias = Callable[[Event], Awaitable[None]]
 
 

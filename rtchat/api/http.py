@@ -19,7 +19,7 @@ from rtchat.api.asgi import Event, Headers, Receive, Scope, Send, header
 from rtchat.api.types import Problem
 from rtchat.config import Config
 from rtchat.errors import ERRORS, ChatError, Code
-from rtchat.headers import AnswerHeaders, Headers
+from rtchat.headers import AnswerHeaders
 from rtchat.protocol import explain, require_json
 
 _DIGITS = re.compile(r"0|[1-9][0-9]{0,16}")
