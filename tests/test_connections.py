@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from rtchat import notice, protocol
+from rtchat.auth.client import UNKNOWN
 from rtchat.batch import Op
 from rtchat.bus.memory import Exchange, MemoryBus
 from rtchat.errors import ChatError, Code
@@ -254,7 +255,9 @@ async def test_a_session_that_ended_unheard_is_found_in_the_database(
     """Logout on a pod whose word is lost holds here too, within the poll."""
     monkeypatch.setattr("rtchat.auth.sessions.POLL_S", 0.1)
     async with world(database_url) as pod:
-        session = await pod.services.accounts.register("ann@example.org", "correct horse", None)
+        session = await pod.services.accounts.register(
+            "ann@example.org", "correct horse", None, UNKNOWN
+        )
         identity = pod.services.sessions.authenticate(session.access_token)
         socket = pod.connect(identity.user_id)
         pod.services.connections.discard(socket.connection)

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from rtchat.api.asgi import Headers, Scope
+from rtchat.api.asgi import Headers, Scope, header
 from rtchat.auth.accounts import Accounts
+from rtchat.auth.client import Client, agent_from
 from rtchat.auth.sessions import Sessions
 from rtchat.auth.tokens import Identity
 from rtchat.chat import Chat
@@ -56,3 +57,10 @@ class Call:
         if self.identity is None:
             raise self.refusal or ChatError(Code.UNAUTHORIZED)
         return self.identity.user_id
+
+    @property
+    def client(self) -> Client:
+        """Where the request comes from."""
+        peer = self.scope.get("client")
+        agent = agent_from(header(self.scope, b"user-agent"))
+        return Client(address=peer[0] if peer else "", agent=agent)

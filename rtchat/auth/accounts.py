@@ -7,6 +7,7 @@ in time. Must never: tell whether an address has an account, but to whoever regi
 import logging
 import re
 
+from rtchat.auth.client import Client
 from rtchat.auth.passwords import Passwords
 from rtchat.auth.sessions import Session, Sessions
 from rtchat.config import Config
@@ -34,7 +35,9 @@ class Accounts:
         self._passwords = passwords
         self._sessions = sessions
 
-    async def register(self, email: str, password: str, name: str | None) -> Session:
+    async def register(
+        self, email: str, password: str, name: str | None, client: Client
+    ) -> Session:
         """Make a user and sign in. Raises ChatError(conflict) when the address is taken."""
         if len(email) > EMAIL_MAX_CHARS:
             raise ChatError(Code.TOO_LONG, field="email")
@@ -45,7 +48,7 @@ class Accounts:
         hashed = await self._passwords.hash(password)
         async with self._database.transaction() as c:
             user = await self._users.create(c, email, shown, hashed)
-            session = await self._sessions.open(c, user)
+            session = await self._sessions.open(c, user, client)
         log.info("registered", extra={"user": user.id})
         return session
 
@@ -55,7 +58,7 @@ class Accounts:
             return clean_name(name, limit)
         return clean_name(email.partition("@")[0][:limit], limit, field="email")
 
-    async def login(self, email: str, password: str) -> Session:
+    async def login(self, email: str, password: str, client: Client) -> Session:
         """Sign in. Raises ChatError(unauthorized), the same for an unknown address."""
         found = await self._users.credentials(email) if "\0" not in email else None
         right = await self._passwords.check(password, found.password_hash if found else None)
@@ -64,6 +67,6 @@ class Accounts:
             log.info("login failed", extra={"user": found.user_id if found else None})
             raise ChatError(Code.UNAUTHORIZED, "E-mail address or password is wrong.")
         async with self._database.transaction() as c:
-            session = await self._sessions.open(c, user)
+            session = await self._sessions.open(c, user, client)
         log.info("login", extra={"user": user.id})
         return session

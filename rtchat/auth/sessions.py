@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from rtchat.auth.client import UNKNOWN, Client
 from rtchat.auth.tokens import Identity, Tokens
 from rtchat.config import Config
 from rtchat.connection import Connection
@@ -72,11 +73,13 @@ class Sessions:
         """Stop asking."""
         await self._tasks.close()
 
-    async def open(self, connection: AnyConnection, user: User) -> Session:
+    async def open(
+        self, connection: AnyConnection, user: User, client: Client = UNKNOWN
+    ) -> Session:
         """Open a session for somebody who has proved to be `user`, in the caller's transaction."""
         token = _new_refresh_token()
         session_id = await self._store.create(
-            connection, user.id, _hash(token), self._config.session_s
+            connection, user.id, _hash(token), self._config.session_s, client.agent
         )
         return self._session(user, session_id, token)
 

@@ -59,6 +59,7 @@ users = Table(
     Column("status", Text, nullable=False, server_default=""),
     _moment("last_active", nullable=True),
     _moment("created_at"),
+    _moment("disabled_at", nullable=True),  # by an operator; then nobody signs in as this user
     # As compared: without case. As shown: as the user wrote it.
     Index("uq_users_email_lower", func.lower(text("email")), unique=True),
     # Search is by the beginning of a name, without case.
@@ -136,6 +137,7 @@ sessions = Table(
     _moment("refreshed_at"),
     _moment("expires_at", nullable=True),
     _moment("ended_at", nullable=True),
+    Column("agent", Text, nullable=False, server_default=""),  # the User-Agent that signed in
     Index("ix_sessions_user_id", "user_id", postgresql_where=text("ended_at IS NULL")),
     Index("ix_sessions_ended_at", "ended_at", postgresql_where=text("ended_at IS NOT NULL")),
     Index("ix_sessions_expires_at", "expires_at"),

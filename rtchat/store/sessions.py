@@ -34,14 +34,15 @@ class SessionStore:
 
     @staticmethod
     async def create(
-        connection: AnyConnection, user_id: int, token_hash: bytes, life_s: int
+        connection: AnyConnection, user_id: int, token_hash: bytes, life_s: int, agent: str = ""
     ) -> int:
         """Open a session with its first refresh token, in the caller's transaction."""
         session_id: int = await connection.fetchval(
-            "INSERT INTO sessions (user_id, expires_at)"
-            " VALUES ($1, now() + make_interval(secs => $2)) RETURNING id",
+            "INSERT INTO sessions (user_id, expires_at, agent)"
+            " VALUES ($1, now() + make_interval(secs => $2), $3) RETURNING id",
             user_id,
             float(life_s),
+            agent,
         )
         await connection.execute(
             "INSERT INTO refresh_tokens (token_hash, session_id) VALUES ($1, $2)",

@@ -9,14 +9,16 @@ from rtchat.errors import ChatError, Code
 async def register(call: Call) -> Answer:
     """Make an account and sign in."""
     body: types.Register = call.body
-    session = await call.services.accounts.register(body.email, body.password, body.name)
+    session = await call.services.accounts.register(
+        body.email, body.password, body.name, call.client
+    )
     return 201, session
 
 
 async def login(call: Call) -> Answer:
     """Sign in with address and password."""
     body: types.Login = call.body
-    return 200, await call.services.accounts.login(body.email, body.password)
+    return 200, await call.services.accounts.login(body.email, body.password, call.client)
 
 
 async def refresh(call: Call) -> Answer:
