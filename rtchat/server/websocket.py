@@ -15,7 +15,7 @@ time, and tests/server/test_websocket.py is what a new one must pass.
 
 from typing import Any
 
-from websockets.frames import Frame
+from websockets.frames import CloseCode, Frame
 from websockets.protocol import State
 
 from rtchat.config import Config
@@ -157,6 +157,9 @@ class FrameProtocol(HeartbeatProtocol):
                 super().data_received(data[at:])  # which refuses it by its header
                 return
             if stop > end:
+                if end - at > 1 and data[at + 1] < 128:  # unmasked, perhaps no WebSocket at all
+                    super().data_received(data[at:])
+                    return
                 self._rest, self._need = bytearray(data[at:]), stop - at
                 return
             text = plain_text(data, at, start, stop)
@@ -201,6 +204,23 @@ class FrameProtocol(HeartbeatProtocol):
             self._fragments = 0
         if self._may(self._frames):
             super().handle_cont(event)
+
+    def send_receive_event_to_app(self) -> None:
+        """Hand a message on that came to `websockets`; uvicorn logs a traceback where it is no
+        UTF-8, as often as a client likes."""
+        if self.curr_msg_data_type != "text":
+            super().send_receive_event_to_app()
+            return
+        parts, self.frames = self.frames, []
+        if self.close_sent:
+            return
+        try:
+            text = b"".join(parts).decode()
+        except UnicodeDecodeError:
+            self.conn.send_close(CloseCode.INVALID_DATA)
+            self.handle_parser_exception()
+            return
+        self._take(text)
 
     def handle_ping(self) -> None:
         """Answer, unless the answer would only wait: then the last one is kept (RFC 6455 §5.5.3).
