@@ -74,13 +74,13 @@ class _Public(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
 
 class User(_Public, frozen=True):
-    """A person. `email` is there for oneself only."""
+    """A person. `email` is there for oneself only, and null where no provider vouched for one."""
 
     id: Id
     name: str
     status: str
     last_active: Timestamp | None
-    email: str | UnsetType = UNSET
+    email: str | None | UnsetType = UNSET
 
 
 class Channel(_Public, frozen=True):

@@ -18,7 +18,7 @@ from rtchat.store.database import UNAVAILABLE, AnyConnection
 
 # The oldest schema that this version can serve. Revisions are numbers of one length, so that they
 # compare as texts; a newer one than ours is fine (pods of both versions run during an upgrade).
-SCHEMA = "0002"
+SCHEMA = "0003"
 TIMEOUT_S = 10.0  # for the operator's command, each step
 
 # As a part of other statements: then it belongs to the same moment as what these read.

@@ -53,7 +53,7 @@ users = Table(
     "users",
     metadata,
     Column("id", BigInteger, Identity(always=False), primary_key=True),
-    Column("email", Text, nullable=False),
+    Column("email", Text),  # null: a provider vouched for none
     Column("password_hash", Text),  # null: signs in by SSO only
     Column("name", Text, nullable=False),
     Column("status", Text, nullable=False, server_default=""),
@@ -152,6 +152,20 @@ refresh_tokens = Table(
     _moment("created_at"),
     _moment("used_at", nullable=True),  # set once; a second use ends the session
     Index("ix_refresh_tokens_session_id", "session_id"),
+)
+
+identities = Table(
+    "identities",
+    metadata,
+    # Who somebody is at a provider (OpenID Connect Core §5.7); an address never is the key.
+    Column("issuer", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("provider", Text, nullable=False),  # its name in the settings
+    Column("user_id", BigInteger, ForeignKey("users.id"), nullable=False),
+    _moment("linked_at"),
+    PrimaryKeyConstraint("issuer", "subject"),
+    # One at each provider; and the index by user.
+    UniqueConstraint("user_id", "provider"),
 )
 
 log_epochs = Table(
