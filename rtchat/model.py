@@ -80,7 +80,7 @@ class User(_Public, frozen=True):
     name: str
     status: str
     last_active: Timestamp | None
-    email: str | None | UnsetType = UNSET
+    email: str | UnsetType | None = UNSET
 
 
 class Channel(_Public, frozen=True):
