@@ -31,7 +31,7 @@ COVERED_BY = {
     "api/handlers/users": "contract/test_rest_users",
     "auth/accounts": "contract/test_rest_sessions",
     "auth/sessions": "contract/test_rest_sessions",
-    "chat": "contract/test_rest_rules",
+    "chat": "contract/test_authorization",
     # Tables, read by what they serve.
     "api/routes": "api/test_router",
     "api/types": "api/test_http",

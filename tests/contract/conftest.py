@@ -13,7 +13,7 @@ from tests.pods import Pod
 SignIn = Callable[..., Awaitable[Caller]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def nobody(http: httpx2.AsyncClient) -> Caller:
     """Somebody who is not signed in."""
     return Caller(http)
