@@ -14,7 +14,7 @@ The attributes used here are uvicorn's own, as in `server/websocket.py`.
 import asyncio
 import logging
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any, Literal, cast
 from urllib.parse import unquote
 
 from uvicorn._types import WebSocketScope
@@ -104,7 +104,7 @@ class UpgradedProtocol(WebSocketsSansIOProtocol):
     close_timer: asyncio.TimerHandle | None = None
     initial_response = None
     handshake_initiated = handshake_complete = close_sent = disconnected = read_paused = False
-    curr_msg_data_type = "text"
+    curr_msg_data_type: Literal["text", "bytes"] = "text"
 
     __slots__ = ("_address", "_end_timer", "_link")
 

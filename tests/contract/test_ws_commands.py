@@ -211,7 +211,9 @@ async def test_a_flood_of_bad_frames_closes(pod: Pod, people: People) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "code"), [(b"{}", 1003), (b'{"t":"ping"}', 1003), ("x" * 65537, 1009)]
+    ("data", "code"),
+    [(b"{}", 1003), (b'{"t":"ping"}', 1003), ("x" * 65537, 1009)],
+    ids=["W51 binary", "W51 binary with a command", "W14 text over the limit"],
 )
 async def test_frames_of_the_wrong_kind_close(
     pod: Pod, people: People, data: str | bytes, code: int

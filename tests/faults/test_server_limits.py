@@ -115,10 +115,10 @@ async def test_requests_without_an_end(attacked: Pod, folk: People, name: str) -
 
 
 FLOODS = {
-    "pings": (frame(PING) * 5000, 4008),
-    "long pings": (frame(PING, b"x" * 125) * 400, 4008),
-    "pongs": (frame(PONG) * 5000, 4008),
-    "empty fragments": (frame(CONT, fin=False) * 5000, 4009),
+    "W19 pings": (frame(PING) * 5000, 4008),
+    "W19 long pings": (frame(PING, b"x" * 125) * 400, 4008),
+    "W20 pongs": (frame(PONG) * 5000, 4008),
+    "W18 empty fragments": (frame(CONT, fin=False) * 5000, 4009),
     "commands": (frame(TEXT, b'{"t":"ping"}') * 2000, 4008),
     "empty messages": (frame(TEXT) * 5000, 4008),
     "empty messages in two fragments": (
@@ -134,14 +134,14 @@ async def test_frames_without_an_end(attacked: Pod, folk: People, name: str) -> 
     more, code = FLOODS[name]
     async with harmless(attacked, await folk.new()), raw(attacked.port) as client:
         await client.upgrade(await folk.new())
-        if name == "empty fragments":
+        if name == "W18 empty fragments":
             await client.send(frame(TEXT, b"{", fin=False))
         await client.send(more)
         await client.rest()
     assert client.close_code() == code
 
 
-@pytest.mark.parametrize("name", ["pings", "long pings", "commands"])
+@pytest.mark.parametrize("name", ["W19 pings", "W19 long pings", "commands"])
 async def test_floods_that_nobody_reads_the_answers_of(
     attacked: Pod, folk: People, name: str
 ) -> None:
@@ -175,11 +175,11 @@ async def test_a_few_fragments_and_pings_are_fine(attacked: Pod, folk: People) -
         assert answer.count(b"\x8a\x01y") == 50
 
 
-async def test_two_thousand_come_and_go(attacked: Pod, folk: People) -> None:
+async def test_w27_ten_thousand_come_and_go(attacked: Pod, folk: People) -> None:
     """Nothing is left of any."""
     async with harmless(attacked, await folk.new()):
         files = open_files(attacked)
-        for number in range(2000):
+        for number in range(10_000):
             async with raw(attacked.port) as client:
                 await client.send([handshake(), request()[:-2], b""][number % 3])
         await eventually(lambda: open_files(attacked) <= files + 5)
