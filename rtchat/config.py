@@ -82,6 +82,55 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         int, _number(1, 10_000, "passwords waiting to be hashed; beyond: `overloaded`")
     ] = 32
 
+    # --- single sign-on: see `providers`
+    public_url: Annotated[
+        str, _text("the server's own address as browsers see it: https://chat.example")
+    ] = ""
+    sso_return_url: Annotated[
+        str, _text("page below it to which sign-in leads back; empty: public_url and a slash")
+    ] = ""
+    google_client_id: Annotated[str, _text("as Google names this app; empty: no Google")] = ""
+    google_client_secret: Annotated[str, _text("the app's secret at Google", secret=True)] = ""
+    microsoft_client_id: Annotated[
+        str, _text("as Microsoft Entra names this app; empty: no Microsoft")
+    ] = ""
+    microsoft_client_secret: Annotated[str, _text("the app's secret there", secret=True)] = ""
+    microsoft_tenant: Annotated[
+        str,
+        Meta(
+            pattern=r"^(common|organizations|consumers|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$",
+            description="who may sign in: common, organizations, consumers, or one tenant's id",
+        ),
+    ] = "common"
+    microsoft_authority: Annotated[
+        str, _text("Microsoft's sign-in, which national clouds have one of their own of")
+    ] = "https://login.microsoftonline.com"
+    oidc_providers: Annotated[
+        str, _text("further providers, a JSON list: name, title, issuer, clientId …", secret=True)
+    ] = ""
+    sso_state_s: Annotated[
+        int, _number(1, 3600, "a sign-in at a provider must end within this, seconds")
+    ] = 600
+    sso_code_s: Annotated[
+        int, _number(1, 60, "life of the code that the page trades for a session, seconds")
+    ] = 60
+    sso_flows_max: Annotated[
+        int, _number(0, 10**6, "sign-ins begun and not ended; beyond: `overloaded`")
+    ] = 10_000
+    sso_calls_max: Annotated[
+        int, _number(1, 1000, "calls to providers at once; beyond: `overloaded`")
+    ] = 32
+    sso_call_timeout_ms: Annotated[
+        int,
+        _number(100, 60_000, "one call to a provider, from its name's look-up to its last byte"),
+    ] = 5000
+    sso_answer_max_bytes: Annotated[int, _number(4096, 2**24, "largest answer of a provider")] = (
+        262_144
+    )
+    sso_metadata_s: Annotated[
+        int, _number(0, 86_400, "age at which a provider's document and keys are asked for again")
+    ] = 3600
+
     # --- content
     content_max_chars: Annotated[
         int, _number(1, 16_000, "longest message, code points; beyond: `too_long`")

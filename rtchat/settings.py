@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from rtchat.config import Config, ConfigError
+from rtchat.providers import providers_of
 
 SECRET_MIN_BYTES = 32  # a key for HS256 (RFC 7518 §3.2)
 # Words of sample secrets, ours and those that people copy from tutorials.
@@ -73,7 +74,9 @@ def load(environ: Mapping[str, str] | None = None, **given: Any) -> tuple[Config
         elif f"{variable}_FILE" in environ:
             path = environ[f"{variable}_FILE"]
             values[name], sources[name] = _read(f"{variable}_FILE", path), path
-    return _convert(values, sources), sources
+    config = _convert(values, sources)
+    providers_of(config)  # what is wrong with them is said now, not at somebody's sign-in
+    return config, sources
 
 
 def _convert(values: dict[str, Any], sources: dict[str, str]) -> Config:

@@ -106,7 +106,10 @@ def test_variables_of_tools_and_tests_are_let_be(variable: str):
 
 # --- secrets
 
-SECRETS = {"database_url", "internal_token", "migrate_url", "redis_urls", "secret_key"}
+SECRETS = {
+    "database_url", "google_client_secret", "internal_token", "microsoft_client_secret",
+    "migrate_url", "oidc_providers", "redis_urls", "secret_key",
+}  # fmt: skip
 
 
 def test_what_may_hold_a_password_is_a_secret():

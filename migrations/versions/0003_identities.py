@@ -1,6 +1,6 @@
 """People may sign in by a provider, and then need no address of their own.
 
-Revision: 0003, after 0002. Pods of 0002 go on: they know of no identities, and pass on what is null.
+Revision: 0003, after 0002. Pods of 0002 go on: they know of no identities, and pass on any null.
 """
 
 import sqlalchemy as sa
