@@ -29,8 +29,9 @@ from rtchat.drain import Drain
 from rtchat.envelope import Envelope
 from rtchat.errors import ChatError, StartError
 from rtchat.hub import Hub
+from rtchat.store import privileges
 from rtchat.store.channels import ChannelStore
-from rtchat.store.database import Database
+from rtchat.store.database import AnyConnection, Database
 from rtchat.store.log import LogWriter
 from rtchat.store.messages import MessageStore
 from rtchat.store.users import UserStore
@@ -100,7 +101,11 @@ class App:
             stack.push_async_callback(bus.close)
             services, writer = _build(config, database, bus, stack)
 
-            await database.open(services.hub.begin)  # is it away, the start goes on all the same
+            async def begin(connection: AnyConnection) -> None:
+                await privileges.require(connection)
+                await services.hub.begin(connection)
+
+            await database.open(begin)  # is it away, the start goes on all the same
             await bus.start()
             services.hub.start()
             writer.start()

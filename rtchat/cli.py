@@ -118,21 +118,30 @@ def drain(port: int | None, host: str | None, hold: float) -> None:
 
 
 @main.command()
-def migrate() -> None:
-    """Bring the database to the newest schema; safe to run from several places at once."""
+@click.option("--grant", metavar="ROLE", help="Database role of the server, to get what it needs.")
+def migrate(grant: str | None) -> None:
+    """Bring the database to the newest schema; safe to run from several places at once.
+
+    With --grant, a role that is there already gets exactly what `rtchat serve` needs, and loses
+    what else it had on rtchat's tables. Name it each time: a migration may bring new tables.
+    """
     config, _ = _load()
     url = config.migrate_url or config.database_url
     if not url:
         _fail("RTCHAT_DATABASE_URL (or RTCHAT_MIGRATE_URL) is not set", 2)
     from rtchat import logs
-    from rtchat.store import migrate as migrations
+    from rtchat.errors import StartError
+    from rtchat.store import migrate as migrations, privileges
 
     logs.configure(config.log_level, config.log_format)
     try:
         migrations.upgrade(url)
-    except migrations.MigrationError as error:
+        click.echo("the database has the newest schema")
+        if grant is not None:
+            privileges.grant_at(url, grant)
+            click.echo(f"the role {grant} may do what the server needs, and no more")
+    except (migrations.MigrationError, StartError) as error:
         _fail(str(error), 3)
-    click.echo("the database has the newest schema")
 
 
 @main.group(invoke_without_command=True)
@@ -164,12 +173,13 @@ def renew() -> None:
 
 def _at_database(ask: Callable[[str], T]) -> T:
     config, _ = _load()
-    if not config.database_url:
-        _fail("RTCHAT_DATABASE_URL is not set", 2)
+    url = config.migrate_url or config.database_url
+    if not url:
+        _fail("RTCHAT_DATABASE_URL (or RTCHAT_MIGRATE_URL) is not set", 2)
     from rtchat.errors import StartError
 
     try:
-        return ask(config.database_url)
+        return ask(url)
     except StartError as error:
         _fail(str(error), 3)
 

@@ -40,7 +40,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     migrate_url: Annotated[
         str,
-        _text("database URL for `rtchat migrate` where the other leads to a pooler", secret=True),
+        _text(
+            "database URL of `rtchat migrate` and `rtchat epoch`: as the schema's owner, no pooler",
+            secret=True,
+        ),
     ] = ""
     redis_urls: Annotated[
         str, _text("Redis or Valkey 7+, comma-separated; empty: one process, no Redis", secret=True)

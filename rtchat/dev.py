@@ -7,6 +7,7 @@ nothing running, and the next start finds every acknowledged message.
 """
 
 import contextlib
+import logging
 import secrets
 import sys
 import time
@@ -72,9 +73,10 @@ def _serve(config: Config, directory: Path, count: int, started: float) -> int:
     from rtchat import logs
     from rtchat.app import App
     from rtchat.server import run as server, workers
-    from rtchat.store import migrate
+    from rtchat.store import migrate, privileges
 
     logs.configure(config.log_level, config.log_format)
+    privileges.log.setLevel(logging.ERROR)  # here the server owns everything, by nature
     config = msgspec.structs.replace(
         config,
         secret_key=config.secret_key or _kept_secret(directory),

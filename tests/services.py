@@ -76,18 +76,18 @@ class Databases:
     """
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self.url = url
         self._prefix = f"rtchat_test_{secrets.token_hex(4)}"
         self._number = 0
         self._template = f"{self._prefix}_template"
         self._migrated = False
 
     def _url_of(self, name: str) -> str:
-        return urlsplit(self._url)._replace(path=f"/{name}").geturl()
+        return urlsplit(self.url)._replace(path=f"/{name}").geturl()
 
     def _execute(self, statement: str) -> None:
         async def execute() -> None:
-            connection = await asyncpg.connect(self._url)
+            connection = await asyncpg.connect(self.url)
             try:
                 await connection.execute(statement)
             finally:

@@ -1,0 +1,128 @@
+"""What the server's database role may do, table by table, and giving it just that.
+
+Two roles are meant: one owns the schema and migrates, the other serves and may read and write rows
+and nothing else (no DDL, no TRUNCATE, nothing outside of these tables). Owns: the table of
+privileges, granting them, and the look at them when a pod starts. Must never: give anything to a
+role that could take more by itself, for then the table would only seem to hold.
+"""
+
+import asyncio
+import logging
+from typing import NamedTuple
+
+import asyncpg
+from asyncpg import exceptions as pg
+
+from rtchat.errors import StartError
+from rtchat.store.database import UNAVAILABLE, AnyConnection
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_S = 10.0  # for the operator's command, each step
+
+# What the statements of `store` do. COPY is INSERT; locking a row is UPDATE; numbers of identity
+# columns and foreign keys need nothing.
+PRIVILEGES: dict[str, tuple[str, ...]] = {
+    "alembic_version": ("SELECT",),
+    "channels": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "log_epochs": ("SELECT",),  # a new epoch is its operator's deed
+    "members": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "messages": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "refresh_tokens": ("SELECT", "INSERT", "UPDATE"),  # they go with their session
+    "sessions": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "users": ("SELECT", "INSERT", "UPDATE"),
+}
+
+_LACKING = """
+SELECT t, array_agg(p ORDER BY p) AS missing FROM unnest($1::text[], $2::text[]) AS asked(t, p)
+WHERE NOT has_table_privilege(to_regclass(t), p) GROUP BY t ORDER BY t
+"""
+_STANDING = """
+SELECT r.rolsuper AS superuser,
+       coalesce(bool_or(pg_has_role(r.oid, c.relowner, 'MEMBER')), false) AS owner,
+       has_schema_privilege(r.oid, current_schema()::regnamespace, 'CREATE') AS creates
+FROM pg_roles r LEFT JOIN pg_class c
+     ON c.relnamespace = current_schema()::regnamespace AND c.relname = ANY($2::text[])
+WHERE r.rolname = $1 GROUP BY r.oid, r.rolsuper
+"""
+
+
+class Standing(NamedTuple):
+    """What lets a role do more than the table says."""
+
+    superuser: bool
+    owner: bool
+    creates: bool
+
+    @property
+    def excess(self) -> list[str]:
+        """In words, for a log or an error."""
+        if self.superuser:  # who is the others as well
+            return ["is a superuser"]
+        told = {"owns the tables": self.owner, "may create in the schema": self.creates}
+        return [words for words, holds in told.items() if holds]
+
+
+async def require(connection: AnyConnection) -> None:
+    """Raise StartError where the server's own role lacks something; warn where it has too much."""
+    asked = [(table, p) for table, granted in PRIVILEGES.items() for p in granted]
+    lacking = await connection.fetch(_LACKING, [t for t, _ in asked], [p for _, p in asked])
+    role = await connection.fetchval("SELECT current_user")
+    if lacking:
+        what = "; ".join(f"{row['t']}: {', '.join(row['missing'])}" for row in lacking)
+        raise StartError(
+            f"the database role {role} lacks privileges ({what}): "
+            f"run `rtchat migrate --grant {role}` as the role that owns the schema"
+        )
+    standing = await _standing(connection, role)
+    if standing is not None and standing.excess:
+        log.warning(
+            "the server's database role may do more than it needs: see `rtchat migrate --grant`",
+            extra={"role": role, "excess": standing.excess},
+        )
+
+
+async def grant(connection: AnyConnection, role: str) -> None:
+    """Give `role` what the table says, and take away whatever else it has on these tables.
+
+    In one transaction: a pod that serves as this role notices nothing. Raises StartError.
+    """
+    standing = await _standing(connection, role)
+    if standing is None:
+        raise StartError(f"there is no role {role}: CREATE ROLE it first, with LOGIN")
+    if standing.excess:
+        raise StartError(
+            f"the role {role} {' and '.join(standing.excess)}, so it cannot be held to less: "
+            "serve as another one, which is no superuser, is no member of the role that owns the "
+            "schema, and may not create there (REVOKE CREATE ON SCHEMA public FROM PUBLIC)"
+        )
+    name = await connection.fetchval("SELECT quote_ident($1)", role)
+    schema = await connection.fetchval("SELECT quote_ident(current_schema())")
+    async with connection.transaction():
+        await connection.execute(f"GRANT USAGE ON SCHEMA {schema} TO {name}")
+        for table, granted in PRIVILEGES.items():
+            await connection.execute(f"REVOKE ALL ON {schema}.{table} FROM {name}")
+            await connection.execute(f"GRANT {', '.join(granted)} ON {schema}.{table} TO {name}")
+
+
+async def _standing(connection: AnyConnection, role: str) -> Standing | None:
+    row = await connection.fetchrow(_STANDING, role, list(PRIVILEGES))
+    return None if row is None else Standing(row["superuser"], row["owner"], row["creates"])
+
+
+def grant_at(url: str, role: str) -> None:
+    """Grant in the database at `url`, for the command line. Raises StartError."""
+    asyncio.run(_grant_at(url, role))
+
+
+async def _grant_at(url: str, role: str) -> None:
+    try:
+        connection = await asyncpg.connect(
+            url, timeout=TIMEOUT_S, command_timeout=TIMEOUT_S, statement_cache_size=0
+        )
+        try:
+            await grant(connection, role)
+        finally:
+            connection.terminate()
+    except (*UNAVAILABLE, pg.PostgresError, ValueError) as error:
+        raise StartError(f"the privileges cannot be granted: {error}") from error
