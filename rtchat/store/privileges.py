@@ -25,6 +25,7 @@ TIMEOUT_S = 10.0  # for the operator's command, each step
 PRIVILEGES: dict[str, tuple[str, ...]] = {
     "alembic_version": ("SELECT",),
     "channels": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "identities": ("SELECT", "INSERT", "DELETE"),
     "log_epochs": ("SELECT",),  # a new epoch is its operator's deed
     "members": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "messages": ("SELECT", "INSERT", "UPDATE", "DELETE"),
