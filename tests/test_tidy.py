@@ -29,6 +29,7 @@ COVERED_BY = {
     "api/handlers/members": "contract/test_rest_members",
     "api/handlers/messages": "contract/test_rest_messages",
     "api/handlers/users": "contract/test_rest_users",
+    "api/handlers/ws": "contract/test_handshake_rows",
     "auth/accounts": "contract/test_rest_sessions",
     "auth/sessions": "contract/test_rest_sessions",
     "chat": "contract/test_authorization",

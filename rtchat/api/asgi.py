@@ -18,8 +18,11 @@ def header(scope: Scope, name: bytes) -> str | None:
 
 
 def path_of(scope: Scope) -> str:
-    """The path below where the app is mounted."""
+    """The path below where the app is mounted. A slash that came encoded separates nothing."""
     path: str = scope["path"]
+    raw: bytes = scope.get("raw_path") or b""
+    if b"%2f" in raw.lower():  # or rules for paths, say at a proxy, would see another one
+        path = raw.decode("latin-1")
     root: str = scope.get("root_path", "")
     return path.removeprefix(root) if root and path.startswith(f"{root}/") else path
 

@@ -22,6 +22,7 @@ from rtchat.errors import ERRORS, ChatError, Code
 from rtchat.headers import AnswerHeaders
 from rtchat.protocol import explain, require_json
 
+PROBLEM = b"application/problem+json"
 _DIGITS = re.compile(r"0|[1-9][0-9]{0,16}")
 
 
@@ -141,7 +142,7 @@ def problem_of(error: ChatError) -> tuple[int, Headers, bytes]:
     """The status, headers and body that tell of an error."""
     info = ERRORS[error.code]
     after_s = None if error.after_ms is None else max(1, math.ceil(error.after_ms / 1000))
-    headers: Headers = [(b"content-type", b"application/problem+json")]
+    headers: Headers = [(b"content-type", PROBLEM)]
     if after_s is not None:
         headers.append((b"retry-after", str(after_s).encode()))
     if info.status == 401:
@@ -173,13 +174,13 @@ class Responder:
         self.last = False  # answer of its connection: the client may then reach another pod
 
     async def answer(self, status: int, body: Any = None, headers: Headers | None = None) -> None:
-        """Send JSON, or nothing but a status."""
+        """Send JSON (a problem has a type of its own), or nothing but a status."""
         headers = headers or []
         if body is None:
             await self._write(status, b"", headers)
         else:
-            kind = (b"content-type", b"application/json")
-            await self._write(status, to_json(body), [kind, *headers])
+            kind = PROBLEM if isinstance(body, Problem) else b"application/json"
+            await self._write(status, to_json(body), [(b"content-type", kind), *headers])
 
     async def allow(self, methods: Iterable[str]) -> None:
         """Answer OPTIONS."""

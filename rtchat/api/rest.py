@@ -66,6 +66,9 @@ class Rest:
         self, scope: Scope, path: str, receive: Receive, responder: Responder
     ) -> int | None:
         """Answer by the route; returns who asked."""
+        if (scope["method"], path) == ("OPTIONS", "*"):  # RFC 9110 §9.3.7: of the whole server
+            await responder.allow({"HEAD", "OPTIONS", *self._router.methods})
+            return None
         routes, ids = self._router.match(path)
         methods = _methods(routes)
         if scope["method"] == "OPTIONS":

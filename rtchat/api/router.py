@@ -53,12 +53,14 @@ class Router:
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._root = _Node()
+        self.methods: set[str] = set()  # of all paths
         for route in routes:
             node = self._root
             for segment in route.path.split("/")[1:]:
                 node = _child(node, segment)
             assert route.method not in node.routes, route
             node.routes[route.method] = route
+            self.methods.add(route.method)
 
     def match(self, path: str) -> tuple[dict[str, Route], dict[str, int]]:
         """The routes of a path by method, and the ids in it. Raises ChatError(not_found)."""

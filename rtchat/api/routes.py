@@ -1,7 +1,7 @@
 """The route table: every REST path, what it takes, what it gives, who answers."""
 
 from rtchat.api import types
-from rtchat.api.handlers import auth, channels, health, members, messages, users
+from rtchat.api.handlers import auth, channels, health, members, messages, users, ws
 from rtchat.api.router import Route
 from rtchat.auth.sessions import Session
 from rtchat.model import Channel, Member, Message, User
@@ -37,6 +37,7 @@ ROUTES: list[Route] = [
     Route("GET", _MESSAGE, messages.get, {200: Message}),
     Route("PATCH", _MESSAGE, messages.edit, {200: Message}, types.EditMessage),
     Route("DELETE", _MESSAGE, messages.delete, {204: None}),
+    Route("GET", "/ws", ws.upgrade_required, {426: types.Problem}, auth=False),
     Route("GET", "/healthz", health.alive, {200: types.Health}, auth=False),
     Route("GET", "/readyz", health.ready, {200: types.Health}, auth=False),
 ]

@@ -11,6 +11,7 @@ is what a new version must pass.
 
 import asyncio
 import logging
+import re
 from typing import Any, cast
 
 import httptools
@@ -20,10 +21,13 @@ from rtchat.config import Config
 from rtchat.headers import AnswerHeaders
 from rtchat.server.limits import Capacity, Room
 from rtchat.server.refusal import (
+    BAD_HANDSHAKE,
+    BAD_HOST,
     HEAD_TOO_LARGE,
     MALFORMED,
     NO_ROOM,
     UPGRADE_TOO_EARLY,
+    URL_TOO_LONG,
     Refusal,
     answer,
 )
@@ -33,6 +37,11 @@ log = logging.getLogger(__name__)
 
 HEADERS_MAX = 100  # of a request, trailers included; `websockets` gives up at 128, and silently
 UPGRADE_LINE_BYTES = 8000  # of one line of a handshake
+URL_BYTES = 8000  # of any request (RFC 9112 §3: no less)
+PARSED_BYTES = (
+    2048  # at a time: the parser does not tell what it passes over, as chunks' extensions
+)
+HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*")  # RFC 9110 §7.2, all its characters
 PIPELINE_MAX = 100  # requests that wait for the answers before them, 3 KB each; beyond: cut off
 LINGER_S = 1.0  # what a client sends on is dropped for so long, so that it reads the answer
 SURPLUS_READ_S = 1.0  # for a head, where there is no room; a probe's is one packet
@@ -59,7 +68,6 @@ class HttpProtocol(HttpToolsProtocol):
         self._room = Room.FREE
         self._lingers = False
         self._running: RequestResponseCycle | None = None  # `cycle` is the last one that waits
-        self._chunk = 0  # bytes of what is being parsed
         # Whether what is read is no body (the parser keeps heads and trailers), and how much it is.
         self._keeping = True
         self._kept = 0
@@ -129,23 +137,25 @@ class HttpProtocol(HttpToolsProtocol):
             self._drop(len(data))
             return
         self._unset_keepalive_if_required()
-        self._chunk = len(data)
-        if self._keeping:
-            self._kept += self._chunk
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._upgrade(data[upgrade.args[0] :])
-            return
-        except httptools.HttpParserError:
-            self._refuse(self._refusal)
-            return
-        if self._keeping and self._kept > self.head_max_bytes:
-            self._refuse(HEAD_TOO_LARGE)
-        elif not self._answering():  # part of a head, or of a body that nobody wants
+        for start in range(0, len(data), PARSED_BYTES):
+            part = data[start : start + PARSED_BYTES]
+            if self._keeping:
+                self._kept += len(part)
+            try:
+                self.parser.feed_data(part)
+            except httptools.HttpParserUpgrade as upgrade:
+                self._upgrade(data[start + upgrade.args[0] :])
+                return
+            except httptools.HttpParserError:
+                self._refuse(self._refusal)
+                return
+            if self._keeping and self._kept > self.head_max_bytes:
+                self._refuse(HEAD_TOO_LARGE)
+                return
+        if not self._answering():  # part of a head, or of a body that nobody wants
             if self._timer is None:
                 self._await_head()
-            self._drop(self._chunk)
+            self._drop(len(data))
 
     def _answering(self) -> bool:
         cycle = cast(RequestResponseCycle | None, self.cycle)  # uvicorn's type leaves out the None
@@ -172,13 +182,16 @@ class HttpProtocol(HttpToolsProtocol):
         self._dropped = 0
         self._stop_timer()
         limit = self.head_max_bytes
-        if (self._kept > limit or self._chunk > limit) and self._head_bytes() > limit:
+        if self._kept > limit - PARSED_BYTES and self._head_bytes() > limit:
             self._stop(HEAD_TOO_LARGE)
+        self._require_plain()
         surplus = self._room is Room.SURPLUS
         if surplus and self.url.partition(b"?")[0] not in OPERATORS:
             self._stop(NO_ROOM)
         if self.parser.should_upgrade() and self._longest_line() > UPGRADE_LINE_BYTES:
             self._stop(HEAD_TOO_LARGE)
+        if len(self.url) > URL_BYTES:
+            self._stop(URL_TOO_LONG)
         self._kept = 0
         super().on_headers_complete()
         if len(self.pipeline) > PIPELINE_MAX:
@@ -186,12 +199,35 @@ class HttpProtocol(HttpToolsProtocol):
         if surplus and self._answering():
             self.cycle.keep_alive = False
 
+    def _require_plain(self) -> None:
+        """Refuse what another server on the way might understand otherwise (RFC 9112 §3.2, §6.1).
+
+        That is a request of no or of several hosts, of another version, or in another coding.
+        """
+        version = self.parser.get_http_version()
+        hosts = 0
+        for name, value in self.headers:
+            if name == b"host":
+                hosts += 1
+                if not HOST.fullmatch(value):
+                    self._stop(BAD_HOST)
+            elif name == b"transfer-encoding" and (value.lower() != b"chunked" or version == "1.0"):
+                self._stop(MALFORMED)
+        if version not in ("1.1", "1.0"):
+            self._stop(MALFORMED)
+        if hosts > 1 or (not hosts and version == "1.1"):
+            self._stop(BAD_HOST)
+        if version == "1.0" and self._get_upgrade() == b"websocket":
+            self._stop(BAD_HANDSHAKE)
+
     def on_body(self, body: bytes) -> None:
         self._keeping = False
         super().on_body(body)
 
     def on_chunk_header(self) -> None:
         """Behind the last chunk's header come trailers, which are kept like headers."""
+        if self._kept > self.head_max_bytes:
+            self._stop(HEAD_TOO_LARGE)
         self._keeping, self._kept = True, 0
 
     def on_chunk_complete(self) -> None:
@@ -219,10 +255,10 @@ class HttpProtocol(HttpToolsProtocol):
     def _should_upgrade(self) -> bool:
         """Only what a WebSocket's handshake is; anything else is answered as if it asked for none.
 
-        (RFC 6455 §4.1: GET, HTTP/1.1 or higher.)
+        (RFC 6455 §4.1: GET.)
         """
         websocket: bool = super()._should_upgrade()
-        return websocket and self.scope["method"] == "GET" and self.scope["http_version"] != "1.0"
+        return websocket and self.scope["method"] == "GET"
 
     def _upgrade(self, behind: bytes) -> None:
         """The head is whole and asks for another protocol. `behind`: what came with it."""

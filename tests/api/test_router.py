@@ -113,6 +113,7 @@ POST /auth/login
 POST /auth/refresh
 POST /auth/logout
 GET /auth/providers
+GET /ws
 GET /users/me
 PATCH /users/me
 GET /users
@@ -145,8 +146,8 @@ GET /docs/ws
 """
 OPEN = {
     "/auth/register", "/auth/login", "/auth/refresh", "/auth/logout", "/auth/providers", "/healthz",
-    "/readyz", "/metrics", "/auth/oauth/exchange", "/openapi.json", "/asyncapi.json", "/docs",
-    "/docs/ws",
+    "/readyz", "/ws", "/metrics", "/auth/oauth/exchange", "/openapi.json", "/asyncapi.json",
+    "/docs", "/docs/ws",
 }  # fmt: skip
 
 
@@ -184,6 +185,7 @@ def test_a_route_that_takes_a_body_has_its_decoder():
 STATUSES = {
     "POST /auth/register": {201},
     "POST /auth/logout": {204},
+    "GET /ws": {426},
     "POST /channels": {200, 201},
     "DELETE /channels/{id}": {204},
     "POST /channels/{id}/leave": {204},

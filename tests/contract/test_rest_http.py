@@ -34,6 +34,7 @@ METHODS = {
     "/channels/1/messages": {"GET", "POST"},
     "/channels/1/messages/1": {"GET", "PATCH", "DELETE"},
     "/healthz": {"GET"},
+    "/ws": {"GET"},
     "/readyz": {"GET"},
 }
 ALL_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND", "LINK")

@@ -1,6 +1,5 @@
 """Getting a socket: tokens, origins, deadlines (contract §3)."""
 
-import asyncio
 import time
 
 import pytest
@@ -182,12 +181,3 @@ async def test_only_ws_has_a_socket(pod: Pod, people: People) -> None:
     for path in ("/", "/ws/", "/wss", "/users/me"):
         url = pod.ws_url.removesuffix("/ws") + path
         assert await refused(url, additional_headers=ann.headers) == 404
-
-
-async def test_a_plain_get_of_ws_is_no_socket(pod: Pod) -> None:
-    """Without the upgrade there is nothing at /ws."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", pod.port)
-    writer.write(b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-    assert (await reader.readline()).split()[1] == b"404"
-    writer.close()
-    await writer.wait_closed()
