@@ -75,9 +75,13 @@ def serve(port: int | None, host: str | None, workers: int | None) -> None:
     """Serve in production, as the RTCHAT_… variables say (see: rtchat config)."""
     config, _ = _load(port=port, host=host, workers=workers)
     count = settings.worker_count(config)
+    from rtchat.auth import keys
+    from rtchat.errors import StartError
+
     try:
         settings.require_production(config, count)
-    except ConfigError as error:
+        keys.KeyRing(config)
+    except (ConfigError, StartError) as error:
         _fail(str(error), 2)
     from rtchat import logs
     from rtchat.app import App
@@ -182,6 +186,25 @@ def _at_database(ask: Callable[[str], T]) -> T:
         return ask(url)
     except StartError as error:
         _fail(str(error), 3)
+
+
+@main.group()
+def key() -> None:
+    """Keys that sign access tokens."""
+
+
+@key.command()
+@click.option(
+    "--alg",
+    type=click.Choice(("EdDSA", "RS256", "ES256", "HS256")),
+    default="EdDSA",
+    help="What it signs with; of HS256 there is no public half.",
+)
+def new(alg: str) -> None:
+    """Print a fresh key: for RTCHAT_SIGNING_KEY_FILE, or of HS256 for RTCHAT_SECRET_KEY_FILE."""
+    from rtchat.auth import keys
+
+    click.echo(keys.new(alg).rstrip())
 
 
 @main.command("config")

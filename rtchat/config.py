@@ -25,6 +25,7 @@ def _text(doc: str, *, secret: bool = False, max_length: int = 4096) -> Meta:
 
 STOP_RESERVE_S = 7  # answers 2, writes 1.5, farewell 1, requests 1.5, parts 1: drain, server/run
 INTERNAL_TOKEN_MIN_CHARS = 16
+PEM_MAX_CHARS = 65_536
 MS_MAX = 600_000
 # As browsers write it (RFC 6454 §6.2): lower case, no path, no user, no pattern.
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
@@ -52,6 +53,31 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     secret_key: Annotated[
         str, _text("signs access tokens; at least 32 bytes, the same on every pod", secret=True)
     ] = ""
+    secret_keys_old: Annotated[
+        str, _text("secrets that signed before, comma-separated: still believed", secret=True)
+    ] = ""
+    signing_key: Annotated[
+        str,
+        _text(
+            "PEM of an Ed25519, RSA or P-256 key that signs access tokens in the secret's place",
+            secret=True,
+            max_length=PEM_MAX_CHARS,
+        ),
+    ] = ""
+    verification_keys: Annotated[
+        str,
+        _text(
+            "PEMs, one after the other, of keys that sign elsewhere or signed before: believed",
+            secret=True,
+            max_length=PEM_MAX_CHARS,
+        ),
+    ] = ""
+    token_issuer: Annotated[
+        str, Meta(min_length=1, max_length=256, description="`iss` of access tokens")
+    ] = "rtchat"  # noqa: S105  a name
+    token_audience: Annotated[
+        str, Meta(min_length=1, max_length=256, description="`aud` of access tokens")
+    ] = "rtchat"  # noqa: S105  a name
     host: Annotated[str, _text("address to listen on")] = "127.0.0.1"
     port: Annotated[int, _number(0, 65535, "TCP port to listen on; 0: any free one")] = 8000
     workers: Annotated[
@@ -321,6 +347,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         for origin in self.origin_list:
             if not ORIGIN.fullmatch(origin):
                 raise ConfigError(f"origins: {origin!r} is not as in https://host or http://host:1")
+
+    @property
+    def old_secrets(self) -> list[str]:
+        """The secrets that signed before."""
+        return self.secret_keys_old.replace(",", " ").split()
 
     @property
     def redis_nodes(self) -> list[str]:

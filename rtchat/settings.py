@@ -143,6 +143,8 @@ def require_production(config: Config, workers: int = 1) -> None:
             "postgresql://user:password@host:5432/rtchat (to try rtchat out: rtchat dev)"
         )
     require_secret(config.secret_key)
+    for old in config.old_secrets:
+        require_secret(old, "SECRET_KEYS_OLD")
     if workers > 1 and not config.redis_nodes:
         raise ConfigError(
             f"{workers} workers need Redis or Valkey between them, and RTCHAT_REDIS_URLS is not"
@@ -151,15 +153,15 @@ def require_production(config: Config, workers: int = 1) -> None:
         )
 
 
-def require_secret(secret: str) -> None:
+def require_secret(secret: str, name: str = "SECRET_KEY") -> None:
     """Raise ConfigError unless `secret` can sign tokens: long enough, varied, no sample."""
-    mend = "make one with: python -c 'import secrets; print(secrets.token_urlsafe(48))'"
+    mend = "make one with: rtchat key new --alg HS256"
     if not secret:
-        raise ConfigError(f"RTCHAT_SECRET_KEY (or RTCHAT_SECRET_KEY_FILE) is not set; {mend}")
+        raise ConfigError(f"RTCHAT_{name} (or RTCHAT_{name}_FILE) is not set; {mend}")
     if len(secret.encode()) < SECRET_MIN_BYTES or len(set(secret)) < 8:
         raise ConfigError(
-            f"RTCHAT_SECRET_KEY is too easy to guess: "
+            f"RTCHAT_{name} is too easy to guess: "
             f"it needs {SECRET_MIN_BYTES} random bytes or more; {mend}"
         )
     if any(sample in secret.lower() for sample in SAMPLE_SECRETS):
-        raise ConfigError(f"RTCHAT_SECRET_KEY is a sample value; {mend}")
+        raise ConfigError(f"RTCHAT_{name} is a sample value; {mend}")

@@ -8,13 +8,16 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
 from click.testing import CliRunner
 
 import rtchat
+from rtchat.auth.keys import KeyRing
 from rtchat.cli import main
+from rtchat.config import Config
 from rtchat.server.valkey import PrivateValkey
 from tests.pods import SECRET_KEY, Pods
 from tests.services import Given
@@ -75,13 +78,13 @@ def fails(done: Run, status: int, *words: str) -> None:
 def test_help_names_the_commands():
     done = run("--help")
     assert done.status == 0
-    for command in ("dev", "serve", "migrate", "config"):
+    for command in ("dev", "serve", "migrate", "config", "key"):
         assert f"\n  {command} " in done.out
     assert run("-h").out == done.out
 
 
 def test_every_command_explains_itself():
-    for command in ("dev", "serve", "migrate", "config"):
+    for command in ("dev", "serve", "migrate", "config", "key"):
         done = read(command, "--help")
         assert done.status == 0
         assert f"rtchat {command}" in done.out
@@ -204,7 +207,7 @@ def test_serve_needs_a_database():
 def test_serve_needs_a_secret_that_nobody_knows(secret: str):
     """S-15, S-17: none, short, of few letters, or a sample's; it tells how to make one."""
     done = read("serve", database_url=DATABASE, secret_key=secret)
-    fails(done, 2, "RTCHAT_SECRET_KEY", "token_urlsafe")
+    fails(done, 2, "RTCHAT_SECRET_KEY", "rtchat key new")
     assert not secret or secret not in done.err
 
 
@@ -344,3 +347,27 @@ def test_migrate_needs_a_database():
 def test_migrate_without_its_database_ends_with_3(url: str):
     """Something that rtchat depends on is not there."""
     fails(run("migrate", database_url=url), 3, "migration")
+
+
+# --- keys
+
+
+@pytest.mark.parametrize("algorithm", ["EdDSA", "RS256", "ES256", "HS256"])
+def test_key_new_prints_a_key_and_nothing_else(algorithm: str):
+    """So that it can be sent into the file that the setting names."""
+    done = read("key", "new", "--alg", algorithm)
+    assert (done.status, done.err) == (0, "")
+    made: dict[str, Any] = {"secret_key": SECRET_KEY, "signing_key": ""}
+    name = "secret_key" if algorithm == "HS256" else "signing_key"
+    assert KeyRing(Config(**made | {name: done.out})).signing.algorithm == algorithm
+
+
+def test_serve_refuses_keys_that_cannot_be_used():
+    """S-15, S-17: before anything is started, whichever setting it is."""
+    for setting, value, words in (
+        ("signing_key", "no key", "RTCHAT_SIGNING_KEY"),
+        ("verification_keys", "no key", "RTCHAT_VERIFICATION_KEYS"),
+        ("secret_keys_old", "changeme-changeme-changeme-changeme-9", "RTCHAT_SECRET_KEYS_OLD"),
+    ):
+        given = {"database_url": DATABASE, "secret_key": SECRET_KEY, setting: value}
+        fails(read("serve", **given), 2, words, "rtchat key new")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rtchat.config import Config
+from rtchat.config import PEM_MAX_CHARS, Config
 from rtchat.settings import NAMES, PREFIX, describe, meta
 from tests.test_settings import config, refusal
 
@@ -36,7 +36,7 @@ def test_a_number_has_limits_its_default_is_within_them_and_it_is_refused_beyond
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_a_text_is_bounded(name: str):
-    assert PREFIX + name.upper() in refusal(**{name: "x" * 4097})
+    assert PREFIX + name.upper() in refusal(**{name: "x" * (PEM_MAX_CHARS + 1)})
 
 
 @pytest.mark.parametrize(

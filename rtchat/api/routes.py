@@ -18,6 +18,7 @@ ROUTES: list[Route] = [
     Route("POST", "/auth/refresh", auth.refresh, {200: Session}, types.Refresh, auth=False),
     Route("POST", "/auth/logout", auth.logout, {204: None}, types.Logout, auth=False),
     Route("GET", "/auth/providers", auth.providers, {200: types.Providers}, auth=False),
+    Route("GET", "/.well-known/jwks.json", auth.key_set, {200: types.KeySet}, auth=False),
     Route("GET", "/users/me", users.me, {200: User}),
     Route("PATCH", "/users/me", users.update_me, {200: User}, types.UpdateUser),
     Route("GET", "/users", users.find, {200: types.Users}, query=types.UserQuery),

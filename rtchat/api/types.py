@@ -164,6 +164,12 @@ class Providers(_Body, frozen=True):
     items: list[dict[str, str]]
 
 
+class KeySet(_Body, frozen=True):
+    """The public halves of the keys that sign access tokens (RFC 7517 §5)."""
+
+    keys: list[dict[str, str]]
+
+
 class Health(_Body, frozen=True):
     """Whether this process is well."""
 

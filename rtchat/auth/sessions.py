@@ -110,6 +110,10 @@ class Sessions:
         """End every session of a user."""
         self._ended(await self._store.end_all(user_id))
 
+    def public_keys(self) -> list[dict[str, str]]:
+        """The public halves of the keys of access tokens."""
+        return self._tokens.keys.public()
+
     def authenticate(self, token: str) -> Identity:
         """Whom an access token speaks for, unless its session is known to have ended.
 

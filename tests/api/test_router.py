@@ -114,6 +114,7 @@ POST /auth/refresh
 POST /auth/logout
 GET /auth/providers
 GET /ws
+GET /.well-known/jwks.json
 GET /users/me
 PATCH /users/me
 GET /users
@@ -147,7 +148,7 @@ GET /docs/ws
 OPEN = {
     "/auth/register", "/auth/login", "/auth/refresh", "/auth/logout", "/auth/providers", "/healthz",
     "/readyz", "/ws", "/metrics", "/auth/oauth/exchange", "/openapi.json", "/asyncapi.json",
-    "/docs", "/docs/ws",
+    "/docs", "/docs/ws", "/.well-known/jwks.json",
 }  # fmt: skip
 
 

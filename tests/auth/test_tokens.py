@@ -33,13 +33,15 @@ def part(content: Any) -> str:
     return base64.urlsafe_b64encode(content).decode().rstrip("=")
 
 
-def sign(header: Any, payload: Any, key: bytes = TOKENS._key, algorithm: str = "sha256") -> str:
+def sign(
+    header: Any, payload: Any, key: bytes = TOKENS.keys.signing.signs, algorithm: str = "sha256"
+) -> str:
     """A token by hand: nothing is checked on the way."""
     text = f"{part(header)}.{part(payload)}"
     return f"{text}.{part(hmac.digest(key, text.encode(), algorithm))}"
 
 
-HEADER = {"alg": "HS256", "typ": "at+jwt"}
+HEADER = {"alg": "HS256", "typ": "at+jwt", "kid": TOKENS.keys.signing.kid}
 CLAIMS = {
     "iss": "rtchat", "aud": "rtchat", "sub": "42", "sid": "7", "jti": "j", "iat": NOW,
     "exp": NOW + 900,
@@ -168,7 +170,7 @@ def test_ids_are_decimal_digits_of_an_id(claim: str, number: object):
 
 @pytest.mark.parametrize("typ", ["JWT", "at+JWT", "application/at+jwt", "", None, 5])
 def test_a_token_of_another_type_is_for_another_use(typ: object):
-    assert refusal(sign({"alg": "HS256", "typ": typ}, CLAIMS)) == "unauthorized"
+    assert refusal(sign({**HEADER, "typ": typ}, CLAIMS)) == "unauthorized"
 
 
 def test_the_configured_secret_itself_signs_nothing():

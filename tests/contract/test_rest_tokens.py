@@ -28,7 +28,8 @@ class Forge:
     """Makes tokens with the server's own key, right but for what is changed."""
 
     def __init__(self, people: People, person_id: int, session_id: int) -> None:
-        self.key: bytes = people.tokens._key
+        self.key: bytes = people.tokens.keys.signing.signs
+        self.kid = people.tokens.keys.signing.kid
         self.now = int(time.time())
         self.claims: dict[str, Any] = {
             "iss": "rtchat", "aud": "rtchat", "sub": str(person_id), "sid": str(session_id),
@@ -39,7 +40,7 @@ class Forge:
         self, *, header: dict[str, Any] | None = None, without: str = "", **claims: Any
     ) -> str:
         given = {k: v for k, v in (self.claims | claims).items() if k != without}
-        header = {"typ": "at+jwt"} | (header or {})
+        header = {"typ": "at+jwt", "kid": self.kid} | (header or {})
         return jwt.api_jws.encode(json.dumps(given).encode(), self.key, "HS256", headers=header)
 
 
@@ -235,3 +236,14 @@ async def test_a_very_long_token_is_refused(pod: Pod):
     except (ConnectionError, EOFError):
         return
     assert reply.status in (400, 401, 431)
+
+
+# --- the keys
+
+
+async def test_where_a_secret_signs_no_key_is_shown(nobody: Caller):
+    """RFC 7517: a set without keys, which may be kept for a while."""
+    response = await nobody.get("/.well-known/jwks.json")
+    assert response.status_code == 200
+    assert response.json() == {"keys": []}
+    assert response.headers["cache-control"] == "public, max-age=300"
