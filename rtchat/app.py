@@ -22,6 +22,9 @@ from rtchat.auth.tokens import Tokens
 from rtchat.bus import Bus
 from rtchat.bus.memory import Exchange, MemoryBus
 from rtchat.bus.redis import RedisBus
+from rtchat.cache import Cache
+from rtchat.cache.memory import MemoryCache
+from rtchat.cache.redis import RedisCache
 from rtchat.chat import Chat
 from rtchat.config import Config
 from rtchat.connections import Connections
@@ -99,7 +102,9 @@ class App:
             stack.push_async_callback(database.close)
             bus = self.bus = self.bus or make_bus(config)
             stack.push_async_callback(bus.close)
-            services, writer = _build(config, database, bus, stack)
+            cache = make_cache(config)
+            stack.push_async_callback(cache.close)
+            services, writer = _build(config, database, bus, cache, stack)
 
             async def begin(connection: AnyConnection) -> None:
                 await privileges.require(connection)
@@ -161,8 +166,23 @@ def make_bus(config: Config) -> Bus:
     return MemoryBus(Exchange())
 
 
+def make_cache(config: Config) -> Cache:
+    """The cache that the configuration asks for: the nodes of the bus, or none."""
+    if config.redis_nodes:
+        return RedisCache(
+            config.redis_nodes,
+            cluster=bool(config.redis_cluster),
+            prefix=config.bus_prefix,
+            timeout_s=config.cache_timeout_ms / 1000,
+            connections=config.cache_connections,
+            entries_max=config.cache_entries_max,
+            local_share=config.cache_local_percent / 100,
+        )
+    return MemoryCache(config.cache_entries_max, config.cache_max_bytes)
+
+
 def _build(
-    config: Config, database: Database, bus: Bus, stack: AsyncExitStack
+    config: Config, database: Database, bus: Bus, cache: Cache, stack: AsyncExitStack
 ) -> tuple[Services, Writer]:
     """Make the parts and introduce them to each other; nothing runs yet."""
     users = UserStore(database)
@@ -211,6 +231,7 @@ def _build(
         connections,
         tasks,
         drain,
+        cache,
     )
     return services, writer
 

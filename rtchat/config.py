@@ -300,6 +300,21 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         int, _number(65_536, BYTES_MAX, "unsent bytes to one Redis; beyond: dropped and counted")
     ] = 8_388_608
 
+    # --- the cache
+    cache_timeout_ms: Annotated[
+        int, _number(10, 10_000, "Redis must answer by then; else codes are `unavailable`")
+    ] = 500
+    cache_connections: Annotated[int, _number(1, 1000, "connections to each Redis")] = 8
+    cache_entries_max: Annotated[
+        int, _number(1000, 10**7, "entries, and buckets of limits, in this process")
+    ] = 100_000
+    cache_max_bytes: Annotated[
+        int, _number(65_536, BYTES_MAX, "entries of a process without Redis; the oldest go")
+    ] = 16_777_216
+    cache_local_percent: Annotated[
+        int, _number(1, 100, "of a shared limit, what each pod lets through while Redis is away")
+    ] = 25
+
     # --- stopping
     drain_s: Annotated[
         int, _number(0, 280, "longest window in which sockets are sent away one by one")

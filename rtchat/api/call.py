@@ -8,6 +8,7 @@ from rtchat.auth.accounts import Accounts
 from rtchat.auth.client import Client, agent_from
 from rtchat.auth.sessions import Sessions
 from rtchat.auth.tokens import Identity
+from rtchat.cache import Cache
 from rtchat.chat import Chat
 from rtchat.config import Config
 from rtchat.connections import Connections
@@ -35,6 +36,7 @@ class Services:
     connections: Connections
     tasks: Tasks
     drain: Drain
+    cache: Cache
 
 
 @dataclass

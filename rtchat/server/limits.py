@@ -26,7 +26,7 @@ SURPLUS_MAX = 64
 SURPLUS_PER_ADDRESS = 8
 LINGERING_MAX = 64  # who was told why, and reads it: they hold no place of those
 FILES_RESERVE = 64  # for what is neither a client nor a database: logs, modules, the loop's own
-FILES_PER_NODE = 4  # two connections to a Redis, twice while they are made anew
+FILES_PER_NODE = 4  # the bus' two connections to a Redis, twice while they are made anew
 CLUSTER_NODES = 32  # of a Redis Cluster, at least; its seeds do not tell how many there are
 
 
@@ -146,7 +146,7 @@ def fitting(config: Config, files: int) -> int:
     nodes = len(config.redis_nodes)
     if config.redis_cluster:
         nodes = max(nodes, CLUSTER_NODES)
-    databases = config.pool_max + config.lanes + FILES_PER_NODE * nodes
+    databases = config.pool_max + config.lanes + (FILES_PER_NODE + config.cache_connections) * nodes
     fits = max(1, files - databases - SURPLUS_MAX - LINGERING_MAX - FILES_RESERVE)
     wanted = config.connections_max
     if wanted and wanted <= fits:

@@ -97,14 +97,15 @@ def test_what_fits_into_the_open_files_is_the_bound(caplog: pytest.LogCaptureFix
     """With what databases and probes need left free; and it is said."""
     config = Config(connections_max=50_000, pool_max=8, lanes=4, redis_urls="redis://a,redis://b")
     reserve = SURPLUS_MAX + LINGERING_MAX + FILES_RESERVE
-    assert fitting(config, 1024) == 1024 - 8 - 4 - 2 * 4 - reserve
+    node = 4 + config.cache_connections
+    assert fitting(config, 1024) == 1024 - 8 - 4 - 2 * node - reserve
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 def test_a_cluster_has_more_nodes_than_seeds():
-    single = Config(redis_urls="redis://seed")
-    cluster = Config(redis_urls="redis://seed", redis_cluster=1)
-    assert fitting(single, 1024) - fitting(cluster, 1024) == 4 * (CLUSTER_NODES - 1)
+    single = Config(redis_urls="redis://seed", cache_connections=2)
+    cluster = Config(redis_urls="redis://seed", cache_connections=2, redis_cluster=1)
+    assert fitting(single, 1024) - fitting(cluster, 1024) == (4 + 2) * (CLUSTER_NODES - 1)
 
 
 @pytest.mark.parametrize("files", [10_000, resource.RLIM_INFINITY])
