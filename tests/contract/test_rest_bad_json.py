@@ -70,7 +70,7 @@ async def path(ann: Caller) -> str:
     return f"/channels/{(await ann.makes())['id']}/messages"
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"B-H19 {case}")
 async def test_what_is_no_json_is_bad_json(ann: Caller, path: str, case: str):
     """B-H19, W50 to W56: 400, and nothing was sent."""
     before = answer(await ann.get(path, limit=1))
@@ -85,7 +85,11 @@ async def test_bad_json_is_bad_everywhere(ann: Caller, target: str):
         problem(await post(ann, target, CASES[case]), "bad_json", "bad_field")
 
 
-@pytest.mark.parametrize("body", [b"[]", b"1", b'"x"', b"null", b"true", b"[{}]", b"-0"])
+@pytest.mark.parametrize(
+    "body",
+    [b"[]", b"1", b'"x"', b"null", b"true", b"[{}]", b"-0"],
+    ids=lambda body: f"B-H19 {body.decode()}",
+)
 async def test_what_is_no_object_is_a_bad_message(ann: Caller, path: str, body: bytes):
     """W53."""
     for target in (path, "/auth/login", "/auth/register", "/channels"):

@@ -20,21 +20,21 @@ NO_ADDRESSES: list[str] = [
 NO_TEXTS: list[Any] = [None, 1, 1.5, True, [], ["x"], {}, {"$ne": 1}]
 
 
-@pytest.mark.parametrize("email", NO_ADDRESSES, ids=lambda value: ascii(value)[:30])
+@pytest.mark.parametrize("email", NO_ADDRESSES, ids=lambda value: f"B-H20 {ascii(value)[:30]}")
 async def test_what_is_no_address_does_not_register(nobody: Caller, email: str):
     """B-H20: 422, and the field is named."""
     response = await nobody.post("/auth/register", {"email": email, "password": GOOD})
     problem(response, "bad_field", "too_long", field="email")
 
 
-@pytest.mark.parametrize("email", NO_ADDRESSES, ids=lambda value: ascii(value)[:30])
+@pytest.mark.parametrize("email", NO_ADDRESSES, ids=lambda value: f"B-H20 {ascii(value)[:30]}")
 async def test_what_is_no_address_does_not_sign_in(nobody: Caller, email: str):
     """As a wrong one, or refused as a field; never a 500."""
     response = await nobody.post("/auth/login", {"email": email, "password": GOOD})
     problem(response, "unauthorized", "bad_field", "too_long")
 
 
-@pytest.mark.parametrize("value", NO_TEXTS, ids=ascii)
+@pytest.mark.parametrize("value", NO_TEXTS, ids=lambda value: f"B-H22 {value!a}")
 async def test_address_and_password_are_text(nobody: Caller, value: object):
     """B-H21, B-H22: 422 for every other type."""
     good = {"email": "ann@example.org", "password": GOOD}

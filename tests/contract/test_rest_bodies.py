@@ -76,6 +76,7 @@ async def test_json_is_taken(ann: Caller, path: str, kind: str):
         "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "*/*", "json",
         "application/problem+json", "application/json, text/plain", "application/ json",
     ],
+    ids=lambda kind: f"B-H12 {kind or 'none'}",
 )  # fmt: skip
 async def test_nothing_but_json_is_taken(ann: Caller, path: str, kind: str):
     """B-H12, S-52: 415; what a form of a foreign page can send is not taken."""
@@ -96,7 +97,11 @@ async def test_a_kind_is_given_once(pod: Pod, ann: Caller, path: str):
         assert (reply.status, reply.json["code"]) == (415, "unsupported_media_type")
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, identity", "x", "GZIP"])
+@pytest.mark.parametrize(
+    "encoding",
+    ["gzip", "deflate", "br", "gzip, identity", "x", "GZIP"],
+    ids=lambda encoding: f"B-H13 {encoding}",
+)
 async def test_a_body_is_not_encoded(ann: Caller, path: str, encoding: str):
     """B-H13: 415 before anything is unpacked, so that nothing small can become large."""
     bomb = b"\x1f\x8b\x08" + b"\0" * 1000
@@ -119,7 +124,7 @@ async def test_a_body_where_none_belongs_is_ignored(ann: Caller, channel: JSON):
 # --- length
 
 
-@pytest.mark.parametrize("size", [16, 1024, LIMIT - 1, LIMIT])
+@pytest.mark.parametrize("size", [16, 1024, LIMIT - 1, LIMIT], ids=lambda size: f"B-H15 {size}")
 async def test_a_body_up_to_the_limit_is_taken(ann: Caller, path: str, size: int):
     """B-H15: with a length and in chunks."""
     kind = {"Content-Type": "application/json"}
@@ -129,7 +134,9 @@ async def test_a_body_up_to_the_limit_is_taken(ann: Caller, path: str, size: int
         answer(response, 201)
 
 
-@pytest.mark.parametrize("size", [LIMIT + 1, 300_000, DRAINED - 100_000])
+@pytest.mark.parametrize(
+    "size", [LIMIT + 1, 300_000, DRAINED - 100_000], ids=lambda size: f"B-H15 {size}"
+)
 async def test_a_body_over_the_limit_is_answered_readably(ann: Caller, path: str, size: int):
     """413, and a client that sends all of it first can read the answer."""
     kind = {"Content-Type": "application/json"}
@@ -231,23 +238,40 @@ async def test_a_client_that_goes_away_leaves_nothing(pod: Pod, ann: Caller, pat
     answer(await ann.get("/users/me"))
 
 
-async def test_a_body_that_does_not_arrive_is_not_waited_for(pods: Pods, pod: Pod):
-    """It is answered after `RTCHAT_BODY_READ_S`, and the connection closes."""
+UNENDING = {
+    "B-H2 half a body": (["Content-Length: 1000"], b'{"name":'),
+    "B-H4 no final chunk": (["Transfer-Encoding: chunked"], b"2\r\n{}\r\n"),
+    "B-H4 FFFFFFFFFFFFFFFF": (["Transfer-Encoding: chunked"], b"F" * 16 + b"\r\n{}\r\n0\r\n\r\n"),
+    "B-H10 Expect, then nothing": (["Content-Length: 1000", "Expect: 100-continue"], b""),
+}
+
+
+@pytest.fixture(scope="module")
+async def impatient(pods: Pods, pod: Pod) -> AsyncIterator[Pod]:
+    """A pod that waits a second for a body."""
     impatient = await pods.start(pod.database_url, body_read_s=1)
-    async with People(pod.database_url) as people:
-        token = (await people.new("slow")).token
-    head = request(
-        "POST /channels HTTP/1.1", "Content-Type: application/json",
-        "Content-Length: 1000", token=token,
-    )  # fmt: skip
+    yield impatient
+    impatient.kill()
+
+
+@pytest.mark.parametrize("row", UNENDING)
+async def test_a_body_that_does_not_arrive_is_not_waited_for(
+    impatient: Pod, people: People, row: str
+):
+    """It is answered after `RTCHAT_BODY_READ_S`, and the connection closes."""
+    framing, begun = UNENDING[row]
+    token = (await people.new("slow")).token
+    kind = "Content-Type: application/json"
     reader, writer = await asyncio.open_connection("127.0.0.1", impatient.port)
-    writer.write(head + b'{"name":')
+    writer.write(request("POST /channels HTTP/1.1", kind, *framing, token=token) + begun)
     async with asyncio.timeout(4):
         reply = await read_reply(reader)
-    assert reply.status in (400, 408)
-    assert reply.headers["connection"] == "close"
+        if reply.status == 100:
+            reply = await read_reply(reader)
+        assert (reply.status, reply.json["code"]) == (400, "bad_json")
+        assert reply.headers["connection"] == "close"
+        assert await reader.read() == b""
     writer.close()
-    impatient.kill()
 
 
 async def test_as_many_members_as_a_channel_takes_fit_a_body(sign_in: SignIn):

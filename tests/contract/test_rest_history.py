@@ -131,7 +131,7 @@ async def test_a_new_member_reads_all_of_it(eve: Caller, log: Log):
         {"after": "-1"}, {"after": "abc"}, {"after": ""}, {"after": str(2**63)},
         {"after": "1'; --"}, {"after": "\u0661"}, {"after": "true"},
     ],
-    ids=lambda query: ascii(query)[:40],
+    ids=lambda query: f"B-H24 {ascii(query)[:40]}",
 )  # fmt: skip
 async def test_a_page_says_what_is_wrong_with_it(ann: Caller, log: Log, query: dict[str, str]):
     """B-H24: 422 and the parameter."""

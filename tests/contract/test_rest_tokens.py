@@ -157,7 +157,7 @@ async def test_a_header_chooses_no_key(nobody: Caller, forge: Forge):
         base64.urlsafe_b64encode(b"[" * 5000).decode() + "..",
         "x" * 15_000,  # a head of more than 16 KB is another matter
     ],
-    ids=lambda token: str(token)[:12],
+    ids=lambda token: f"B-H18 {str(token)[:12]}",
 )  # fmt: skip
 async def test_what_is_no_token_is_refused(nobody: Caller, token: str):
     """B-H18: 401 for any text at all, and nothing else happens."""
@@ -209,7 +209,7 @@ async def send(pod: Pod, *headers: str) -> Reply:
         ["X-Authorization: Bearer {token}"],
         ["Cookie: access_token={token}"],
     ],
-    ids=lambda headers: " + ".join(headers) or "none",
+    ids=lambda headers: f"B-H17 {' + '.join(headers) or 'none'}",
 )
 async def test_a_request_without_one_bearer_token_is_nobodys(
     pod: Pod, ann: Caller, headers: list[str]
