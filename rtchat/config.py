@@ -49,6 +49,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     redis_urls: Annotated[
         str, _text("Redis or Valkey 7+, comma-separated; empty: one process, no Redis", secret=True)
     ] = ""
+    tls_required: Annotated[
+        int, _number(0, 1, "1: PostgreSQL and Redis on other machines need verified TLS")
+    ] = 1
     redis_cluster: Annotated[int, _number(0, 1, "1: the URLs are seeds of a Redis Cluster")] = 0
     secret_key: Annotated[
         str, _text("signs access tokens; at least 32 bytes, the same on every pod", secret=True)

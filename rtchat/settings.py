@@ -15,6 +15,7 @@ from typing import Any, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from rtchat import links
 from rtchat.config import Config, ConfigError
 from rtchat.providers import providers_of
 
@@ -143,6 +144,11 @@ def require_production(config: Config, workers: int = 1) -> None:
             "postgresql://user:password@host:5432/rtchat (to try rtchat out: rtchat dev)"
         )
     require_secret(config.secret_key)
+    if config.tls_required and (mends := links.exposed(config, os.environ)):
+        raise ConfigError(
+            f"{'; '.join(mends)}; or, where the network between them is trusted: "
+            "RTCHAT_TLS_REQUIRED=0"
+        )
     for old in config.old_secrets:
         require_secret(old, "SECRET_KEYS_OLD")
     if workers > 1 and not config.redis_nodes:

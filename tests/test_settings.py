@@ -152,8 +152,8 @@ def test_production_needs_a_database_and_a_secret():
     with pytest.raises(ConfigError, match="RTCHAT_DATABASE_URL"):
         require_production(Config(secret_key=GOOD_SECRET))
     with pytest.raises(ConfigError, match="RTCHAT_SECRET_KEY"):
-        require_production(Config(database_url="postgresql://db/rtchat"))
-    require_production(Config(database_url="postgresql://db/rtchat", secret_key=GOOD_SECRET))
+        require_production(Config(database_url="postgresql://localhost/rtchat"))
+    require_production(Config(database_url="postgresql://localhost/rtchat", secret_key=GOOD_SECRET))
 
 
 # --- workers
@@ -161,12 +161,14 @@ def test_production_needs_a_database_and_a_secret():
 
 def test_several_workers_need_redis_between_them():
     """It says so, what to set, and what goes without."""
-    given = config(database_url="postgresql://db/x", secret_key=GOOD_SECRET)
+    given = config(database_url="postgresql://localhost/x", secret_key=GOOD_SECRET)
     require_production(given, workers=1)
     with pytest.raises(ConfigError, match=r"(?s)RTCHAT_REDIS_URLS.*--workers 1.*rtchat dev"):
         require_production(given, workers=2)
     with_redis = config(
-        database_url="postgresql://db/x", secret_key=GOOD_SECRET, redis_urls="redis://cache"
+        database_url="postgresql://localhost/x",
+        secret_key=GOOD_SECRET,
+        redis_urls="redis://localhost",
     )
     require_production(with_redis, workers=2)
 
