@@ -33,6 +33,13 @@ def exposed(config: Config, environ: Mapping[str, str]) -> list[str]:
     return mends
 
 
+def files(url: str) -> list[str]:
+    """The files that a PostgreSQL URL names: certificates, and a key."""
+    options = parse_qs(urlsplit(url).query)
+    named = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
+    return [options[name][-1] for name in named if name in options]
+
+
 def _postgres_is_safe(url: str, environ: Mapping[str, str]) -> bool:
     """As asyncpg reads the URL: several hosts by commas, and options that win over them."""
     parts = urlsplit(url)

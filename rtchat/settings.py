@@ -144,6 +144,8 @@ def require_production(config: Config, workers: int = 1) -> None:
             "postgresql://user:password@host:5432/rtchat (to try rtchat out: rtchat dev)"
         )
     require_secret(config.secret_key)
+    for path in links.files(config.database_url):
+        _read("RTCHAT_DATABASE_URL", path)
     if config.tls_required and (mends := links.exposed(config, os.environ)):
         raise ConfigError(
             f"{'; '.join(mends)}; or, where the network between them is trusted: "

@@ -1,55 +1,23 @@
 """Every way into a Redis node works, and none of them shows its password."""
 
-import datetime
-import ipaddress
 import ssl
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from rtchat.bus.address import Address
 from rtchat.bus.redis import RedisBus
 from rtchat.server.valkey import PrivateValkey
 from tests.bus.bus_pod import BusPod, until
 from tests.bus.proxy import Proxy
+from tests.certificates import Authority
 from tests.services import Given
 
 
 @pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A certificate for 127.0.0.1, signed by itself, in one file with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-            critical=False,
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path / "certificate.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
+def authority(tmp_path: Path) -> Authority:
+    """Whom everybody trusts."""
+    return Authority(tmp_path)
 
 
 async def hears_itself(url: str, prefix: str) -> bool:
@@ -66,13 +34,21 @@ async def hears_itself(url: str, prefix: str) -> bool:
         await pod.bus.close()
 
 
-async def test_tls(valkey: PrivateValkey | Given, certificate: Path):
+async def test_tls(valkey: PrivateValkey | Given, authority: Authority, tmp_path: Path):
+    """S-67: the right authority and the right name, or nothing is said to that server."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate)
+    context.load_cert_chain(authority.issue("127.0.0.1"))
+    trusted = f"ssl_ca_certs={authority.certificate}"
+    other = Authority(tmp_path, "another")
     async with Proxy(valkey.url, context) as proxy:
-        assert await hears_itself(f"{proxy.url}?ssl_ca_certs={certificate}", "tls")
+        assert await hears_itself(f"{proxy.url}?{trusted}", "tls")
         assert not await hears_itself(proxy.url, "tls"), "a certificate that nobody vouches for"
+        assert not await hears_itself(f"{proxy.url}?ssl_ca_certs={other.certificate}", "tls")
+        by_name = proxy.url.replace("127.0.0.1", "localhost")
+        assert not await hears_itself(f"{by_name}?{trusted}", "tls"), "another server's name"
         assert await hears_itself(f"{proxy.url}?ssl_cert_reqs=none", "tls")
+    plain = valkey.url.replace("redis://", "rediss://")
+    assert not await hears_itself(f"{plain}?{trusted}", "tls"), "a server without TLS"
 
 
 async def test_a_unix_socket(tmp_path: Path):
