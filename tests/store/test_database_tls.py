@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from asyncpg import exceptions as pg
 
 from rtchat.config import Config, ConfigError
 from rtchat.errors import StartError
@@ -98,7 +99,7 @@ async def test_a_server_that_is_vouched_for(tls_url: str, authority: Authority) 
 
 async def test_plain_links_are_not_taken(tls_url: str) -> None:
     """So that the tests above and below tell something."""
-    with pytest.raises(asyncpg.PostgresError, match="no encryption"):
+    with pytest.raises(pg.PostgresError, match="no encryption"):
         await asyncpg.connect(tls_url, ssl="disable")
 
 
