@@ -11,8 +11,10 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from rtchat.addresses import Proxies
 from rtchat.api.asgi import Receive, Scope, Send
 from rtchat.api.call import Services
+from rtchat.api.proxies import behind
 from rtchat.api.rest import Rest
 from rtchat.api.ws import WebSocketEndpoint
 from rtchat.auth.accounts import Accounts
@@ -57,6 +59,7 @@ class App:
         self.bus = bus
         self.services: Services | None = None
         self.port: int | None = None
+        self._proxies = Proxies(config.trusted_proxies)
         self.writer: Writer | None = None
         self._rest: Rest | None = None
         self._ws: WebSocketEndpoint | None = None
@@ -69,10 +72,10 @@ class App:
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
             assert self._rest is not None, "the lifespan has not begun"
-            await self._rest(scope, receive, send)
+            await self._rest(behind(self._proxies, scope), receive, send)
         elif scope["type"] == "websocket":
             assert self._ws is not None, "the lifespan has not begun"
-            await self._ws(scope, receive, send)
+            await self._ws(behind(self._proxies, scope), receive, send)
         else:
             raise ValueError(f"unknown ASGI scope {scope['type']}")
 

@@ -10,6 +10,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from rtchat.addresses import ANY_PEER, Proxies
+
 
 class ConfigError(Exception):
     """A setting that is missing, unknown or out of its limits; the text says how to mend it."""
@@ -88,6 +90,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = 1
     origins: Annotated[
         str, _text("further web origins that may connect, comma-separated: https://chat.example")
+    ] = ""
+
+    trusted_proxies: Annotated[
+        str,
+        _text(
+            "whose X-Forwarded-For and -Proto count: addresses and networks, comma-separated;"
+            f" {ANY_PEER}: nobody else can connect"
+        ),
     ] = ""
 
     # --- logging
@@ -196,6 +206,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     connections_per_address: Annotated[
         int, _number(0, 10**6, "connections an address (behind a proxy all have one); beyond: 503")
     ] = 0
+    sockets_per_address: Annotated[
+        int, _number(0, 10**6, "WebSockets an address, where proxies are trusted; beyond: 503")
+    ] = 1000
     guests_max: Annotated[int, _number(0, 10**6, "sockets before their `auth`; beyond: 503")] = 5000
     tcp_user_timeout_ms: Annotated[
         int, _number(0, MS_MAX, "an answer that is not taken for this long is cut by the kernel")
@@ -362,6 +375,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         for relation, holds in relations.items():
             if not holds:
                 raise ConfigError(f"these settings do not fit together: {relation} must hold")
+        try:
+            Proxies(self.trusted_proxies)
+        except ValueError as error:
+            raise ConfigError(f"RTCHAT_TRUSTED_PROXIES cannot be used: {error}") from None
         for origin in self.origin_list:
             if not ORIGIN.fullmatch(origin):
                 raise ConfigError(f"origins: {origin!r} is not as in https://host or http://host:1")

@@ -9,10 +9,12 @@ import asyncio
 import logging
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from rtchat import notice as notices, protocol
+from rtchat.addresses import counted_as
 from rtchat.bus import Bus
 from rtchat.bus.seldom import Seldom
 from rtchat.config import Config
@@ -51,6 +53,9 @@ class Connections:
         self._by_user: dict[int, tuple[Connection, ...]] = {}
         self._by_session: dict[int, tuple[Connection, ...]] = {}
         self._guests = 0  # sockets that have not said yet who they are
+        # Without trusted proxies all may have the address of one, and nobody is counted.
+        self._per_address = config.sockets_per_address if config.trusted_proxies else 0
+        self._by_address: Counter[str | int] = Counter()
         self._origin = uuid.uuid4().hex
         bus.on_control = self.receive
 
@@ -112,6 +117,24 @@ class Connections:
             raise _full(f"There are {limit} {whose}.")
         if config.connections_max and len(self._all) + self._guests >= config.connections_max:
             raise _full("No more connections here.")
+
+    def enter(self, address: str) -> None:
+        """Count a socket of this address until `leave`. Raises ChatError(overloaded)."""
+        if not self._per_address:
+            return
+        key = counted_as(address)
+        if self._by_address[key] >= self._per_address:
+            raise _full(f"There are {self._per_address} sockets of this address.")
+        self._by_address[key] += 1
+
+    def leave(self, address: str) -> None:
+        """A socket that was counted has ended."""
+        if not self._per_address:
+            return
+        key = counted_as(address)
+        self._by_address[key] -= 1
+        if not self._by_address[key]:
+            del self._by_address[key]
 
     @contextmanager
     def guest(self) -> Iterator[None]:

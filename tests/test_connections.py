@@ -144,6 +144,29 @@ async def test_guests_are_counted_while_they_are_guests(database_url: str) -> No
         connections.require_room()
 
 
+async def test_an_address_has_room_for_so_many_sockets(database_url: str) -> None:
+    """`sockets_per_address`, where proxies are trusted; a /64 of IPv6 is one address."""
+    async with world(database_url, trusted_proxies="10.0.0.1", sockets_per_address=2) as pod:
+        connections = pod.services.connections
+        connections.enter("2001:db8::1")
+        connections.enter("2001:db8::2")
+        with pytest.raises(ChatError) as caught:
+            connections.enter("2001:db8::3")
+        assert caught.value.code is Code.OVERLOADED
+        assert caught.value.after_ms
+        connections.enter("203.0.113.5")
+        connections.leave("2001:db8::1")
+        connections.enter("2001:db8::3")
+
+
+async def test_without_trusted_proxies_no_address_is_counted(database_url: str) -> None:
+    """All sockets may come from one proxy that nobody told us of."""
+    async with world(database_url, sockets_per_address=1) as pod:
+        for _ in range(3):
+            pod.services.connections.enter("203.0.113.5")
+        assert not pod.services.connections._by_address
+
+
 async def test_0_switches_limits_off(database_url: str) -> None:
     async with world(database_url, guests_max=0, connections_max=0, connections_per_user=0) as pod:
         connections, user = pod.services.connections, await pod.person()

@@ -27,7 +27,13 @@ def path_of(scope: Scope) -> str:
     return path.removeprefix(root) if root and path.startswith(f"{root}/") else path
 
 
-def client_of(scope: Scope) -> str:
-    """The peer's address, for logs."""
+def address_of(scope: Scope) -> str:
+    """The client's address; empty where the server does not tell."""
     client = scope.get("client")
-    return f"{client[0]}:{client[1]}" if client else "-"
+    return client[0] if client else ""
+
+
+def client_of(scope: Scope) -> str:
+    """The client's address and port, for logs; behind a proxy nobody knows the port."""
+    address, port = scope.get("client") or ("", 0)
+    return f"{address}:{port}" if port else address or "-"

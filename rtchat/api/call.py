@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from rtchat.api.asgi import Headers, Scope, header
+from rtchat.api.asgi import Headers, Scope, address_of, header
 from rtchat.auth.accounts import Accounts
 from rtchat.auth.client import Client, agent_from
 from rtchat.auth.sessions import Sessions
@@ -63,6 +63,5 @@ class Call:
     @property
     def client(self) -> Client:
         """Where the request comes from."""
-        peer = self.scope.get("client")
         agent = agent_from(header(self.scope, b"user-agent"))
-        return Client(address=peer[0] if peer else "", agent=agent)
+        return Client(address=address_of(self.scope), agent=agent)

@@ -10,7 +10,7 @@ import logging
 from typing import NamedTuple
 
 from rtchat import protocol
-from rtchat.api.asgi import Receive, Scope, Send, client_of, header, path_of
+from rtchat.api.asgi import Receive, Scope, Send, address_of, client_of, header, path_of
 from rtchat.api.call import Services
 from rtchat.api.conversation import Conversation, greeting
 from rtchat.api.http import problem_of
@@ -127,10 +127,11 @@ class WebSocketEndpoint:
         except ChatError as error:
             await _deny(scope, send, error, self._headers)
             return
-        chosen = protocol.SUBPROTOCOL if protocol.SUBPROTOCOL in scope["subprotocols"] else None
-        await send({"type": "websocket.accept", "subprotocol": chosen})
+        address = address_of(scope)
         link = self._link(scope, send)
         try:
+            chosen = protocol.SUBPROTOCOL if protocol.SUBPROTOCOL in scope["subprotocols"] else None
+            await send({"type": "websocket.accept", "subprotocol": chosen})
             guest = await self._enter(guest, receive)
             if guest is None:
                 return
@@ -149,6 +150,7 @@ class WebSocketEndpoint:
             await close(link, send, refused.code, refused.error.message)
         finally:
             link.release()
+            self._services.connections.leave(address)
 
     def _connection(self, guest: _Guest, link: Link) -> Connection:
         """A connection for whoever has come in."""
@@ -162,10 +164,22 @@ class WebSocketEndpoint:
         )
 
     async def _admit(self, scope: Scope) -> _Guest | None:
-        """Decide about the handshake; None: admitted, the token is to come in an `auth` frame."""
+        """Decide about the handshake; None: admitted, the token is to come in an `auth` frame.
+
+        Who is admitted has entered `connections`, and is to leave.
+        """
         if path_of(scope) != PATH:
             raise ChatError(Code.NOT_FOUND)
         self._check_origin(scope)
+        address = address_of(scope)
+        self._services.connections.enter(address)
+        try:
+            return await self._identify(scope)
+        except BaseException:
+            self._services.connections.leave(address)
+            raise
+
+    async def _identify(self, scope: Scope) -> _Guest | None:
         connections = self._services.connections
         async with self._services.drain.entering():
             if not any(key == b"authorization" for key, _ in scope["headers"]):

@@ -5,11 +5,9 @@ limit of open files. Must never: stand in the way of health probes, which have a
 limit. Everything is in memory and gone with the process, like the connections themselves.
 
 A connection is a TCP connection, whatever is spoken on it. Behind a proxy all come from the proxy's
-address, which is why `connections_per_address` is off by default. An address of IPv6 is the first
-half of it: one customer has 2^64 and more of them.
+address, which is why `connections_per_address` is off by default.
 """
 
-import ipaddress
 import logging
 import resource
 import socket
@@ -17,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from enum import Enum
 
+from rtchat.addresses import counted_as
 from rtchat.config import Config
 
 log = logging.getLogger(__name__)
@@ -53,7 +52,7 @@ class Capacity:
         self.count += 1
         rooms = [_room(self.count, self.max, SURPLUS_MAX)]
         if self._per_address:
-            key = _counted_as(address)
+            key = counted_as(address)
             self._addresses[key] += 1
             mine = self._addresses[key]
             rooms.append(_room(mine, self._per_address, SURPLUS_PER_ADDRESS))
@@ -63,7 +62,7 @@ class Capacity:
         """A connection has ended."""
         self.count -= 1
         if self._per_address:
-            key = _counted_as(address)
+            key = counted_as(address)
             self._addresses[key] -= 1
             if not self._addresses[key]:
                 del self._addresses[key]
@@ -82,16 +81,6 @@ class Capacity:
     def lingered(self) -> None:
         """A connection that had given up its place has ended."""
         self.lingering -= 1
-
-
-def _counted_as(address: str) -> str | int:
-    if ":" not in address:
-        return address
-    try:
-        ip = ipaddress.IPv6Address(address)
-    except ValueError:
-        return address
-    return str(ip.ipv4_mapped) if ip.ipv4_mapped is not None else int(ip) >> 64
 
 
 def _room(count: int, limit: int, surplus: int) -> Room:
