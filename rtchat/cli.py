@@ -4,6 +4,7 @@ Exit status: 0 well; 1 an unexpected failure; 2 the command line or a setting is
 that rtchat depends on (the database, the port) is not there.
 """
 
+import logging
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
@@ -13,6 +14,8 @@ import click
 import rtchat
 from rtchat import settings
 from rtchat.config import Config, ConfigError
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -88,6 +91,8 @@ def serve(port: int | None, host: str | None, workers: int | None) -> None:
     from rtchat.server import run, workers as several
 
     logs.configure(config.log_level, config.log_format)
+    for path in settings.open_to_all():
+        log.warning("everybody here may read a secret; chmod 400", extra={"file": path})
     if count == 1:
         run.run(App(config), config)
     else:

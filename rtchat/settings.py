@@ -8,6 +8,7 @@ limit at its default. Must never: say a secret's value. Nothing here outlives th
 
 import difflib
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -91,6 +92,14 @@ def _convert(values: dict[str, Any], sources: dict[str, str]) -> Config:
                 f"It means: {meta(name).description}"
             ) from None
     return Config(**values)
+
+
+def open_to_all(environ: Mapping[str, str] | None = None) -> list[str]:
+    """The files of secrets that every account of this machine may read."""
+    environ = os.environ if environ is None else environ
+    variables = (f"{PREFIX}{name.upper()}_FILE" for name in NAMES if is_secret(name))
+    paths = [environ[variable] for variable in variables if variable in environ]
+    return [path for path in paths if Path(path).stat().st_mode & stat.S_IROTH]
 
 
 def _read(variable: str, path: str) -> str:

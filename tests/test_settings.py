@@ -1,5 +1,6 @@
 """Reading settings: where they come from, what is refused and how, and what stays secret."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from rtchat.settings import (
     describe,
     is_secret,
     load,
+    open_to_all,
     require_production,
     require_secret,
     usable_cores,
@@ -123,6 +125,46 @@ def test_a_secrets_value_is_never_said(name: str):
     assert PREFIX + name.upper() in said
     assert "hunter2" not in said
     assert "default" not in describe(name)
+
+
+@pytest.mark.parametrize("name", sorted(SECRETS))
+def test_every_secret_can_come_from_a_file(tmp_path: Path, name: str):
+    """S-66: with the line's end that editors and `kubectl` leave, which is no part of it."""
+    value = {"oidc_providers": "[]"}.get(name, "k9-of-32-bytes-or-more-0123456789")
+    file = tmp_path / name
+    file.write_text(f"{value}\r\n")
+    client = name.replace("client_secret", "client_id")  # the one goes with the other
+    also = {f"{PREFIX}{client.upper()}": "x", "RTCHAT_PUBLIC_URL": "https://chat.example"}
+    environ = {f"{PREFIX}{name.upper()}_FILE": str(file), **(also if client != name else {})}
+    made, sources = load(environ)
+    assert getattr(made, name) == value
+    assert sources[name] == str(file)
+
+
+@pytest.mark.parametrize("name", sorted(SECRETS))
+@pytest.mark.parametrize("kind", ["missing", "directory", "unreadable"])
+def test_a_secrets_file_that_cannot_be_read_ends_the_start(tmp_path: Path, name: str, kind: str):
+    """It is never taken for an empty secret."""
+    file = tmp_path / "here"
+    if kind == "directory":
+        file.mkdir()
+    if kind == "unreadable":
+        file.write_text("hunter2")
+        file.chmod(0)
+        if os.access(file, os.R_OK):  # root reads everything: a file of no text then
+            file.write_bytes(b"hunter2\xff")
+    said = refusal(**{f"{name}_file": str(file)})
+    assert f"{PREFIX}{name.upper()}_FILE names {file}, which cannot be read" in said
+    assert "hunter2" not in said
+
+
+def test_a_secrets_file_that_all_may_read_is_told_of(tmp_path: Path):
+    """Not one that is no secret, and not one of its owner's alone."""
+    for name, mode in (("secret_key", 0o644), ("database_url", 0o640), ("origins", 0o644)):
+        (tmp_path / name).write_text("x")
+        (tmp_path / name).chmod(mode)
+    environ = {f"{PREFIX}{f.name.upper()}_FILE": str(f) for f in tmp_path.iterdir()}
+    assert open_to_all(environ) == [str(tmp_path / "secret_key")]
 
 
 def test_a_good_secret_is_taken():

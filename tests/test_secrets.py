@@ -1,0 +1,93 @@
+"""No secret is in the repository: not a key, not a token, not a password in what deploys it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LEFT_OUT = {".git", ".venv", "venv", "__pycache__", "node_modules", "dist", "build"}
+
+# What keys and tokens look like, by who gives them out.
+SHAPES = {
+    "private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----\s*[A-Za-z0-9+/]{20}",
+    "JWT": r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}",
+    "AWS": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
+    "GitHub": r"\b(?:gh[pousr]_\w{36}|github_pat_\w{22,})",
+    "GitLab": r"\bglpat-[\w-]{20}",
+    "Google": r"\bAIza[\w-]{35}\b|\bGOCSPX-[\w-]{20,}",
+    "Microsoft": r"\b[\w~.-]{3}8Q~[\w~.-]{34}",
+    "Slack": r"\bxox[abprs]-[\w-]{10,}",
+    "Stripe": r"\b[rs]k_live_\w{20,}",
+    "PyPI": r"\bpypi-AgEIcHlwaS[\w-]{20,}",
+}
+# In what deploys, a secret's name is followed by a reference to it, never by the secret.
+DEPLOYS = re.compile(r"(^|/)(Dockerfile|docker-compose[\w.-]*|.*\.(ya?ml|toml|env|ini|cfg))$")
+GIVEN = re.compile(
+    r"""(?P<name>\w*(?:PASSWORD|SECRET|TOKEN|PRIVATE_KEY)\w*)["']?\s*[:=]\s*["']?(?P<value>[^\s"'#]+)""",
+    re.IGNORECASE,
+)
+REFERENCE = re.compile(r"^(\$\{?|/|\{\{|<|>|\||&|\*|\[|true$|false$|null$|read$|write$|none$)")
+
+
+def files() -> list[Path]:
+    found = (p for p in ROOT.rglob("*") if not LEFT_OUT & set(p.relative_to(ROOT).parts))
+    return [p for p in found if p.is_file() and p.stat().st_size < 2_000_000]
+
+
+def findings(text: str) -> list[str]:
+    return [kind for kind, shape in SHAPES.items() if re.search(shape, text)]
+
+
+def values(text: str) -> list[str]:
+    return [
+        f"{m['name']}={m['value']}"
+        for m in GIVEN.finditer(text)
+        if not REFERENCE.match(m["value"]) and not m["name"].upper().endswith(("_FILE", "NAME"))
+    ]
+
+
+def test_no_key_and_no_token_is_in_the_repository() -> None:
+    """S-66, in every file."""
+    found = {}
+    for path in files():
+        kinds = findings(path.read_bytes().decode(errors="replace"))
+        if kinds:
+            found[str(path.relative_to(ROOT))] = kinds
+    assert found == {}
+
+
+def test_what_deploys_names_secrets_and_holds_none() -> None:
+    """Docker, Kubernetes, workflows and package settings."""
+    deploying = [p for p in files() if DEPLOYS.search(str(p.relative_to(ROOT)))]
+    assert ROOT / "pyproject.toml" in deploying
+    found = {str(p.relative_to(ROOT)): values(p.read_text()) for p in deploying}
+    assert {name: given for name, given in found.items() if given} == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-----BEGIN " + "PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIHKm" + "q" * 20,
+        "eyJ" + "hbGciOiJIUzI1NiJ9.eyJ" + "zdWIiOiIxMjM0NTY3ODkwIn0." + "dozjgNryP4J3jVmNHl0w5N",
+        "ghp_" + "a" * 36,
+        "AKIA" + "Z" * 16,
+    ],
+)
+def test_the_search_finds_what_it_is_for(text: str) -> None:
+    assert findings(f"x = '{text}'") != []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("POSTGRES_PASSWORD: hunter2", True),
+        ('RTCHAT_SECRET_KEY="k9-of-32-bytes"', True),
+        ("POSTGRES_PASSWORD: ${POSTGRES_PASSWORD:?}", False),
+        ("RTCHAT_SECRET_KEY_FILE: /run/secrets/rtchat", False),
+        ("secretName: rtchat", False),
+        ("token: ${{ secrets.GITHUB_TOKEN }}", False),
+    ],
+)
+def test_a_reference_is_told_from_a_secret(text: str, found: bool) -> None:
+    assert bool(values(text)) is found
