@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LEFT_OUT = {".git", ".venv", "venv", "__pycache__", "node_modules", "dist", "build"}
+KEPT = {".github", ".ci", ".gitignore", ".dockerignore"}
+LEFT_OUT = {"venv", "__pycache__", "node_modules", "dist", "build"}  # and hidden: of git and tools
 
 # What keys and tokens look like, by who gives them out.
 SHAPES = {
@@ -31,7 +32,12 @@ REFERENCE = re.compile(r"^(\$\{?|/|\{\{|<|>|\||&|\*|\[|true$|false$|null$|read$|
 
 
 def files() -> list[Path]:
-    found = (p for p in ROOT.rglob("*") if not LEFT_OUT & set(p.relative_to(ROOT).parts))
+    def kept(path: Path) -> bool:
+        parts = path.relative_to(ROOT).parts
+        hidden = any(part.startswith(".") for part in parts) and not KEPT & set(parts)
+        return not hidden and not LEFT_OUT & set(parts)
+
+    found = filter(kept, ROOT.rglob("*"))
     return [p for p in found if p.is_file() and p.stat().st_size < 2_000_000]
 
 
@@ -73,6 +79,7 @@ def test_what_deploys_names_secrets_and_holds_none() -> None:
         "ghp_" + "a" * 36,
         "AKIA" + "Z" * 16,
     ],
+    ids=["private key", "JWT", "GitHub", "AWS"],
 )
 def test_the_search_finds_what_it_is_for(text: str) -> None:
     assert findings(f"x = '{text}'") != []
