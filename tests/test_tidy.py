@@ -21,7 +21,6 @@ COVERED_BY = {
     "api/asgi": "contract/test_rest_http",
     "api/call": "contract/test_rest_auth",
     "api/conversation": "contract/test_ws_commands",
-    "api/rest": "contract/test_rest_http",
     "api/ws": "contract/test_ws_handshake",
     "api/handlers/auth": "contract/test_rest_sessions",
     "api/handlers/channels": "contract/test_rest_channels",

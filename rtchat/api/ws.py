@@ -195,8 +195,9 @@ class WebSocketEndpoint:
         if not origins:
             return
         origin = origins[0].decode("latin-1") if len(origins) == 1 else ""
-        # Its scheme says nothing here: before a proxy that ends TLS, ours is always http.
-        own = {f"{scheme}://{header(scope, b'host')}" for scheme in ("http", "https")}
+        # Before a proxy that ends TLS and is not trusted ours is http, whatever the page's is.
+        schemes = ("https",) if scope["scheme"] == "wss" else ("http", "https")
+        own = {f"{scheme}://{header(scope, b'host')}" for scheme in schemes}
         if origin not in own and origin not in self._services.config.origin_list:
             raise ChatError(Code.FORBIDDEN, "This origin may not connect.")
 
