@@ -8,10 +8,10 @@ import json
 import logging
 from collections.abc import AsyncIterator
 
-import asyncpg
 import msgspec
 import pytest
 import redis.exceptions
+from asyncpg import exceptions as pg
 
 from rtchat.api.call import Call
 from rtchat.api.rest import Rest
@@ -44,11 +44,11 @@ FAILURES: list[BaseException] = [
     RecursionError(SECRET),
     OverflowError(SECRET),
     EOFError(SECRET),
-    asyncpg.PostgresError(SECRET),
-    asyncpg.UniqueViolationError(SECRET),
-    asyncpg.UndefinedTableError(SECRET),
-    asyncpg.InternalClientError(SECRET),
-    asyncpg.InterfaceError(SECRET),
+    pg.PostgresError(SECRET),
+    pg.UniqueViolationError(SECRET),
+    pg.UndefinedTableError(SECRET),
+    pg.InternalClientError(SECRET),
+    pg.InterfaceError(SECRET),
     redis.exceptions.ConnectionError(SECRET),
     redis.exceptions.ResponseError(SECRET),
     msgspec.ValidationError(SECRET),

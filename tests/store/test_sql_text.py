@@ -52,7 +52,7 @@ PROSE = {"role", "' and '.join(standing.excess)"}
 
 
 def literal(node: ast.JoinedStr) -> str:
-    return "".join(part.value for part in node.values if isinstance(part, ast.Constant))
+    return "".join(str(part.value) for part in node.values if isinstance(part, ast.Constant))
 
 
 def spliced(tree: ast.AST) -> Iterator[ast.expr]:
