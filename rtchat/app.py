@@ -20,6 +20,7 @@ from rtchat.api.ws import WebSocketEndpoint
 from rtchat.auth.accounts import Accounts
 from rtchat.auth.passwords import Passwords
 from rtchat.auth.sessions import Sessions
+from rtchat.auth.sso.flow import SingleSignOn
 from rtchat.auth.tokens import Tokens
 from rtchat.bus import Bus
 from rtchat.bus.memory import Exchange, MemoryBus
@@ -214,13 +215,14 @@ def _build(
     )
     connections.on_sessions_ended = sessions.note_ended
     accounts = Accounts(config, database, passwords, sessions)
+    sso = SingleSignOn(config, database, sessions, cache)
     chat = Chat(config, channels, messages, writer, connections)
     tasks = Tasks("app")
     drain = Drain(config, connections, tasks)
     hub.rooms.on_epoch = drain.send_back  # `hello` is where clients learn of it
 
     stack.callback(passwords.close)
-    for part in (writer, connections, hub, sessions, tasks):
+    for part in (writer, connections, hub, sessions, sso, tasks):
         stack.push_async_callback(part.close)
     services = Services(
         config,
@@ -229,6 +231,7 @@ def _build(
         channels,
         accounts,
         sessions,
+        sso,
         chat,
         hub,
         connections,

@@ -42,6 +42,7 @@ class Provider(
     client_secret: Annotated[str, Meta(max_length=512)] = ""  # empty: a public client
     scopes: Annotated[str, Meta(max_length=512)] = DEFAULT_SCOPES
     discovery_url: Annotated[str, Meta(max_length=512)] = ""  # empty: below the issuer
+    private_network: bool = False  # its addresses may be of this network; never this machine's
     tenants_refused: tuple[str, ...] = ()  # of those that the issuer's template would let in
 
     @property

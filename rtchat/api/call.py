@@ -7,6 +7,7 @@ from rtchat.api.asgi import Headers, Scope, address_of, header
 from rtchat.auth.accounts import Accounts
 from rtchat.auth.client import Client, agent_from
 from rtchat.auth.sessions import Sessions
+from rtchat.auth.sso.flow import SingleSignOn
 from rtchat.auth.tokens import Identity
 from rtchat.cache import Cache
 from rtchat.chat import Chat
@@ -31,6 +32,7 @@ class Services:
     channels: ChannelStore
     accounts: Accounts
     sessions: Sessions
+    sso: SingleSignOn
     chat: Chat
     hub: Hub
     connections: Connections
@@ -49,6 +51,7 @@ class Call:
     bearer: str = ""  # the token as it came, a user's or not
     refusal: ChatError | None = None  # why there is no identity, where none is required
     ids: dict[str, int] = field(default_factory=dict)
+    words: dict[str, str] = field(default_factory=dict)
     body: Any = None
     query: Any = None
     headers: Headers = field(default_factory=list)  # further ones of the answer

@@ -69,7 +69,7 @@ class Rest:
         if (scope["method"], path) == ("OPTIONS", "*"):  # RFC 9110 §9.3.7: of the whole server
             await responder.allow({"HEAD", "OPTIONS", *self._router.methods})
             return None
-        routes, ids = self._router.match(path)
+        routes, ids, words = self._router.match(path)
         methods = _methods(routes)
         if scope["method"] == "OPTIONS":
             await responder.allow(methods)
@@ -78,7 +78,7 @@ class Rest:
         if route is None:
             await responder.problem(ChatError(Code.METHOD_NOT_ALLOWED), methods=methods)
             return None
-        call = Call(self._services, scope, ids=ids, bearer=_bearer(scope))
+        call = Call(self._services, scope, ids=ids, words=words, bearer=_bearer(scope))
         try:
             call.identity = identify(scope, self._services.sessions)
         except ChatError as error:

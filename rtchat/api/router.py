@@ -1,13 +1,13 @@
 """The router: from method and path to a route, by a tree of path segments.
 
 A path matches exactly or not at all: no trailing slash, no dot segments, no case folding. `{id}`
-stands for the decimal digits of an id or seq, `{name}` for any other segment.
+stands for the decimal digits of an id or seq, `{name:word}` for small letters, digits and hyphens.
 """
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,6 +19,8 @@ Answer = tuple[int, Any]
 Handler = Callable[[Call], Awaitable[Answer]]
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,15}")  # ASCII only, unlike str.isdigit and int
+_WORD = re.compile(r"[a-z0-9-]{1,32}")
+_WORD_MARK = ":word"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,14 @@ class Route:
     def __post_init__(self) -> None:
         if self.body is not None:
             object.__setattr__(self, "decoder", msgspec.json.Decoder(self.body))
+
+
+class Match(NamedTuple):
+    """What a path leads to: routes by method, and what stands in it for each parameter."""
+
+    routes: dict[str, Route]
+    ids: dict[str, int]
+    words: dict[str, str]
 
 
 class _Node:
@@ -62,23 +72,27 @@ class Router:
             node.routes[route.method] = route
             self.methods.add(route.method)
 
-    def match(self, path: str) -> tuple[dict[str, Route], dict[str, int]]:
-        """The routes of a path by method, and the ids in it. Raises ChatError(not_found)."""
+    def match(self, path: str) -> Match:
+        """The routes of a path, and what stands in it. Raises ChatError(not_found)."""
         if not path.startswith("/"):  # an absolute URI, or none at all
             raise _no_such_path()
         node: _Node = self._root
         ids: dict[str, int] = {}
+        words: dict[str, str] = {}
         for segment in path.split("/")[1:]:
             child = node.children.get(segment)
             if child is None and node.parameter is not None:
                 name, child = node.parameter
-                ids[name] = _number(segment)
+                if name.endswith(_WORD_MARK):
+                    words[name.removesuffix(_WORD_MARK)] = _word(segment)
+                else:
+                    ids[name] = _number(segment)
             if child is None:
                 raise _no_such_path()
             node = child
         if not node.routes:
             raise _no_such_path()
-        return node.routes, ids
+        return Match(node.routes, ids, words)
 
 
 def _child(node: _Node, segment: str) -> _Node:
@@ -94,6 +108,12 @@ def _child(node: _Node, segment: str) -> _Node:
 def _number(segment: str) -> int:
     if _NUMBER.fullmatch(segment) and (number := int(segment)) <= ID_MAX:
         return number
+    raise _no_such_path()
+
+
+def _word(segment: str) -> str:
+    if _WORD.fullmatch(segment):
+        return segment
     raise _no_such_path()
 
 

@@ -1,11 +1,12 @@
 """The route table: every REST path, what it takes, what it gives, who answers."""
 
 from rtchat.api import types
-from rtchat.api.handlers import auth, channels, health, members, messages, users, ws
+from rtchat.api.handlers import auth, channels, health, members, messages, sso, users, ws
 from rtchat.api.router import Route
 from rtchat.auth.sessions import Session
 from rtchat.model import Channel, Member, Message, User
 
+_PROVIDER = "/auth/oauth/{provider:word}"
 _CHANNEL = "/channels/{id}"
 _MEMBERS = "/channels/{id}/members"
 _MEMBER = "/channels/{id}/members/{userId}"
@@ -17,7 +18,20 @@ ROUTES: list[Route] = [
     Route("POST", "/auth/login", auth.login, {200: Session}, types.Login, auth=False),
     Route("POST", "/auth/refresh", auth.refresh, {200: Session}, types.Refresh, auth=False),
     Route("POST", "/auth/logout", auth.logout, {204: None}, types.Logout, auth=False),
-    Route("GET", "/auth/providers", auth.providers, {200: types.Providers}, auth=False),
+    Route("GET", "/auth/providers", sso.providers, {200: types.Providers}, auth=False),
+    Route("GET", _PROVIDER, sso.begin, {302: None}, query=types.BeginQuery, auth=False),
+    Route(
+        "GET",
+        f"{_PROVIDER}/callback",
+        sso.finish,
+        {302: None},
+        query=types.CallbackQuery,
+        auth=False,
+    ),
+    Route("POST", "/auth/oauth/exchange", sso.exchange, {200: Session}, types.Exchange, auth=False),
+    Route("POST", f"{_PROVIDER}/link", sso.link, {200: types.Linking}, query=types.BeginQuery),
+    Route("GET", "/auth/identities", sso.identities, {200: types.Identities}),
+    Route("DELETE", "/auth/identities/{provider:word}", sso.unlink, {204: None}),
     Route("GET", "/.well-known/jwks.json", auth.key_set, {200: types.KeySet}, auth=False),
     Route("GET", "/users/me", users.me, {200: User}),
     Route("PATCH", "/users/me", users.update_me, {200: User}, types.UpdateUser),

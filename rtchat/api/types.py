@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from rtchat.model import Channel, ChannelType, Id, Member, Message, Role, Seq, User
+from rtchat.model import Channel, ChannelType, Id, Member, Message, Role, Seq, Timestamp, User
 from rtchat.protocol import Nonce
 
 
@@ -42,6 +42,12 @@ class Logout(_Body, frozen=True):
 
     refresh_token: RefreshToken | None = None
     all: bool = False
+
+
+class Exchange(_Body, frozen=True):
+    """Trading the code that a sign-in at a provider ended with."""
+
+    code: Annotated[str, Meta(max_length=256)]
 
 
 class UpdateUser(_Body, frozen=True):
@@ -105,6 +111,21 @@ class UserQuery(msgspec.Struct, frozen=True, kw_only=True):
     limit: Limit = 20
 
 
+class BeginQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which of this server's pages to come back to."""
+
+    next: str | None = None
+
+
+class CallbackQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider sends back with somebody (RFC 6749 §4.1.2, RFC 9207 §2)."""
+
+    state: str | None = None
+    code: str | None = None
+    error: str | None = None
+    iss: str | None = None
+
+
 class ChannelQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which channels, and where to go on."""
 
@@ -158,10 +179,37 @@ class Messages(_Body, frozen=True):
     has_more: bool
 
 
+class Provider(_Body, frozen=True):
+    """A single sign-on provider: its name in paths and on its button, and where sign-in begins."""
+
+    name: str
+    title: str
+    url: str
+
+
 class Providers(_Body, frozen=True):
     """The single sign-on providers that are set up."""
 
-    items: list[dict[str, str]]
+    items: list[Provider]
+
+
+class Linking(_Body, frozen=True):
+    """Where to send the browser to link an identity."""
+
+    url: str
+
+
+class LinkedIdentity(_Body, frozen=True):
+    """An identity at a provider that one may sign in with."""
+
+    provider: str
+    linked_at: Timestamp
+
+
+class Identities(_Body, frozen=True):
+    """One's identities."""
+
+    items: list[LinkedIdentity]
 
 
 class KeySet(_Body, frozen=True):

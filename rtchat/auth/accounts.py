@@ -5,22 +5,17 @@ in time. Must never: tell whether an address has an account, but to whoever regi
 """
 
 import logging
-import re
 
 from rtchat.auth.client import Client
 from rtchat.auth.passwords import Passwords
 from rtchat.auth.sessions import Session, Sessions
 from rtchat.config import Config
 from rtchat.errors import ChatError, Code
-from rtchat.names import clean_name
+from rtchat.names import EMAIL_MAX_CHARS, clean_name, is_email
 from rtchat.store.database import Database
 from rtchat.store.users import UserStore
 
 log = logging.getLogger(__name__)
-
-EMAIL_MAX_CHARS = 254  # RFC 5321 §4.5.3.1.3, less the angle brackets
-# Deliberately loose: something, one @, a domain with a dot or none; no blanks, no controls.
-_EMAIL = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}@[^\s@\x00-\x1f\x7f]{1,189}")
 
 
 class Accounts:
@@ -41,7 +36,7 @@ class Accounts:
         """Make a user and sign in. Raises ChatError(conflict) when the address is taken."""
         if len(email) > EMAIL_MAX_CHARS:
             raise ChatError(Code.TOO_LONG, field="email")
-        if not _EMAIL.fullmatch(email):
+        if not is_email(email):
             raise ChatError(Code.BAD_FIELD, "This is no e-mail address.", field="email")
         shown = self._name(email, name)
         self._passwords.validate(password)

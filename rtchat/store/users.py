@@ -28,7 +28,7 @@ class UserStore:
 
     @staticmethod
     async def create(
-        connection: AnyConnection, email: str, name: str, password_hash: str | None
+        connection: AnyConnection, email: str | None, name: str, password_hash: str | None
     ) -> User:
         """Add a user. Raises ChatError(conflict) when the address is taken, compared without case.
 

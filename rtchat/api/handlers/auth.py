@@ -43,8 +43,3 @@ async def key_set(call: Call) -> Answer:
     """List the keys by which others may check our access tokens; none where a secret signs."""
     call.headers.append((b"cache-control", b"public, max-age=300"))
     return 200, types.KeySet(keys=call.services.sessions.public_keys())
-
-
-async def providers(_: Call) -> Answer:
-    """List the single sign-on providers that are set up."""
-    return 200, types.Providers(items=[])

@@ -1,0 +1,70 @@
+"""Fixtures of single sign-on: one provider, and a pod that knows some of its realms."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+
+from tests.oidc.browser import Browser
+from tests.oidc.process import Idp, run_idp
+from tests.oidc.provider import CLIENT_ID, CLIENT_SECRET
+from tests.pods import Pod, Pods
+from tests.services import Databases
+
+PUBLIC = "https://chat.example"
+# What a provider says of itself is asked for each time, so that each test finds it as it is told;
+# one second is enough for what answers at all.
+SETTINGS = {
+    "public_url": PUBLIC,
+    "microsoft_client_id": CLIENT_ID,
+    "microsoft_client_secret": CLIENT_SECRET,
+    "sso_metadata_s": 0,
+    "sso_call_timeout_ms": 1000,
+}
+
+NewBrowser = Callable[[], Browser]
+
+
+def settings(idp: Idp, **more: object) -> dict[str, object]:
+    """Of a pod with two providers of one realm each, and Microsoft's `common`."""
+    return {
+        **SETTINGS,
+        "oidc_providers": idp.setting("google", "corp"),
+        "microsoft_authority": f"{idp.url}/entra",
+        **more,
+    }
+
+
+@pytest.fixture(scope="session")
+def idp() -> Iterator[Idp]:
+    """The provider; a realm is to be left as it should be."""
+    with run_idp() as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def sso_pod(databases: Databases, pods: Pods, idp: Idp) -> Iterator[Pod]:
+    """A pod with providers, on a database of the session's; not to be stopped."""
+    with databases.fresh() as url:
+        pod = pods.spawn(url, **settings(idp)).wait()
+        yield pod
+        pod.kill()
+
+
+@pytest.fixture
+async def new_browser(sso_pod: Pod) -> AsyncIterator[NewBrowser]:
+    """Browsers that have never been at `sso_pod`."""
+    opened: list[Browser] = []
+
+    def new() -> Browser:
+        opened.append(Browser(PUBLIC, sso_pod.url))
+        return opened[-1]
+
+    yield new
+    for browser in opened:
+        await browser.close()
+
+
+@pytest.fixture
+def browser(new_browser: NewBrowser) -> Browser:
+    """Such a browser."""
+    return new_browser()
