@@ -144,12 +144,13 @@ def path(data: bytes) -> None:
     """A route whose path, with the ids that were found, is the one asked for; or `not_found`."""
     for asked in (data.decode("latin-1"), data.decode("utf-8", "replace")):
         try:
-            routes, ids = _router.match(asked)
+            routes, ids, words = _router.match(asked)
         except ChatError as error:
             _expect(error, {Code.NOT_FOUND})
             continue
         assert routes
         assert all(0 < number <= ID_MAX for number in ids.values())
+        assert all(0 < len(word) <= 32 and word.isascii() for word in words.values())
         for route in routes.values():
             assert route.path.format_map(ids) == asked
 

@@ -1,6 +1,7 @@
 """Fixtures of single sign-on: one provider, and a pod that knows some of its realms."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ SETTINGS = {
 NewBrowser = Callable[[], Browser]
 
 
-def settings(idp: Idp, **more: object) -> dict[str, object]:
+def settings(idp: Idp, **more: Any) -> dict[str, Any]:
     """Of a pod with two providers of one realm each, and Microsoft's `common`."""
     return {
         **SETTINGS,
