@@ -33,7 +33,9 @@ PATHS = sorted({route.path for route in (*ROUTES, *INTERNAL_ROUTES)})
 @pytest.fixture(scope="module")
 async def listed(pods: Pods, pod: Pod) -> AsyncIterator[Pod]:
     """A pod that one page may read from."""
-    listed = await pods.start(pod.database_url, origins=PAGE, internal_token=TOKEN)
+    listed = await pods.start(
+        pod.database_url, origins=PAGE, internal_token=TOKEN, trusted_proxies="127.0.0.1"
+    )
     yield listed
     listed.kill()
 
@@ -79,6 +81,7 @@ async def test_every_route_answers_with_them(page: httpx2.AsyncClient, people: P
         for headers in ({}, somebody.headers):
             answer = await page.request(method, target(path), headers=headers)
             is_safe(answer, path)
+            assert answer.status_code // 100 != 3  # S-36: who is sent on is sent by a provider
             assert answer.headers["access-control-allow-origin"] == PAGE
             assert answer.headers["vary"] == "origin"
             assert "access-control-allow-credentials" not in answer.headers
@@ -106,6 +109,25 @@ async def test_errors_of_every_kind_have_them(page: httpx2.AsyncClient, people: 
         assert answer.status_code == status
         is_safe(answer)
         assert answer.headers["access-control-allow-origin"] == PAGE
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/users/me", "/nothing", "/ws"])
+async def test_browsers_that_came_by_https_are_told_to_stay(page: httpx2.AsyncClient, path: str):
+    """S-49, RFC 6797: by the word of a proxy that is trusted, also with errors; else nothing."""
+    for proto, told in (("https", "max-age=31536000"), ("http", None), ("gopher", None)):
+        answer = await page.get(path, headers={"X-Forwarded-Proto": proto})
+        assert answer.headers.get("strict-transport-security") == told
+
+
+async def test_a_handshake_by_https_is_its_own_pages(listed: Pod, people: People):
+    """S-38: behind TLS a page of plain http is a foreign one, and its refusal insists on https."""
+    ann = await people.new("ann")
+    proxied = "X-Forwarded-Proto: https"
+    reply = await exchange(listed, handshake(ann, "Origin: http://x", proxied))
+    assert reply.status == 403
+    assert reply.headers["strict-transport-security"] == "max-age=31536000"
+    assert (await exchange(listed, handshake(ann, "Origin: https://x", proxied))).status == 101
+    assert (await exchange(listed, handshake(ann, "Origin: http://x"))).status == 101
 
 
 async def test_a_preflight_lets_a_listed_page_ask(page: httpx2.AsyncClient):
