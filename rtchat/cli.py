@@ -194,6 +194,38 @@ def _at_database(ask: Callable[[str], T]) -> T:
 
 
 @main.group()
+def user() -> None:
+    """Look after users."""
+
+
+@user.command()
+@click.argument("email")
+def disable(email: str) -> None:
+    """Let nobody sign in as this user any more, and end all sessions, on every pod within 2 s."""
+    _set_disabled(email, disabled=True)
+
+
+@user.command()
+@click.argument("email")
+def enable(email: str) -> None:
+    """Let a disabled user sign in again."""
+    _set_disabled(email, disabled=False)
+
+
+def _set_disabled(email: str, *, disabled: bool) -> None:
+    from rtchat import logs
+    from rtchat.auth.disable import set_disabled
+
+    config, _ = _load()
+    logs.configure(config.log_level, config.log_format)
+    word = "disabled" if disabled else "enabled"
+    done = _at_database(lambda url: set_disabled(url, email, disabled=disabled))
+    if done is None:
+        _fail(f"there is no user of the address {email}", 2)
+    click.echo(f"user {done.user_id} is {word}; {len(done.session_ids)} sessions have ended")
+
+
+@main.group()
 def key() -> None:
     """Keys that sign access tokens."""
 

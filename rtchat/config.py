@@ -113,6 +113,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     session_s: Annotated[
         int, _number(600, 31_536_000, "life of a session, seconds; then sign in again")
     ] = 2_592_000
+    sessions_per_user: Annotated[
+        int, _number(0, 10_000, "sessions a user; beyond: the one unused longest ends")
+    ] = 100
+    fresh_sign_in_s: Annotated[
+        int, _number(30, 3600, "a first password is set in a session at most so old, seconds")
+    ] = 300
     token_leeway_s: Annotated[
         int, _number(0, 120, "clock skew that a token's times are allowed, seconds")
     ] = 30

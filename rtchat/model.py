@@ -83,6 +83,17 @@ class User(_Public, frozen=True):
     email: str | UnsetType | None = UNSET
 
 
+class LiveSession(_Public, frozen=True):
+    """A session that stands, as its user sees it. `id` is the text that `hello` has, too."""
+
+    id: str
+    created_at: Timestamp
+    refreshed_at: Timestamp
+    expires_at: Timestamp
+    agent: str
+    current: bool
+
+
 class Channel(_Public, frozen=True):
     """A channel as one user sees it: `role` is null, and read state too, for a non-member."""
 

@@ -371,3 +371,30 @@ def test_serve_refuses_keys_that_cannot_be_used():
     ):
         given = {"database_url": DATABASE, "secret_key": SECRET_KEY, setting: value}
         fails(read("serve", **given), 2, words, "rtchat key new")
+
+
+# --- users
+
+
+def test_user_disable_and_enable(database_url: str):
+    """S-31: told who it is and how many sessions ended; may be repeated."""
+    run_sql(database_url, "INSERT INTO users (email, name) VALUES ('Ann@example.org', 'Ann')")
+    opened = "INSERT INTO sessions (user_id, expires_at) SELECT id, now() + '1 day' FROM users"
+    for _ in range(2):
+        run_sql(database_url, opened)
+    for command, words in (
+        ("disable", "is disabled; 2 sessions have ended"),
+        ("disable", "is disabled; 0 sessions have ended"),
+        ("enable", "is enabled; 0 sessions have ended"),
+    ):
+        done = run("user", command, "ann@EXAMPLE.org", database_url=database_url)
+        assert (done.status, words in done.out) == (0, True), done
+        assert f'"event":"user {command}d"' in done.err
+    missing = run("user", "disable", "bob@example.org", database_url=database_url)
+    fails(missing, 2, "no user of the address bob@example.org")
+
+
+def test_user_disable_needs_its_database():
+    for arguments in (["user", "disable", "ann@example.org"], ["user", "enable", "x"]):
+        fails(run(*arguments), 2, "RTCHAT_DATABASE_URL")
+        fails(run(*arguments, database_url=DATABASE), 3, "the database cannot be used")

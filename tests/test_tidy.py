@@ -31,6 +31,7 @@ COVERED_BY = {
     "api/handlers/users": "contract/test_rest_users",
     "api/handlers/ws": "contract/test_handshake_rows",
     "auth/accounts": "contract/test_rest_sessions",
+    "auth/disable": "contract/test_rest_passwords",
     "auth/sessions": "contract/test_rest_sessions",
     "auth/sso/flow": "oidc/test_sign_in",
     "auth/sso/id_token": "oidc/test_sign_in",
@@ -52,6 +53,7 @@ COVERED_BY = {
     "server/upgrade": "server/test_websocket",
     "store/identities": "oidc/test_sign_in",
     "store/migrate": "store/test_schema",
+    "store/once": "test_cli",
     # Whole processes.
     "app": "integration/test_flow",
     "server/worker": "server/test_workers",

@@ -57,11 +57,16 @@ class Call:
     headers: Headers = field(default_factory=list)  # further ones of the answer
 
     @property
-    def user_id(self) -> int:
+    def who(self) -> Identity:
         """Who asks. Raises ChatError(unauthorized) where nobody proved to be anybody."""
         if self.identity is None:
             raise self.refusal or ChatError(Code.UNAUTHORIZED)
-        return self.identity.user_id
+        return self.identity
+
+    @property
+    def user_id(self) -> int:
+        """The user who asks; raises as `who` does."""
+        return self.who.user_id
 
     @property
     def client(self) -> Client:

@@ -5,7 +5,18 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from rtchat.model import Channel, ChannelType, Id, Member, Message, Role, Seq, Timestamp, User
+from rtchat.model import (
+    Channel,
+    ChannelType,
+    Id,
+    LiveSession,
+    Member,
+    Message,
+    Role,
+    Seq,
+    Timestamp,
+    User,
+)
 from rtchat.protocol import Nonce
 
 
@@ -48,6 +59,13 @@ class Exchange(_Body, frozen=True):
     """Trading the code that a sign-in at a provider ended with."""
 
     code: Annotated[str, Meta(max_length=256)]
+
+
+class ChangePassword(_Body, frozen=True):
+    """Another password; whoever has none yet leaves out the current one."""
+
+    new_password: str
+    current_password: str | None = None
 
 
 class UpdateUser(_Body, frozen=True):
@@ -134,6 +152,13 @@ class ChannelQuery(msgspec.Struct, frozen=True, kw_only=True):
     limit: Limit = 50
 
 
+class SessionQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to go on."""
+
+    cursor: Seq = 0
+    limit: Limit = 50
+
+
 class MemberQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Where to go on."""
 
@@ -210,6 +235,13 @@ class Identities(_Body, frozen=True):
     """One's identities."""
 
     items: list[LinkedIdentity]
+
+
+class Sessions(_Body, frozen=True):
+    """A page of one's sessions; `next` is the cursor of the one behind it."""
+
+    items: list[LiveSession]
+    next: int | None
 
 
 class KeySet(_Body, frozen=True):

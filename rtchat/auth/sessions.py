@@ -16,11 +16,12 @@ from collections.abc import Callable
 import msgspec
 
 from rtchat.auth.client import UNKNOWN, Client
+from rtchat.auth.events import Ended, Event, note
 from rtchat.auth.tokens import Identity, Tokens
 from rtchat.config import Config
 from rtchat.connection import Connection
 from rtchat.errors import ChatError, Close, Code
-from rtchat.model import User
+from rtchat.model import LiveSession, User
 from rtchat.store.database import AnyConnection, Database
 from rtchat.store.sessions import SessionStore
 from rtchat.store.users import UserStore
@@ -57,6 +58,7 @@ class Sessions:
     ) -> None:
         """`on_ended`: ended here, so tell everybody; `on_found`: elsewhere, all will find it."""
         self._config = config
+        self._database = database
         self._users = UserStore(database)
         self._store = SessionStore(database)
         self._tokens = tokens
@@ -67,6 +69,8 @@ class Sessions:
 
     def start(self) -> None:
         """Begin to ask the database which sessions have ended."""
+        keys = self._tokens.keys
+        note(Event.KEYS, kid=keys.signing.kid, alg=keys.signing.algorithm, believed=keys.kids)
         self._tasks.start(self._poll())
 
     async def close(self) -> None:
@@ -76,23 +80,31 @@ class Sessions:
     async def open(
         self, connection: AnyConnection, user: User, client: Client = UNKNOWN
     ) -> Session:
-        """Open a session for somebody who has proved to be `user`, in the caller's transaction."""
+        """Open a session for somebody who has proved to be `user`, in the caller's transaction.
+
+        Raises ChatError(unauthorized) for a user who is disabled. A session that this makes one too
+        many for ends with the transaction; its sockets close when that is found, within `POLL_S`.
+        """
+        account = await self._users.lock(connection, user.id)
+        if account is None or account.disabled:
+            raise ChatError(Code.UNAUTHORIZED)
         token = _new_refresh_token()
         session_id = await self._store.create(
             connection, user.id, _hash(token), self._config.session_s, client.agent
         )
+        if limit := self._config.sessions_per_user:
+            for ended in await self._store.end_beyond(connection, user.id, limit):
+                note(Event.SESSION_ENDED, client, user=user.id, session=ended, why=Ended.LIMIT)
         return self._session(user, session_id, token)
 
-    async def refresh(self, refresh_token: str) -> Session:
+    async def refresh(self, refresh_token: str, client: Client) -> Session:
         """Trade a refresh token for a new pair; a token used before ends its whole session."""
         successor = _new_refresh_token()
         rotation = await self._store.rotate(_hash(refresh_token), _hash(successor))
         if rotation is not None and rotation.reused:
-            log.warning(
-                "refresh token reused",
-                extra={"user": rotation.user_id, "session": rotation.session_id},
-            )
-            self._ended([rotation.session_id])
+            user_id, session_id = rotation.user_id, rotation.session_id
+            note(Event.TOKEN_REUSED, client, user=user_id, session=session_id)
+            self.ended([session_id], Ended.REUSE, client, user_id)
         if rotation is None or rotation.reused:
             raise ChatError(Code.UNAUTHORIZED, "This refresh token is not valid.")
         user = await self._users.get(rotation.user_id)
@@ -100,19 +112,49 @@ class Sessions:
             raise ChatError(Code.UNAUTHORIZED)
         return self._session(user, rotation.session_id, successor)
 
-    async def logout(self, refresh_token: str) -> None:
+    async def logout(self, refresh_token: str, client: Client) -> None:
         """End the session of a refresh token. An unknown token is no error: it is out already."""
         session_id = await self._store.end_by_token(_hash(refresh_token))
         if session_id is not None:
-            self._ended([session_id])
+            self.ended([session_id], Ended.LOGOUT, client)
 
-    async def logout_all(self, user_id: int) -> None:
+    async def logout_all(self, user_id: int, client: Client) -> None:
         """End every session of a user."""
-        self._ended(await self._store.end_all(user_id))
+        async with self._database.transaction() as c:
+            await self._users.lock(c, user_id)
+            session_ids = await self._store.end_all(c, user_id)
+        self.ended(session_ids, Ended.ALL, client, user_id)
+
+    async def listing(self, identity: Identity, before: int, limit: int) -> list[LiveSession]:
+        """A page of one's sessions that stand, the newest first; `before`: the last one seen."""
+        return await self._store.listing(identity.user_id, identity.session_id, before, limit)
+
+    async def revoke(self, user_id: int, session_id: int, client: Client) -> None:
+        """End one of a user's own sessions.
+
+        Raises ChatError(not_found), the same for another's, one that has ended, and none at all.
+        """
+        if not await self._store.end_one(user_id, session_id):
+            raise ChatError(Code.NOT_FOUND)
+        self.ended([session_id], Ended.REVOKED, client, user_id)
 
     def public_keys(self) -> list[dict[str, str]]:
         """The public halves of the keys of access tokens."""
         return self._tokens.keys.public()
+
+    async def age_s(self, connection: AnyConnection, identity: Identity) -> float:
+        """How long ago a session was opened, in seconds. Raises ChatError where it has ended."""
+        age = await self._store.age_s(connection, identity.session_id, identity.user_id)
+        if age is None:
+            raise ChatError(Code.UNAUTHORIZED, "This session has ended.")
+        return age
+
+    async def end_others(self, connection: AnyConnection, identity: Identity) -> list[int]:
+        """End all sessions of a user but this one, in the caller's transaction; tell of it after.
+
+        The caller holds the user's lock.
+        """
+        return await self._store.end_all(connection, identity.user_id, keep=identity.session_id)
 
     def authenticate(self, token: str) -> Identity:
         """Whom an access token speaks for, unless its session is known to have ended.
@@ -144,9 +186,12 @@ class Sessions:
             refresh_token=refresh_token,
         )
 
-    def _ended(self, session_ids: list[int]) -> None:
+    def ended(
+        self, session_ids: list[int], why: Ended, client: Client, user_id: int | None = None
+    ) -> None:
+        """Tell every pod, and the log, that these sessions have ended; it is committed already."""
         for session_id in session_ids:
-            log.info("session ended", extra={"session": session_id})
+            note(Event.SESSION_ENDED, client, user=user_id, session=session_id, why=why)
         self.note_ended(session_ids)
         self._on_ended(session_ids)
 

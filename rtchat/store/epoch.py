@@ -6,20 +6,18 @@ then, and pods tell their clients so. Owns: reading it, renewing it, and whether
 that this version can serve. Must never: change anything of the log itself.
 """
 
-import asyncio
 import contextlib
 from typing import NamedTuple
 
-import asyncpg
 from asyncpg import exceptions as pg
 
 from rtchat.errors import StartError
-from rtchat.store.database import UNAVAILABLE, AnyConnection
+from rtchat.store import once
+from rtchat.store.database import AnyConnection
 
 # The oldest schema that this version can serve. Revisions are numbers of one length, so that they
 # compare as texts; a newer one than ours is fine (pods of both versions run during an upgrade).
 SCHEMA = "0003"
-TIMEOUT_S = 10.0  # for the operator's command, each step
 
 # As a part of other statements: then it belongs to the same moment as what these read.
 LATEST = "SELECT epoch FROM log_epochs ORDER BY id DESC LIMIT 1"
@@ -59,29 +57,9 @@ async def renew(connection: AnyConnection) -> Renewed:
 
 def read_at(url: str) -> str:
     """The epoch of the database at `url`, for the command line. Raises StartError."""
-    return asyncio.run(_at(url, change=False)).now
+    return once.run(url, "reading the epoch", current)
 
 
 def renew_at(url: str) -> Renewed:
     """Renew the epoch of the database at `url`, for the command line. Raises StartError."""
-    return asyncio.run(_at(url, change=True))
-
-
-async def _at(url: str, *, change: bool) -> Renewed:
-    try:
-        connection = await asyncpg.connect(
-            url, timeout=TIMEOUT_S, command_timeout=TIMEOUT_S, statement_cache_size=0
-        )
-    except (*UNAVAILABLE, pg.PostgresError, ValueError) as error:
-        raise StartError(f"the database cannot be used: {error}") from error
-    try:
-        if change:
-            return await renew(connection)
-        found = await current(connection)
-        return Renewed(found, found)
-    except (*UNAVAILABLE, pg.PostgresError) as error:
-        raise StartError(
-            f"the epoch cannot be {'renewed' if change else 'read'}: {error}"
-        ) from error
-    finally:
-        connection.terminate()
+    return once.run(url, "renewing the epoch", renew)

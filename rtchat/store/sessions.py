@@ -9,7 +9,7 @@ What races here is decided by row locks, and by reading again under them, in `Da
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rtchat.model import User
+from rtchat.model import LiveSession, User, rfc3339
 from rtchat.store.database import AnyConnection, Database
 from rtchat.store.together import Together
 from rtchat.store.users import user_from
@@ -95,15 +95,74 @@ class SessionStore:
             )
         return ended
 
-    async def end_all(self, user_id: int) -> list[int]:
-        """End every session of a user."""
-        async with self._database.transaction() as c:
-            rows = await c.fetch(
-                "UPDATE sessions SET ended_at = now()"
-                " WHERE user_id = $1 AND ended_at IS NULL RETURNING id",
-                user_id,
-            )
+    @staticmethod
+    async def end_all(connection: AnyConnection, user_id: int, keep: int = 0) -> list[int]:
+        """End every session of a user but `keep`, under the user's lock (`UserStore.lock`)."""
+        rows = await connection.fetch(
+            "UPDATE sessions SET ended_at = now()"
+            " WHERE user_id = $1 AND ended_at IS NULL AND id <> $2 RETURNING id",
+            user_id,
+            keep,
+        )
         return [row["id"] for row in rows]
+
+    @staticmethod
+    async def end_beyond(connection: AnyConnection, user_id: int, limit: int) -> list[int]:
+        """End those sessions of a user that are too many, unused longest first; under its lock."""
+        rows = await connection.fetch(
+            "UPDATE sessions SET ended_at = now() WHERE id IN (SELECT id FROM sessions"
+            " WHERE user_id = $1 AND ended_at IS NULL AND expires_at > now()"
+            " ORDER BY refreshed_at DESC, id DESC OFFSET $2) RETURNING id",
+            user_id,
+            limit,
+        )
+        return [row["id"] for row in rows]
+
+    async def end_one(self, user_id: int, session_id: int) -> bool:
+        """End a session of this user; False where there is none that stands."""
+        async with self._database.transaction() as c:
+            ended = await c.fetchval(
+                "UPDATE sessions SET ended_at = now() WHERE id = $2 AND user_id = $1"
+                " AND ended_at IS NULL AND expires_at > now() RETURNING id",
+                user_id,
+                session_id,
+            )
+        return ended is not None
+
+    async def listing(
+        self, user_id: int, current: int, before: int, limit: int
+    ) -> list[LiveSession]:
+        """A page of a user's sessions that stand, the newest first; `before` 0: the first page."""
+        rows = await self._database.fetch(
+            "SELECT id, created_at, refreshed_at, expires_at, agent FROM sessions"
+            " WHERE user_id = $1 AND ended_at IS NULL AND expires_at > now()"
+            " AND ($2 = 0 OR id < $2) ORDER BY id DESC LIMIT $3",
+            user_id,
+            before,
+            limit,
+        )
+        return [
+            LiveSession(
+                id=str(row["id"]),
+                created_at=rfc3339(row["created_at"]),
+                refreshed_at=rfc3339(row["refreshed_at"]),
+                expires_at=rfc3339(row["expires_at"]),
+                agent=row["agent"],
+                current=row["id"] == current,
+            )
+            for row in rows
+        ]
+
+    @staticmethod
+    async def age_s(connection: AnyConnection, session_id: int, user_id: int) -> float | None:
+        """How long ago a session of this user was opened, in seconds; None unless it stands."""
+        age: float | None = await connection.fetchval(
+            "SELECT extract(epoch FROM now() - created_at)::float8 FROM sessions"
+            " WHERE id = $1 AND user_id = $2 AND ended_at IS NULL AND expires_at > now()",
+            session_id,
+            user_id,
+        )
+        return age
 
     async def user_of(self, session_id: int, user_id: int) -> User | None:
         """The user of a session that still stands."""

@@ -11,13 +11,15 @@ from rtchat.model import User, rfc3339
 from rtchat.store.database import AnyConnection, Database, Record
 
 _COLUMNS = "id, email, name, status, last_active"
+_ACCOUNT = f"SELECT {_COLUMNS}, password_hash, disabled_at IS NOT NULL AS disabled FROM users"
 
 
-class Credentials(NamedTuple):
-    """What a password is checked against."""
+class Account(NamedTuple):
+    """A user as sign-in sees it. Without a hash there is no password: it is another way in."""
 
-    user_id: int
+    user: User
     password_hash: str | None
+    disabled: bool
 
 
 class UserStore:
@@ -46,12 +48,42 @@ class UserStore:
             raise ChatError(Code.CONFLICT, "This address is taken.", field="email") from None
         return user_from(row, own=True)
 
-    async def credentials(self, email: str) -> Credentials | None:
-        """The password hash for an address, compared without case."""
-        row = await self._database.fetchrow(
-            "SELECT id, password_hash FROM users WHERE lower(email) = lower($1)", email
+    async def account(self, email: str) -> Account | None:
+        """The account of an address, compared without case."""
+        row = await self._database.fetchrow(f"{_ACCOUNT} WHERE lower(email) = lower($1)", email)
+        return _account_from(row)
+
+    async def account_of(self, user_id: int) -> Account | None:
+        """The account of a user."""
+        return _account_from(await self._database.fetchrow(f"{_ACCOUNT} WHERE id = $1", user_id))
+
+    @staticmethod
+    async def lock(connection: AnyConnection, user_id: int) -> Account | None:
+        """The account, held to the end of the caller's transaction.
+
+        Whoever opens a user's session, or ends several, does so under this lock; so no session is
+        opened past a password that was changed, or a user who was disabled, in that moment.
+        """
+        row = await connection.fetchrow(f"{_ACCOUNT} WHERE id = $1 FOR NO KEY UPDATE", user_id)
+        return _account_from(row)
+
+    @staticmethod
+    async def set_password(connection: AnyConnection, user_id: int, password_hash: str) -> None:
+        """Store another hash, in the caller's transaction."""
+        await connection.execute(
+            "UPDATE users SET password_hash = $2 WHERE id = $1", user_id, password_hash
         )
-        return Credentials(row["id"], row["password_hash"]) if row else None
+
+    @staticmethod
+    async def set_disabled(connection: AnyConnection, email: str, *, disabled: bool) -> int | None:
+        """Disable or enable the user of an address, in the caller's transaction; who it is."""
+        user_id: int | None = await connection.fetchval(
+            "UPDATE users SET disabled_at = CASE WHEN $2 THEN coalesce(disabled_at, now()) END"
+            " WHERE lower(email) = lower($1) RETURNING id",
+            email,
+            disabled,
+        )
+        return user_id
 
     async def get(self, user_id: int) -> User | None:
         """The user as seen by oneself."""
@@ -104,3 +136,9 @@ def user_from(row: Record, *, own: bool = False) -> User:
         last_active=rfc3339(row["last_active"]) if row["last_active"] else None,
         email=row["email"] if own else UNSET,
     )
+
+
+def _account_from(row: Record | None) -> Account | None:
+    if row is None:
+        return None
+    return Account(user_from(row, own=True), row["password_hash"], row["disabled"])

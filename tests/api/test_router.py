@@ -129,6 +129,9 @@ GET /auth/providers
 GET /auth/oauth/{provider}
 GET /auth/oauth/{provider}/callback
 POST /auth/oauth/exchange
+POST /auth/password
+GET /auth/sessions
+DELETE /auth/sessions/{id}
 GET /ws
 GET /.well-known/jwks.json
 GET /users/me
@@ -212,6 +215,8 @@ STATUSES = {
     "GET /auth/oauth/{provider:word}": {302},
     "GET /auth/oauth/{provider:word}/callback": {302},
     "DELETE /auth/identities/{provider:word}": {204},
+    "POST /auth/password": {204},
+    "DELETE /auth/sessions/{id}": {204},
     "GET /ws": {426},
     "POST /channels": {200, 201},
     "DELETE /channels/{id}": {204},

@@ -29,7 +29,7 @@ async def same(passwords: Passwords, password: str, other: str) -> bool:
 
 def refusal(passwords: Passwords, password: str) -> tuple[str, str | None]:
     with pytest.raises(ChatError) as caught:
-        passwords.validate(password)
+        passwords.validate(password, None, None)
     return caught.value.code.value, caught.value.field
 
 
@@ -39,7 +39,7 @@ def refusal(passwords: Passwords, password: str) -> tuple[str, str | None]:
      "  spaces around  ", "x" * 1024],
 )  # fmt: skip
 async def test_a_password_of_any_script_and_length_is_right(passwords: Passwords, password: str):
-    passwords.validate(password)
+    passwords.validate(password, None, None)
     assert await same(passwords, password, password)
 
 
@@ -103,8 +103,8 @@ async def test_a_damaged_hash_matches_nothing_and_is_reported(
 
 
 def test_a_password_has_a_least_length_in_characters(passwords: Passwords):
-    passwords.validate("8" * 8)
-    passwords.validate("\U0001f44d" * 8)
+    passwords.validate("8" * 7 + "x", None, None)
+    passwords.validate("\U0001f44d" * 8, None, None)
     assert refusal(passwords, "7" * 7) == ("bad_field", "password")
     assert refusal(passwords, "") == ("bad_field", "password")
 

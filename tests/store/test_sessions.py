@@ -183,8 +183,9 @@ async def test_all_sessions_of_a_user_end_together(
     await open_session(database, ann, first)
     await store.end_by_token(first)
     theirs = await open_session(database, bob, token())
-    assert sorted(await store.end_all(ann)) == sorted(sessions)
-    assert await store.end_all(ann) == []
+    async with database.transaction() as c:
+        assert sorted(await store.end_all(c, ann)) == sorted(sessions)
+        assert await store.end_all(c, ann) == []
     assert await stands(store, theirs, bob)
 
 

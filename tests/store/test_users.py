@@ -29,22 +29,22 @@ async def test_a_taken_address_is_a_conflict_whatever_its_case(
     me = await store.get(user_id)
     assert me is not None
     assert me.email == "Conflict@Example.org"
-    found = await store.credentials("CONFLICT@example.ORG")
+    found = await store.account("CONFLICT@example.ORG")
     assert found is not None
-    assert (found.user_id, found.password_hash) == (user_id, "hash")
+    assert (found.user.id, found.password_hash) == (user_id, "hash")
 
 
 async def test_nobody_is_found_under_an_unknown_address(store: UserStore):
     """Nor by a pattern that would fit."""
-    assert await store.credentials("nobody@example.org") is None
-    assert await store.credentials("%") is None
-    assert await store.credentials("conflict@example_org") is None
+    assert await store.account("nobody@example.org") is None
+    assert await store.account("%") is None
+    assert await store.account("conflict@example_org") is None
 
 
 async def test_a_user_without_a_password_has_no_hash(rows: Rows, store: UserStore):
     """Somebody who signs in elsewhere only."""
     await rows.user(email="sso@example.org")
-    found = await store.credentials("sso@example.org")
+    found = await store.account("sso@example.org")
     assert found is not None
     assert found.password_hash is None
 

@@ -24,18 +24,42 @@ async def login(call: Call) -> Answer:
 async def refresh(call: Call) -> Answer:
     """Trade a refresh token for a new access token and its successor."""
     body: types.Refresh = call.body
-    return 200, await call.services.sessions.refresh(body.refresh_token)
+    return 200, await call.services.sessions.refresh(body.refresh_token, call.client)
 
 
 async def logout(call: Call) -> Answer:
     """End one session by its refresh token, or all of one's sessions."""
     body: types.Logout = call.body
     if body.all:
-        await call.services.sessions.logout_all(call.user_id)
+        await call.services.sessions.logout_all(call.user_id, call.client)
     elif body.refresh_token is not None:
-        await call.services.sessions.logout(body.refresh_token)
+        await call.services.sessions.logout(body.refresh_token, call.client)
     else:
         raise ChatError(Code.BAD_FIELD, "Either refreshToken or all.", field="refreshToken")
+    return 204, None
+
+
+async def change_password(call: Call) -> Answer:
+    """Set another password, which takes the current one; ends one's other sessions."""
+    body: types.ChangePassword = call.body
+    await call.services.accounts.change_password(
+        call.who, body.current_password, body.new_password, call.client
+    )
+    return 204, None
+
+
+async def sessions(call: Call) -> Answer:
+    """List one's sessions, the newest first."""
+    query: types.SessionQuery = call.query
+    found = await call.services.sessions.listing(call.who, query.cursor, query.limit + 1)
+    items = found[: query.limit]
+    more = len(found) > len(items)
+    return 200, types.Sessions(items=items, next=int(items[-1].id) if more else None)
+
+
+async def end_session(call: Call) -> Answer:
+    """End one of one's own sessions."""
+    await call.services.sessions.revoke(call.user_id, call.ids["id"], call.client)
     return 204, None
 
 

@@ -1,0 +1,42 @@
+"""Disabling users and enabling them again, for operators.
+
+Owns: the one transaction of it. Whoever is disabled is refused like somebody with a wrong password;
+running pods find the sessions that ended by asking (`sessions.POLL_S`). Must never: delete a thing.
+"""
+
+from typing import NamedTuple
+
+from rtchat.auth.events import Ended, Event, note
+from rtchat.store import once
+from rtchat.store.database import AnyConnection
+from rtchat.store.sessions import SessionStore
+from rtchat.store.users import UserStore
+
+
+class Done(NamedTuple):
+    """Whose standing it is, and which sessions ended with it."""
+
+    user_id: int
+    session_ids: list[int]
+
+
+def set_disabled(url: str, email: str, *, disabled: bool) -> Done | None:
+    """Disable or enable in the database at `url`; None: nobody has this address.
+
+    May be repeated. Raises StartError.
+    """
+
+    async def work(connection: AnyConnection) -> Done | None:
+        async with connection.transaction():
+            user_id = await UserStore.set_disabled(connection, email, disabled=disabled)
+            if user_id is None:
+                return None
+            ended = await SessionStore.end_all(connection, user_id) if disabled else []
+        return Done(user_id, ended)
+
+    done = once.run(url, "changing the user", work)
+    if done is not None:
+        note(Event.USER_DISABLED if disabled else Event.USER_ENABLED, user=done.user_id)
+        for session_id in done.session_ids:
+            note(Event.SESSION_ENDED, user=done.user_id, session=session_id, why=Ended.DISABLED)
+    return done
