@@ -13,6 +13,7 @@ COMMANDS = {
     "idle": "memory and CPU of connections that do nothing",
     "ingest": "messages a second, stored and acked",
     "latency": "how long an ack and a delivery take at a fixed rate",
+    "attack": "what attacks do to everybody else's acks",
     "compare": "rtchat beside the servers that people would pick instead",
     "profile": "where a loaded pod's time goes",
     "writer": "rows a second into the log, by statement and batch size",

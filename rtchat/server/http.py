@@ -26,6 +26,7 @@ from rtchat.server.refusal import (
     HEAD_TOO_LARGE,
     MALFORMED,
     NO_ROOM,
+    TOO_MANY_CHUNKS,
     UPGRADE_TOO_EARLY,
     URL_TOO_LONG,
     Refusal,
@@ -42,6 +43,7 @@ PARSED_BYTES = (
     2048  # at a time: the parser does not tell what it passes over, as chunks' extensions
 )
 HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*")  # RFC 9110 §7.2, all its characters
+CHUNKS_MAX = 1024  # of a body; each costs 4 µs, of a byte or of 64 KB: 3 s for 4 MB of the former
 PIPELINE_MAX = 100  # requests that wait for the answers before them, 3 KB each; beyond: cut off
 LINGER_S = 1.0  # what a client sends on is dropped for so long, so that it reads the answer
 SURPLUS_READ_S = 1.0  # for a head, where there is no room; a probe's is one packet
@@ -71,6 +73,7 @@ class HttpProtocol(HttpToolsProtocol):
         # Whether what is read is no body (the parser keeps heads and trailers), and how much it is.
         self._keeping = True
         self._kept = 0
+        self._chunks = 0  # of the body that comes in, and of those that wait before it
         self._timer: asyncio.TimerHandle | None = None  # until the head must be there
         self._refusal = MALFORMED
         self._deaf = False  # what still comes is dropped
@@ -194,6 +197,8 @@ class HttpProtocol(HttpToolsProtocol):
             self._stop(URL_TOO_LONG)
         self._kept = 0
         super().on_headers_complete()
+        if not self.pipeline:
+            self._chunks = 0
         if len(self.pipeline) > PIPELINE_MAX:
             self._stop(HEAD_TOO_LARGE)
         if surplus and self._answering():
@@ -228,6 +233,9 @@ class HttpProtocol(HttpToolsProtocol):
         """Behind the last chunk's header come trailers, which are kept like headers."""
         if self._kept > self.head_max_bytes:
             self._stop(HEAD_TOO_LARGE)
+        self._chunks += 1
+        if self._chunks > CHUNKS_MAX:
+            self._stop(TOO_MANY_CHUNKS)
         self._keeping, self._kept = True, 0
 
     def on_chunk_complete(self) -> None:

@@ -27,6 +27,7 @@ class Refusal(NamedTuple):
 
 MALFORMED = Refusal(400, Code.BAD_MESSAGE, "This is not HTTP/1.1.")
 BAD_HOST = Refusal(400, Code.BAD_MESSAGE, "A request names one host.")
+TOO_MANY_CHUNKS = Refusal(413, Code.TOO_LARGE, "The body comes in too many chunks.")
 URL_TOO_LONG = Refusal(414, Code.TOO_LARGE, "The request's path is too long.")
 HEAD_TOO_LARGE = Refusal(431, Code.TOO_LARGE, "The request's head is too large.")
 UPGRADE_TOO_EARLY = Refusal(400, Code.BAD_MESSAGE, "An earlier answer is under way.")

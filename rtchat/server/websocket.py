@@ -115,6 +115,15 @@ class FrameProtocol(HeartbeatProtocol):
         if self._link is not None and self._link.listener is not None:
             self._link.listener.resumed()
 
+    async def send(self, message: Any) -> None:
+        """What uvicorn does; but whoever floods is heard no more, also where it is the application
+        that says so: else each frame on its way would be parsed before the answer to our close."""
+        flood = message["type"] == "websocket.close" and message.get("code") == Close.FLOOD
+        if flood and self._open and not self.close_sent:
+            self._end(Close.FLOOD, message.get("reason") or "")
+        else:
+            await super().send(message)
+
     # --- bytes in
 
     def data_received(self, data: bytes) -> None:

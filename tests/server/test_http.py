@@ -105,6 +105,20 @@ async def test_requests_in_a_row_are_counted_each_by_itself(client: Raw) -> None
     assert client.received.count(b"HTTP/1.1 200") == 10
 
 
+async def test_a_body_comes_in_so_many_chunks(client: Raw) -> None:
+    """A byte each: what one costs does not depend on its size."""
+    about = request(
+        "content-type: application/json", "transfer-encoding: chunked",
+        path="/auth/login", method="POST",
+    )  # fmt: skip
+    body, end = b"1\r\n{\r\n", b"0\r\n\r\n"
+    await client.send(about + body * 1023 + end)
+    assert b'"bad_json"' in await client.until(b'"code"')
+    client.received.clear()
+    await client.send(about + body * 1025)
+    assert problem(await client.rest(), 413) == "too_large"
+
+
 async def test_a_body_is_no_head(client: Raw) -> None:
     """It has a limit of its own; chunked or not."""
     body = json.dumps({"email": "x" * 40_000, "password": "y"}).encode()
