@@ -39,9 +39,7 @@ log = logging.getLogger(__name__)
 HEADERS_MAX = 100  # of a request, trailers included; `websockets` gives up at 128, and silently
 UPGRADE_LINE_BYTES = 8000  # of one line of a handshake
 URL_BYTES = 8000  # of any request (RFC 9112 §3: no less)
-PARSED_BYTES = (
-    2048  # at a time: the parser does not tell what it passes over, as chunks' extensions
-)
+PARSED_BYTES = 2048  # at a time: what it passes over, as extensions of chunks, it does not tell
 HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*")  # RFC 9110 §7.2, all its characters
 CHUNKS_MAX = 1024  # of a body; each costs 4 µs, of a byte or of 64 KB: 3 s for 4 MB of the former
 PIPELINE_MAX = 100  # requests that wait for the answers before them, 3 KB each; beyond: cut off
