@@ -2,7 +2,8 @@
 
 import pytest
 
-from rtchat.config import PEM_MAX_CHARS, Config
+from rtchat.config import Config
+from rtchat.config.sign_in import PEM_MAX_CHARS
 from rtchat.settings import NAMES, PREFIX, describe, meta
 from tests.test_settings import config, refusal
 

@@ -30,6 +30,8 @@ COVERED_BY = {
     "api/handlers/sso": "oidc/test_sign_in",
     "api/handlers/users": "contract/test_rest_users",
     "api/handlers/ws": "contract/test_handshake_rows",
+    "config/kinds": "test_config",
+    "config/sign_in": "test_config",
     "auth/accounts": "contract/test_rest_sessions",
     "auth/disable": "contract/test_rest_passwords",
     "auth/sessions": "contract/test_rest_sessions",

@@ -1,40 +1,29 @@
 """Every setting: its type, unit, default, limits, and what happens at the limit.
 
 Owns: the one list of settings, and how they relate; `settings` reads them. A limit of rate or
-number is switched off by 0. Names end with their unit.
+number is switched off by 0. Names end with their unit. (Those of sign-in stand in `sign_in`.)
 """
 
 import re
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta
 
 from rtchat.addresses import ANY_PEER, Proxies
+from rtchat.config.kinds import ConfigError, number as _number, text as _text
+from rtchat.config.sign_in import SignIn
 
-
-class ConfigError(Exception):
-    """A setting that is missing, unknown or out of its limits; the text says how to mend it."""
-
-
-def _number(ge: float, le: float, doc: str) -> Meta:
-    return Meta(ge=ge, le=le, description=doc)
-
-
-def _text(doc: str, *, secret: bool = False, max_length: int = 4096) -> Meta:
-    return Meta(max_length=max_length, description=doc, extra={"secret": secret})
-
+__all__ = ["Config", "ConfigError"]
 
 STOP_RESERVE_S = 7  # answers 2, writes 1.5, farewell 1, requests 1.5, parts 1: drain, server/run
 INTERNAL_TOKEN_MIN_CHARS = 16
-PEM_MAX_CHARS = 65_536
 MS_MAX = 600_000
 # As browsers write it (RFC 6454 §6.2): lower case, no path, no user, no pattern.
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 BYTES_MAX = 2**31
 
 
-class Config(msgspec.Struct, frozen=True, kw_only=True):
+class Config(SignIn, frozen=True, kw_only=True):
     """The values of one process, read once at start."""
 
     # --- where the parts are
@@ -55,34 +44,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         int, _number(0, 1, "1: PostgreSQL and Redis on other machines need verified TLS")
     ] = 1
     redis_cluster: Annotated[int, _number(0, 1, "1: the URLs are seeds of a Redis Cluster")] = 0
-    secret_key: Annotated[
-        str, _text("signs access tokens; at least 32 bytes, the same on every pod", secret=True)
-    ] = ""
-    secret_keys_old: Annotated[
-        str, _text("secrets that signed before, comma-separated: still believed", secret=True)
-    ] = ""
-    signing_key: Annotated[
-        str,
-        _text(
-            "PEM of an Ed25519, RSA or P-256 key that signs access tokens in the secret's place",
-            secret=True,
-            max_length=PEM_MAX_CHARS,
-        ),
-    ] = ""
-    verification_keys: Annotated[
-        str,
-        _text(
-            "PEMs, one after the other, of keys that sign elsewhere or signed before: believed",
-            secret=True,
-            max_length=PEM_MAX_CHARS,
-        ),
-    ] = ""
-    token_issuer: Annotated[
-        str, Meta(min_length=1, max_length=256, description="`iss` of access tokens")
-    ] = "rtchat"  # noqa: S105  a name
-    token_audience: Annotated[
-        str, Meta(min_length=1, max_length=256, description="`aud` of access tokens")
-    ] = "rtchat"  # noqa: S105  a name
     host: Annotated[str, _text("address to listen on")] = "127.0.0.1"
     port: Annotated[int, _number(0, 65535, "TCP port to listen on; 0: any free one")] = 8000
     workers: Annotated[
@@ -107,77 +68,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     log_format: Annotated[
         str, Meta(pattern="^(auto|json|text)$", description="auto: text on a terminal, else JSON")
     ] = "auto"
-
-    # --- sign-in
-    access_token_s: Annotated[int, _number(30, 3600, "life of an access token, seconds")] = 900
-    session_s: Annotated[
-        int, _number(600, 31_536_000, "life of a session, seconds; then sign in again")
-    ] = 2_592_000
-    sessions_per_user: Annotated[
-        int, _number(0, 10_000, "sessions a user; beyond: the one unused longest ends")
-    ] = 100
-    fresh_sign_in_s: Annotated[
-        int, _number(30, 3600, "a first password is set in a session at most so old, seconds")
-    ] = 300
-    token_leeway_s: Annotated[
-        int, _number(0, 120, "clock skew that a token's times are allowed, seconds")
-    ] = 30
-    password_min_chars: Annotated[int, _number(8, 64, "shortest password, code points")] = 8
-    password_max_bytes: Annotated[int, _number(64, 4096, "longest password, UTF-8 bytes")] = 1024
-    bcrypt_cost: Annotated[int, _number(10, 16, "log2 of bcrypt's rounds")] = 12
-    password_threads: Annotated[int, _number(1, 16, "passwords hashed at once")] = 1
-    password_queue: Annotated[
-        int, _number(1, 10_000, "passwords waiting to be hashed; beyond: `overloaded`")
-    ] = 32
-
-    # --- single sign-on: see `providers`
-    public_url: Annotated[
-        str, _text("the server's own address as browsers see it: https://chat.example")
-    ] = ""
-    sso_return_url: Annotated[
-        str, _text("page below it to which sign-in leads back; empty: public_url and a slash")
-    ] = ""
-    google_client_id: Annotated[str, _text("as Google names this app; empty: no Google")] = ""
-    google_client_secret: Annotated[str, _text("the app's secret at Google", secret=True)] = ""
-    microsoft_client_id: Annotated[
-        str, _text("as Microsoft Entra names this app; empty: no Microsoft")
-    ] = ""
-    microsoft_client_secret: Annotated[str, _text("the app's secret there", secret=True)] = ""
-    microsoft_tenant: Annotated[
-        str,
-        Meta(
-            pattern=r"^(common|organizations|consumers|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$",
-            description="who may sign in: common, organizations, consumers, or one tenant's id",
-        ),
-    ] = "common"
-    microsoft_authority: Annotated[
-        str, _text("Microsoft's sign-in, which national clouds have one of their own of")
-    ] = "https://login.microsoftonline.com"
-    oidc_providers: Annotated[
-        str, _text("further providers, a JSON list: name, title, issuer, clientId …", secret=True)
-    ] = ""
-    sso_state_s: Annotated[
-        int, _number(1, 3600, "a sign-in at a provider must end within this, seconds")
-    ] = 600
-    sso_code_s: Annotated[
-        int, _number(1, 60, "life of the code that the page trades for a session, seconds")
-    ] = 60
-    sso_flows_max: Annotated[
-        int, _number(0, 10**6, "sign-ins begun and not ended; beyond: `overloaded`")
-    ] = 10_000
-    sso_calls_max: Annotated[
-        int, _number(1, 1000, "calls to providers at once; beyond: `overloaded`")
-    ] = 32
-    sso_call_timeout_ms: Annotated[
-        int,
-        _number(100, 60_000, "one call to a provider, from its name's look-up to its last byte"),
-    ] = 5000
-    sso_answer_max_bytes: Annotated[int, _number(4096, 2**24, "largest answer of a provider")] = (
-        262_144
-    )
-    sso_metadata_s: Annotated[
-        int, _number(0, 86_400, "age at which a provider's document and keys are asked for again")
-    ] = 3600
 
     # --- content
     content_max_chars: Annotated[
@@ -388,11 +278,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         for origin in self.origin_list:
             if not ORIGIN.fullmatch(origin):
                 raise ConfigError(f"origins: {origin!r} is not as in https://host or http://host:1")
-
-    @property
-    def old_secrets(self) -> list[str]:
-        """The secrets that signed before."""
-        return self.secret_keys_old.replace(",", " ").split()
 
     @property
     def redis_nodes(self) -> list[str]:
