@@ -1,4 +1,4 @@
-"""What a setting is made of: a number within limits, or a text of bounded length, with its words."""
+"""What a setting is made of: a number within limits or a text of bounded length, with its words."""
 
 from msgspec import Meta
 
