@@ -18,14 +18,12 @@ _TICKET = re.compile(r"name=ticket value=([\w-]+)")
 class Browser:
     """One browser; the site `public_url` is at a pod, or for one request at another (`on`)."""
 
-    def __init__(self, public_url: str, at: str) -> None:
+    def __init__(self, http: httpx2.AsyncClient, public_url: str, at: str) -> None:
+        """`http` may be shared: cookies are kept here."""
+        self._http = http
         self._public = public_url
         self._at = at
-        self._http = httpx2.AsyncClient(timeout=30)
         self.cookie: str | None = None
-
-    async def close(self) -> None:
-        await self._http.aclose()
 
     async def get(self, url: str, *, on: str | None = None) -> httpx2.Response:
         """Go to a page of the site, or to a foreign one."""
@@ -42,7 +40,7 @@ class Browser:
         headers = {"cookie": self.cookie} if own and self.cookie else {}
         headers |= more.pop("headers", {})
         response = await self._http.request(method, url, headers=headers, **more)
-        self._http.cookies.clear()  # they are kept here, by hand
+        self._http.cookies.clear()
         if own and "set-cookie" in response.headers:
             pair, _, rest = response.headers["set-cookie"].partition(";")
             self.cookie = None if "Max-Age=0" in rest else pair

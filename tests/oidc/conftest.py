@@ -3,8 +3,10 @@
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+import httpx2
 import pytest
 
+from tests.calm import calm as still_calm
 from tests.oidc.browser import Browser
 from tests.oidc.process import Idp, run_idp
 from tests.oidc.provider import CLIENT_ID, CLIENT_SECRET
@@ -51,18 +53,25 @@ def sso_pod(databases: Databases, pods: Pods, idp: Idp) -> Iterator[Pod]:
         pod.kill()
 
 
+@pytest.fixture(scope="module")
+async def calm(sso_pod: Pod) -> AsyncIterator[None]:
+    """Whatever a module sends: afterwards the pod is as it was before, and well."""
+    async with still_calm(sso_pod):
+        yield
+
+
+@pytest.fixture(scope="session")
+async def web() -> AsyncIterator[httpx2.AsyncClient]:
+    """What all browsers speak HTTP with; nothing of it is theirs."""
+    limits = httpx2.Limits(keepalive_expiry=2)  # the server closes what is idle for 5 s
+    async with httpx2.AsyncClient(timeout=30, limits=limits, trust_env=False) as client:
+        yield client
+
+
 @pytest.fixture
-async def new_browser(sso_pod: Pod) -> AsyncIterator[NewBrowser]:
+def new_browser(sso_pod: Pod, web: httpx2.AsyncClient) -> NewBrowser:
     """Browsers that have never been at `sso_pod`."""
-    opened: list[Browser] = []
-
-    def new() -> Browser:
-        opened.append(Browser(PUBLIC, sso_pod.url))
-        return opened[-1]
-
-    yield new
-    for browser in opened:
-        await browser.close()
+    return lambda: Browser(web, PUBLIC, sso_pod.url)
 
 
 @pytest.fixture

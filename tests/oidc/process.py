@@ -20,6 +20,10 @@ class Idp:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self._http = httpx2.Client(timeout=10, trust_env=False)
+
+    def close(self) -> None:
+        self._http.close()
 
     def issuer(self, realm: str) -> str:
         """What its tokens name."""
@@ -27,12 +31,12 @@ class Idp:
 
     def tells(self, realm: str, **tricks: Any) -> None:
         """Let a realm misbehave from now on; without any trick, be as it should be."""
-        answer = httpx2.put(f"{self.url}/control/{realm}", json=tricks, timeout=10)
+        answer = self._http.put(f"{self.url}/control/{realm}", json=tricks)
         assert answer.status_code == 200
 
     def asked(self, realm: str) -> dict[str, Any]:
         """How often each of its parts was asked since it was told, and what it sent."""
-        found: dict[str, Any] = httpx2.get(f"{self.url}/control/{realm}", timeout=10).json()
+        found: dict[str, Any] = self._http.get(f"{self.url}/control/{realm}").json()
         return found
 
     @contextmanager
@@ -76,7 +80,9 @@ def run_idp() -> Iterator[Idp]:
     try:
         assert process.stdout is not None
         with process.stdout as said:
-            yield Idp(said.readline().strip())
+            idp = Idp(said.readline().strip())
+            yield idp
+            idp.close()
     finally:
         process.kill()
         process.wait()

@@ -179,7 +179,7 @@ class Provider:
         if "redirect" in trick:
             await _answer(send, 302, None, location=trick["redirect"])
         elif "body" in trick:
-            await _misbehave(realm, trick["body"], send)
+            await _misbehave(realm, trick["body"], receive, send)
         else:
             await _serve(realm, name, scope, body, send)
 
@@ -213,7 +213,7 @@ async def _serve(realm: Realm, name: str, scope: Any, body: bytes, send: Any) ->
         await _answer(send, status, told)
 
 
-async def _misbehave(realm: Realm, how: str, send: Any) -> None:
+async def _misbehave(realm: Realm, how: str, receive: Any, send: Any) -> None:
     if how == "malformed":
         await _answer(send, 200, b'{"issuer": "http')
     elif how == "deep":
@@ -225,10 +225,15 @@ async def _misbehave(realm: Realm, how: str, send: Any) -> None:
     else:  # "huge": 1 GB as fast as it is read; "slow": a byte now and then
         await _start(send, 200, {"content-type": "application/json"})
         part, count, pause_s = (CHUNK, 16_384, 0.0) if how == "huge" else (b" ", 600, 0.1)
-        for _ in range(count):
-            realm.sent_bytes += len(part)
-            await send({"type": "http.response.body", "body": part, "more_body": True})
-            await asyncio.sleep(pause_s)
+        async with asyncio.TaskGroup() as group:
+            gone = group.create_task(receive())  # the next event is the client's leaving
+            for _ in range(count):
+                if gone.done():
+                    return
+                realm.sent_bytes += len(part)
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+                await asyncio.sleep(pause_s)
+            gone.cancel()
         await send({"type": "http.response.body"})
 
 

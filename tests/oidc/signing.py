@@ -7,6 +7,8 @@ import json
 import secrets
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
 from joserfc import jws
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
@@ -60,6 +62,11 @@ def sign(keys: Keys, claims: JSON, trick: JSON) -> str:
         other = Keys().rsa
         head = {"alg": alg, "jwk": other.as_dict(private=False)}
         return _signed(head, claims, other, [alg])
+    if forge == "unknown crit":  # joserfc itself would not sign it
+        head = {"alg": "RS256", "kid": keys.rsa.kid, "crit": ["x"], "x": 1}
+        signed = f"{_b64(_json(head))}.{_b64(_json(claims))}"
+        signature = keys.rsa.private_key.sign(signed.encode(), PKCS1v15(), SHA256())
+        return f"{signed}.{_b64(signature)}"
     header = {"alg": alg, "kid": keys.of(alg).kid, **trick.get("header", {})}
     return _signed(header, claims, keys.of(alg), [alg])
 
