@@ -2,7 +2,8 @@
 
 Owns: what browsers are told to refrain from, and which foreign pages may read answers. Must never:
 name an origin that is not on the list (one that is echoed lets in every page there is), or let a
-foreign page use a visitor's cookies: whoever may read answers proves who asks by a bearer token.
+foreign page use a visitor's cookies but where one is told apart by them and gets nothing for them
+alone: a sign-in by a provider goes on in the browser where it began. All else wants a bearer token.
 
 Sources: OWASP ASVS 5.0 §3.4, RFC 6797 (HSTS), the Fetch standard's CORS protocol.
 """
@@ -27,6 +28,7 @@ PREFLIGHT_S = 600  # a browser may rely on a preflight for so long; 7200 is Chro
 # What scripts of listed pages may send and see, besides what every page may.
 ALLOWED = b"authorization, content-type"
 EXPOSED = b"retry-after, x-request-id"
+COOKIES_BELOW = "/auth/"  # for a page at app.example beside a server at chat.app.example
 
 
 class AnswerHeaders:
@@ -63,11 +65,15 @@ class AnswerHeaders:
         page = self._page(scope)
         if page is None:
             return [vary]
-        return [
+        headers = [
             vary,
             (b"access-control-allow-origin", page),
             (b"access-control-expose-headers", EXPOSED),
         ]
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        if path.startswith(COOKIES_BELOW):
+            headers.append((b"access-control-allow-credentials", b"true"))
+        return headers
 
     def _page(self, scope: Mapping[str, Any]) -> bytes | None:
         """The origin of the page that asks, if it is on the list to the letter, and only one."""

@@ -10,15 +10,17 @@ LISTED = AnswerHeaders(Config(origins=f"{PAGE}, http://localhost:3000"))
 UNLISTED = AnswerHeaders(Config())
 
 
-def of(*origins: str, headers: AnswerHeaders = LISTED, scheme: str = "http") -> dict[str, str]:
-    pairs = headers.of(scope(*origins, scheme=scheme))
+def of(
+    *origins: str, headers: AnswerHeaders = LISTED, scheme: str = "http", path: str = "/users"
+) -> dict[str, str]:
+    pairs = headers.of(scope(*origins, scheme=scheme, path=path))
     assert len({name for name, _ in pairs}) == len(pairs)
     return {name.decode(): value.decode() for name, value in pairs}
 
 
-def scope(*origins: str, scheme: str = "http") -> dict[str, object]:
+def scope(*origins: str, scheme: str = "http", path: str = "/users") -> dict[str, object]:
     found: Headers = [(b"origin", origin.encode("latin-1")) for origin in origins]
-    return {"scheme": scheme, "headers": [(b"host", b"rtchat.test"), *found]}
+    return {"scheme": scheme, "path": path, "headers": [(b"host", b"rtchat.test"), *found]}
 
 
 def test_a_browser_is_told_what_not_to_do():
@@ -81,10 +83,18 @@ def test_where_no_page_is_listed_nothing_is_said_of_pages():
     assert not [name for name in told if name.startswith("access-control") or name == "vary"]
 
 
-def test_cookies_are_never_a_foreign_pages_to_use():
+@pytest.mark.parametrize("path", ["/users/me", "/channels", "/auth", "/author", "/x/auth/", "/ws"])
+def test_cookies_are_not_a_foreign_pages_to_use(path: str):
     """Whoever may read answers proves who asks by a bearer token."""
-    pairs = [*LISTED.of(scope(PAGE)), *LISTED.preflight(scope(PAGE), ["GET"])]
-    assert b"access-control-allow-credentials" not in dict(pairs)
+    assert "access-control-allow-credentials" not in of(PAGE, path=path)
+
+
+def test_a_listed_page_goes_on_with_a_sign_in_that_it_began():
+    """Its browser is known by a cookie, which alone gives nothing; no other page's is."""
+    path = "/auth/oauth/exchange"
+    assert of(PAGE, path=path)["access-control-allow-credentials"] == "true"
+    for origin in ("https://evil.example", "null"):
+        assert "access-control-allow-credentials" not in of(origin, path=path)
 
 
 def test_a_preflight_tells_what_a_script_may_ask_for():
