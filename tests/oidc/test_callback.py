@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.contract.rest import answer, problem
+from tests.contract.rest import answer, exchange, problem, request
 from tests.oidc.browser import Browser, landed
 from tests.oidc.conftest import PUBLIC, NewBrowser, settings
 from tests.oidc.process import Idp
@@ -51,7 +51,7 @@ def changed(url: str, **query: str | None) -> str:
         pytest.param("code=x", id="no state"),
         pytest.param("state=&code=x", id="empty state"),
         pytest.param(f"state={'x' * 43}&code=x", id="unknown state"),
-        pytest.param(f"state={'x' * 9000}&code=x", id="long state"),
+        pytest.param(f"state={'x' * 7000}&code=x", id="long state"),
         pytest.param("state=%2e%2e%2f&code=x", id="a path for a state"),
         pytest.param("state=*&code=x", id="a pattern for a state"),
         pytest.param("error=access_denied", id="error, no state"),
@@ -69,10 +69,10 @@ async def test_b_h29_a_query_that_cannot_be_read(browser: Browser, query: str):
     problem(await browser.get(f"{CALLBACK}?{query}"), "bad_field")
 
 
-async def test_b_h29_a_state_of_1_mb(browser: Browser, sso_pod: Pod):
-    """More than a request's head may have: 431 before anything looks at it."""
-    response = await browser.get(f"{CALLBACK}?state={'x' * 2**20}")
-    assert response.status_code == 431
+async def test_b_h29_a_state_of_1_mb(sso_pod: Pod):
+    """More than a request's line may have: refused before anything looks at it."""
+    line = f"GET /auth/oauth/google/callback?state={'x' * 2**20} HTTP/1.1"
+    assert (await exchange(sso_pod, request(line))).status in (414, 431)
 
 
 async def test_s_33_a_state_is_good_once(browser: Browser):
@@ -107,7 +107,7 @@ async def test_s_33_a_state_is_good_in_its_browser_only(new_browser: NewBrowser)
         pytest.param("__Host-rtchat-sso={}; __Host-rtchat-sso={}", id="twice"),
         pytest.param("rtchat-sso={}", id="without its prefix"),
         pytest.param(f"__Host-rtchat-sso={'x' * 5000}", id="5 KB"),
-        pytest.param(";;=;,\t\x7f=", id="rubbish"),
+        pytest.param(";;=;,\t=", id="rubbish"),
     ],
 )
 async def test_b_h31_a_cookie_that_is_not_the_one(browser: Browser, cookie: str | None):
@@ -144,7 +144,7 @@ async def test_s_33_a_code_is_good_for_the_sign_in_that_it_was_made_for(new_brow
     is_refused(await eve.get(changed(await back_from(eve), code=code)))
 
 
-@pytest.mark.parametrize("code", [None, "", "x" * 8193, "unknown", "a&b"])
+@pytest.mark.parametrize("code", [None, "", "x" * 4097, "unknown", "a&b"])
 async def test_b_h29_a_code_that_is_none(browser: Browser, code: str | None):
     is_refused(await browser.get(changed(await back_from(browser), code=code)))
 

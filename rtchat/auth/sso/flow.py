@@ -34,7 +34,7 @@ from rtchat.store.users import UserStore
 
 log = logging.getLogger(__name__)
 
-PROVIDER_CODE_MAX_CHARS = 8192
+PROVIDER_CODE_MAX_CHARS = 4096
 
 # What a provider's error means to the page; any other one is `failed`.
 PROVIDER_ERRORS = {
