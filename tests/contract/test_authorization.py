@@ -173,6 +173,62 @@ def test_what_is_open_to_everybody_is_what_the_contract_names() -> None:
     assert [r.path for r in ROUTES if not r.auth and not r.path.startswith(OPEN)] == []
 
 
+# --- S-46: what a client may set
+
+# The bodies of the contract (§2), by the fields that are read.
+BODIES = {
+    "POST /auth/register": "email password name",
+    "POST /auth/login": "email password",
+    "POST /auth/refresh": "refreshToken",
+    "POST /auth/logout": "refreshToken all",
+    "POST /auth/oauth/exchange": "code",
+    "PATCH /users/me": "name status",
+    "POST /channels": "name type members",
+    "PATCH /channels/{id}": "name",
+    "POST /channels/{id}/members": "userId role",
+    "PATCH /channels/{id}/members/{userId}": "role",
+    "POST /channels/{id}/messages": "content nonce",
+    "PATCH /channels/{id}/messages/{seq}": "content nonce",
+}
+FORGED: JSON = {
+    "id": 7, "seq": 7, "lastSeq": 7, "readSeq": 7, "userId": 7, "sender": 7, "createdBy": 7,
+    "timestamp": "2020-01-01T00:00:00.000Z", "createdAt": "2020-01-01T00:00:00.000Z",
+    "joinedAt": "2020-01-01T00:00:00.000Z", "editedAt": "2020-01-01T00:00:00.000Z", "dmKey": "7",
+}  # fmt: skip
+
+
+def test_bodies_take_the_fields_of_the_contract_and_no_others() -> None:
+    """S-46: a field that is not named there is never read; new bodies take none of the server's."""
+    read = {f"{r.method} {r.path}": set(r.body.__struct_encode_fields__) for r in ROUTES if r.body}
+    assert {k: v for k, v in read.items() if k in BODIES} == {
+        k: set(fields.split()) for k, fields in BODIES.items() if k in read
+    }
+    for name in read.keys() - BODIES.keys():
+        assert read[name] & (set(FORGED) | {"role"}) == set(), name
+
+
+async def test_what_the_server_sets_is_not_taken_from_a_body(
+    sign_in: SignIn, sql: asyncpg.Connection
+) -> None:
+    """S-46: channels, members, messages and edits are stored as if those fields were not there."""
+    ann, bob = await sign_in("ann"), await sign_in("bob")
+    channel = await ann.makes("public", **FORGED, role="member")
+    assert (channel["role"], channel["createdBy"], channel["lastSeq"]) == ("owner", ann.id, 0)
+    path = f"/channels/{channel['id']}"
+    forged = {**FORGED, "userId": bob.id}
+    member = answer(await ann.post(f"{path}/members", forged), 201)
+    assert (member["user"]["id"], member["role"]) == (bob.id, "member")
+    said = answer(await bob.post(f"{path}/messages", {**FORGED, "content": "hi"}), 201)
+    answer(await bob.patch(f"{path}/messages/{said['seq']}", {**FORGED, "content": "ho"}))
+    answer(await ann.patch(path, {**FORGED, "name": "renamed"}))
+    rows = await sql.fetch(
+        "SELECT seq, user_id FROM messages WHERE channel_id = $1"
+        " AND timestamp > now() - interval '1 hour' ORDER BY seq",
+        channel["id"],
+    )
+    assert [tuple(row) for row in rows] == [(1, ann.id), (2, bob.id), (3, bob.id), (4, ann.id)]
+
+
 # --- S-45: a change of somebody's rights holds from the next operation on, on every pod
 
 
