@@ -87,4 +87,4 @@ async def test_the_rights_of_the_guide_are_enough(locked: Locked, two: tuple[Pod
 def test_they_are_for_nothing_else(locked: Locked, command: str) -> None:
     """Not for what others keep there, and not for the server."""
     with pytest.raises(redis.exceptions.NoPermissionError):
-        locked.user.execute_command(*command.split())
+        locked.user.execute_command(*command.split())  # type: ignore[no-untyped-call]
