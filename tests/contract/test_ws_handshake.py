@@ -12,6 +12,8 @@ from tests.people import People
 from tests.pods import SECRET_KEY, Pod, Pods
 from tests.sockets import wire
 
+pytestmark = pytest.mark.usefixtures("calm")
+
 
 def signed(person_id: int, session_id: int, now: float) -> str:
     return Tokens(Config(secret_key=SECRET_KEY)).sign(person_id, session_id, now)

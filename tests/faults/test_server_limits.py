@@ -103,7 +103,7 @@ ENDLESS = {
 }
 
 
-@pytest.mark.parametrize("name", ENDLESS)
+@pytest.mark.parametrize("name", ENDLESS, ids=lambda name: f"B-H1 {name}")
 async def test_requests_without_an_end(attacked: Pod, folk: People, name: str) -> None:
     """Cut off soon: at the limit, or where nothing is kept, when their time is over."""
     begin, more = ENDLESS[name]

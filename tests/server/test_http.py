@@ -75,7 +75,7 @@ HEADS = {
 }
 
 
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("name", HEADS, ids=lambda name: f"B-H1 {name}")
 @pytest.mark.parametrize("pieces", [1, 7])
 async def test_a_head_over_the_limit_is_told_so(client: Raw, name: str, pieces: int) -> None:
     """431 and the end, at once; also where `websockets` would say nothing and wait."""
@@ -157,7 +157,9 @@ async def test_what_is_no_http_is_told_so(client: Raw) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [b"", b"GET", request()[:-2], b"\r\n"], ids=["nothing", "a word", "half", "a line"]
+    "said",
+    [b"", b"GET", request()[:-2], b"\r\n"],
+    ids=["B-H2 nothing", "B-H2 a word", "B-H2 half", "B-H2 a line"],
 )
 async def test_a_head_that_does_not_come_ends_the_connection(client: Raw, said: bytes) -> None:
     """Within `header_read_s` of the connection's begin."""
@@ -168,7 +170,7 @@ async def test_a_head_that_does_not_come_ends_the_connection(client: Raw, said: 
 
 
 async def test_dribbling_does_not_buy_time(client: Raw) -> None:
-    """A byte now and then is no progress."""
+    """B-H2: a byte now and then is no progress."""
     began = time.monotonic()
     closed = False
     for byte in request("x: " + "y" * 200):
