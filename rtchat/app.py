@@ -21,6 +21,7 @@ from rtchat.auth.accounts import Accounts
 from rtchat.auth.passwords import Passwords
 from rtchat.auth.sessions import Sessions
 from rtchat.auth.sso.flow import SingleSignOn
+from rtchat.auth.throttle import Throttle
 from rtchat.auth.tokens import Tokens
 from rtchat.bus import Bus
 from rtchat.bus.memory import Exchange, MemoryBus
@@ -238,6 +239,7 @@ def _build(
         tasks,
         drain,
         cache,
+        Throttle(config, cache),
     )
     return services, writer
 

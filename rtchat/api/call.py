@@ -8,6 +8,7 @@ from rtchat.auth.accounts import Accounts
 from rtchat.auth.client import Client, agent_from
 from rtchat.auth.sessions import Sessions
 from rtchat.auth.sso.flow import SingleSignOn
+from rtchat.auth.throttle import Throttle
 from rtchat.auth.tokens import Identity
 from rtchat.cache import Cache
 from rtchat.chat import Chat
@@ -39,6 +40,7 @@ class Services:
     tasks: Tasks
     drain: Drain
     cache: Cache
+    throttle: Throttle
 
 
 @dataclass

@@ -68,6 +68,14 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True):
         int, number(1, 10_000, "passwords waiting to be hashed; beyond: `overloaded`")
     ] = 32
 
+    # --- guessing
+    account_failures_max: Annotated[
+        int, number(0, 10_000, "wrong passwords an account in 24 hours; as many on a known device")
+    ] = 100
+    address_failures_max: Annotated[
+        int, number(0, 10**6, "failed sign-ins an address in 24 hours; and failed refreshes")
+    ] = 1000
+
     # --- single sign-on: see `providers`
     public_url: Annotated[
         str, text("the server's own address as browsers see it: https://chat.example")

@@ -180,9 +180,9 @@ async def test_a_password_is_stored_as_a_slow_hash(nobody: Caller, pod: Pod):
 
 async def test_more_sign_ins_than_can_wait_are_sent_away(nobody: Caller):
     """Promise 6: the queue before hashing is bounded; beyond it 503, and when to come again."""
-    body = {"email": new_email(), "password": PASSWORD}
+    bodies = [{"email": new_email(), "password": PASSWORD} for _ in range(60)]
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(nobody.post("/auth/login", body)) for _ in range(60)]
+        tasks = [group.create_task(nobody.post("/auth/login", body)) for body in bodies]
     responses = [task.result() for task in tasks]
     refused = [response for response in responses if response.status_code == 503]
     assert refused

@@ -1,6 +1,9 @@
 """Registering, signing in and out."""
 
+import time
+
 from rtchat.api import types
+from rtchat.api.asgi import header
 from rtchat.api.call import Call
 from rtchat.api.router import Answer
 from rtchat.errors import ChatError, Code
@@ -12,19 +15,39 @@ async def register(call: Call) -> Answer:
     session = await call.services.accounts.register(
         body.email, body.password, body.name, call.client
     )
+    _remember_device(call, call.services.throttle.devices.account(body.email), None)
     return 201, session
 
 
 async def login(call: Call) -> Answer:
     """Sign in with address and password."""
     body: types.Login = call.body
-    return 200, await call.services.accounts.login(body.email, body.password, call.client)
+    throttle, client = call.services.throttle, call.client
+    account = throttle.devices.account(body.email)
+    cookies = header(call.scope, b"cookie")
+    device = throttle.devices.find(cookies, account, time.time(), secure=_is_secure(call))
+    async with throttle.login(account, device, client.address):
+        session = await call.services.accounts.login(body.email, body.password, client)
+    _remember_device(call, account, device)
+    return 200, session
+
+
+def _remember_device(call: Call, account: str, device: str | None) -> None:
+    """Let a browser on which the right password was given be throttled apart from strangers."""
+    devices = call.services.throttle.devices
+    cookie = devices.cookie(account, device, time.time(), secure=_is_secure(call))
+    call.headers.append((b"set-cookie", cookie))
+
+
+def _is_secure(call: Call) -> bool:
+    return bool(call.scope["scheme"] == "https")
 
 
 async def refresh(call: Call) -> Answer:
     """Trade a refresh token for a new access token and its successor."""
     body: types.Refresh = call.body
-    return 200, await call.services.sessions.refresh(body.refresh_token, call.client)
+    async with call.services.throttle.refresh(call.client.address):
+        return 200, await call.services.sessions.refresh(body.refresh_token, call.client)
 
 
 async def logout(call: Call) -> Answer:
