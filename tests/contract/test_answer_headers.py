@@ -49,12 +49,7 @@ async def page(listed: Pod) -> AsyncIterator[httpx2.AsyncClient]:
 
 def target(path: str) -> str:
     """A path of the table with something in its places that nobody has."""
-    return (
-        re.sub(r"\{provider\}", "nobody", path)
-        .replace("{id}", "999999999")
-        .replace("{userId}", "1")
-        .replace("{seq}", "1")
-    )
+    return re.sub(r"\{\w+:word\}", "nobody", re.sub(r"\{\w+\}", "999999999", path))
 
 
 def is_safe(answer: httpx2.Response, path: str = "") -> None:

@@ -7,8 +7,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 
+from rtchat.api.router import Router
+from rtchat.api.routes import ROUTES
 from tests.contract.conftest import SignIn
 from tests.contract.rest import JSON, TELLTALES, Caller, answer, problem
 from tests.contract.test_rest_bad_json import FIELDS
@@ -78,10 +81,21 @@ async def test_signing_in_with_it_finds_nobody(nobody: Caller):
     for payload in PAYLOADS[:4]:
         for email in (payload, f"{payload}@example.org"):
             response = await nobody.post("/auth/login", {"email": email, "password": payload})
-            problem(response, "unauthorized", "bad_field")
+            problem(response, "unauthorized", "bad_field", "rate_limited")
+
+
+async def test_a_password_is_not_changed_by_it(me: Caller):
+    """Neither as the one that is, nor as the one to be."""
+    for payload in PAYLOADS[:4]:
+        body = {"currentPassword": payload, "newPassword": payload[:7]}
+        problem(await me.post("/auth/password", body), "bad_field")
 
 
 PARAMETERS = [
+    ("/auth/sessions", "cursor"), ("/auth/sessions", "limit"),
+    ("/auth/oauth/nobody", "next"), ("/auth/oauth/nobody/callback", "state"),
+    ("/auth/oauth/nobody/callback", "code"), ("/auth/oauth/nobody/callback", "error"),
+    ("/auth/oauth/nobody/callback", "iss"),
     ("/users", "q"), ("/users", "ids"), ("/users?q=a", "limit"),
     ("/channels", "scope"), ("/channels", "cursor"), ("/channels", "limit"),
     ("/channels/{id}/members", "cursor"), ("/channels/{id}/members", "limit"),
@@ -103,7 +117,8 @@ async def test_in_any_parameter_it_finds_nothing_or_is_refused(
         if name == "q":
             assert answer(response) == {"items": []}, payload
         else:
-            problem(response, "bad_field", field=name)
+            field = None if path.startswith("/auth/oauth/") else name
+            problem(response, "not_found" if field is None else "bad_field", field=field)
 
 
 async def test_in_any_frame_it_is_text_or_refused(pod: Pod, me: Caller, channel: JSON):
@@ -131,3 +146,42 @@ async def test_in_any_frame_it_is_text_or_refused(pod: Pod, me: Caller, channel:
         ):
             assert (await socket.ask(frame))["code"] == "bad_field", frame
         await socket.alive()
+
+
+# --- nothing is left out
+
+ROUTER = Router(ROUTES)
+APART = {  # tried in tests of their own: a password is hashed each time
+    ("POST", "/auth/login", "email"), ("POST", "/auth/login", "password"),
+    ("POST", "/auth/password", "currentPassword"), ("POST", "/auth/password", "newPassword"),
+    ("POST", "/auth/logout", "all"),  # true or false: there is no text to put in
+    ("POST", "/auth/oauth/{provider:word}/link", "next"),  # as where one signs in
+}  # fmt: skip
+
+
+def path_of(method: str, target: str) -> str:
+    """The path in the table that leads there."""
+    return ROUTER.match(target.replace("{id}", "1"))[0][method].path
+
+
+def test_every_field_of_every_body_is_tried():
+    """One that is added to the interface is added to the tables of these tests."""
+    tried = {(method, path_of(method, target), field) for method, target, field, _ in FIELDS}
+    there = {
+        (route.method, route.path, field.encode_name)
+        for route in ROUTES
+        if route.body is not None
+        for field in msgspec.structs.fields(route.body)
+    }
+    assert there - APART - tried == set()
+
+
+def test_every_parameter_of_every_query_is_tried():
+    tried = {("GET", path_of("GET", path.partition("?")[0]), name) for path, name in PARAMETERS}
+    there = {
+        (route.method, route.path, field.encode_name)
+        for route in ROUTES
+        if route.query is not None
+        for field in msgspec.structs.fields(route.query)
+    }
+    assert there - APART - tried == set()
