@@ -28,6 +28,7 @@ FIELDS = {
     "KeySet": "keys",
     "LinkedIdentity": "linkedAt provider",
     "Linking": "url",
+    "LiveSession": "agent createdAt current expiresAt id refreshedAt",
     "Member": "joinedAt role user",
     "Members": "items next",
     "Message": "channelId content deletedAt editedAt id nonce seq timestamp userId",
@@ -36,6 +37,7 @@ FIELDS = {
     "Provider": "name title url",
     "Providers": "items",
     "Session": "accessToken expiresIn refreshToken tokenType user",
+    "Sessions": "items next",
     "User": "email id lastActive name status",
     "Users": "items",
 }
