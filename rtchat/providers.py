@@ -103,10 +103,13 @@ def providers_of(config: Config) -> dict[str, Provider]:
             "single sign-on needs RTCHAT_PUBLIC_URL, the server's address as browsers see it:"
             " https://chat.example (http only for localhost), without a slash at its end"
         )
-    page = config.sso_return_url
-    if page and not (is_web_url(page, local=True) and page.startswith(f"{config.public_url}/")):
+    page, sites = config.sso_return_url, {config.public_url, *config.origin_list}
+    if page and not (
+        is_web_url(page, local=True) and any(page.startswith(f"{site}/") for site in sites)
+    ):
         raise ConfigError(
-            "RTCHAT_SSO_RETURN_URL is a page below RTCHAT_PUBLIC_URL: https://chat.example/app"
+            "RTCHAT_SSO_RETURN_URL is a page below RTCHAT_PUBLIC_URL, as https://chat.example/app,"
+            " or of one of RTCHAT_ORIGINS"
         )
     providers = {provider.name: provider for provider in found}
     if len(providers) < len(found):

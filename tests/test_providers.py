@@ -68,6 +68,12 @@ def test_any_further_provider_is_configuration_alone():
         assert not corp.issued_by(foreign)
 
 
+def test_sign_in_leads_back_to_a_page_of_ours_or_of_a_listed_origin():
+    for page in ("https://chat.example/app?x=1", "https://app.chat.example/"):
+        given = {"origins": "https://app.chat.example", "sso_return_url": page}
+        assert providers_of(config(**GOOGLE, **given))
+
+
 @pytest.mark.parametrize("tenant", ["common", "organizations"])
 def test_microsofts_issuer_names_the_tenant_of_the_token(tenant: str):
     provider = microsoft(tenant)

@@ -26,6 +26,8 @@ class Event(StrEnum):
     PASSWORD_REFUSED = "password refused"  # noqa: S105  of somebody signed in, when changing it
     USER_DISABLED = "user disabled"
     USER_ENABLED = "user enabled"
+    LINKED = "identity linked"
+    UNLINKED = "identity unlinked"
     KEYS = "signing key"
 
 

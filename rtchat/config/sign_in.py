@@ -81,7 +81,8 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True):
         str, text("the server's own address as browsers see it: https://chat.example")
     ] = ""
     sso_return_url: Annotated[
-        str, text("page below it to which sign-in leads back; empty: public_url and a slash")
+        str,
+        text("page to which sign-in leads back, there or at one of `origins`; empty: public_url/"),
     ] = ""
     google_client_id: Annotated[str, text("as Google names this app; empty: no Google")] = ""
     google_client_secret: Annotated[str, text("the app's secret at Google", secret=True)] = ""
@@ -109,8 +110,8 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True):
         int, number(1, 60, "life of the code that the page trades for a session, seconds")
     ] = 60
     sso_flows_max: Annotated[
-        int, number(0, 10**6, "sign-ins begun and not ended; beyond: `overloaded`")
-    ] = 10_000
+        int, number(0, 10**6, "sign-ins begun within that time; beyond: `overloaded`")
+    ] = 20_000
     sso_calls_max: Annotated[
         int, number(1, 1000, "calls to providers at once; beyond: `overloaded`")
     ] = 32

@@ -270,12 +270,12 @@ async def test_many_at_once_ask_a_provider_that_hangs(browser: Browser, idp: Idp
 
 
 async def test_nothing_of_it_made_a_user(sso_pod: Pod):
-    """After all of the above: every user has an identity."""
+    """After all of the above: every user without a password has an identity."""
     connection = await asyncpg.connect(sso_pod.database_url)
     try:
         alone = await connection.fetchval(
-            "SELECT count(*) FROM users u"
-            " WHERE NOT EXISTS (SELECT FROM identities i WHERE i.user_id = u.id)"
+            "SELECT count(*) FROM users u WHERE password_hash IS NULL"
+            " AND NOT EXISTS (SELECT FROM identities i WHERE i.user_id = u.id)"
         )
     finally:
         await connection.close()

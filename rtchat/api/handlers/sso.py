@@ -44,7 +44,9 @@ async def finish(call: Call) -> Answer:
     """Take somebody back from a provider, and send the browser to the page."""
     query: types.CallbackQuery = call.query
     sent = Callback(query.state, query.code, query.error, query.iss)
-    page, ended = await call.services.sso.finish(call.words["provider"], sent, _browser(call))
+    page, ended = await call.services.sso.finish(
+        call.words["provider"], sent, _browser(call), call.client
+    )
     if ended:
         call.headers.append((b"set-cookie", call.services.sso.pages.drop_cookie()))
     call.headers.append((b"location", page.encode()))
@@ -61,14 +63,15 @@ async def exchange(call: Call) -> Answer:
 
 async def identities(call: Call) -> Answer:
     """List the identities that one may sign in with."""
-    linked = await call.services.sso.identities(call.user_id)
+    linked = await call.services.sso.people.identities(call.user_id)
     items = [types.LinkedIdentity(provider=one.provider, linked_at=one.since) for one in linked]
     return 200, types.Identities(items=items)
 
 
 async def unlink(call: Call) -> Answer:
     """Remove one of one's identities."""
-    await call.services.sso.unlink(call.user_id, call.words["provider"])
+    people = call.services.sso.people
+    await people.unlink(call.user_id, call.words["provider"], call.client)
     return 204, None
 
 

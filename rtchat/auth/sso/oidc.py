@@ -29,7 +29,7 @@ TOKEN_MAX_CHARS = 65_536
 
 
 class RefusedCodeError(Exception):
-    """The provider does not know this code, or not for this sign-in."""
+    """What came with the browser is not what this provider gave it; the text is for our log."""
 
 
 class Metadata(msgspec.Struct, frozen=True):
@@ -163,7 +163,7 @@ class ProviderClient:
                 )
             except OAuthError as error:
                 if error.error == "invalid_grant":
-                    raise RefusedCodeError from None
+                    raise RefusedCodeError("the provider refuses the code") from None
                 raise ProviderError(f"it refuses to redeem: {str(error.error)[:64]!r}") from None
             return answer
 

@@ -22,14 +22,11 @@ _NEXT = re.compile(r"/(?![/\\])[!$-\[\]_a-z~]*")
 
 
 class Failure(StrEnum):
-    """Why a sign-in came to nothing, as the page is told: `?error=…`."""
+    """Why a sign-in came to nothing, as the page is told: `?error=…`; see `Conflict` too."""
 
     DENIED = "denied"  # somebody said no at the provider
     UNAVAILABLE = "unavailable"  # the provider cannot be reached now
     FAILED = "failed"  # what the provider said was not right
-    EMAIL_TAKEN = "email_taken"
-    IDENTITY_TAKEN = "identity_taken"
-    ALREADY_LINKED = "already_linked"
     SIGNED_OUT = "signed_out"  # whoever wanted to link has been signed out meanwhile
 
 
