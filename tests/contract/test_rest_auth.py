@@ -8,7 +8,9 @@ import asyncpg
 import pytest
 
 from tests.contract.rest import JSON, Caller, answer, is_session, problem
+from tests.people import People
 from tests.pods import Pod
+from tests.sockets import wire
 
 pytestmark = pytest.mark.usefixtures("calm")
 
@@ -178,11 +180,23 @@ async def test_a_password_is_stored_as_a_slow_hash(nobody: Caller, pod: Pod):
     assert stored not in pod.log()
 
 
-async def test_more_sign_ins_than_can_wait_are_sent_away(nobody: Caller):
-    """Promise 6: the queue before hashing is bounded; beyond it 503, and when to come again."""
+async def test_more_sign_ins_than_can_wait_are_sent_away(nobody: Caller, people: People, pod: Pod):
+    """Promise 6, S-09: the queue before hashing is bounded; beyond it 503, and when to come again.
+
+    Meanwhile sockets are served: each message is acked.
+    """
+    ann = Caller(nobody.http, await people.new("ann"))
+    channel = (await ann.makes())["id"]
     bodies = [{"email": new_email(), "password": PASSWORD} for _ in range(60)]
-    async with asyncio.TaskGroup() as group:
+    async with wire(pod.ws_url, ann.person) as socket, asyncio.TaskGroup() as group:
         tasks = [group.create_task(nobody.post("/auth/login", body)) for body in bodies]
+        acked = 0
+        while not all(task.done() for task in tasks):
+            ack = await socket.ask({"t": "send", "ref": acked, "ch": channel, "content": "x"})
+            assert ack["t"] == "ack"
+            acked += 1
+            await asyncio.sleep(0.05)
+        assert acked > 3
     responses = [task.result() for task in tasks]
     refused = [response for response in responses if response.status_code == 503]
     assert refused

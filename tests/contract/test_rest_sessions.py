@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import asyncpg
 import httpx2
@@ -11,6 +12,7 @@ import websockets
 from tests.contract.rest import JSON, Caller, answer, is_session, no_content, problem
 from tests.people import People, Person
 from tests.pods import Pod
+from tests.sockets import wire
 
 pytestmark = pytest.mark.usefixtures("calm")
 
@@ -241,16 +243,22 @@ async def ann(two_pods: tuple[Pod, Pod]) -> AsyncIterator[Person]:
 
 
 async def test_of_many_refreshes_on_two_pods_one_succeeds(
-    pair: tuple[httpx2.AsyncClient, httpx2.AsyncClient], ann: Person
+    pair: tuple[httpx2.AsyncClient, httpx2.AsyncClient], two_pods: tuple[Pod, Pod], ann: Person
 ):
-    """S-27: 20 at once with one token: one 200; the reuse is noticed, so the family has ended."""
+    """S-27: 20 at once with one token: one 200; the reuse is noticed, so the family has ended.
+
+    Its sockets close with 4004 on both pods.
+    """
     body = {"refreshToken": ann.refresh_token}
-    async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(http.post("/auth/refresh", json=body))
-            for http in pair
-            for _ in range(10)
-        ]
+    async with AsyncExitStack() as stack:
+        sockets = [await stack.enter_async_context(wire(pod.ws_url, ann)) for pod in two_pods]
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(http.post("/auth/refresh", json=body))
+                for http in pair
+                for _ in range(10)
+            ]
+        assert [(await socket.closed())[0] for socket in sockets] == [4004, 4004]
     responses = [task.result() for task in tasks]
     assert sorted(r.status_code for r in responses) == [200] + [401] * 19
     winner = next(r.json() for r in responses if r.status_code == 200)

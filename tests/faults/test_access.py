@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from rtchat.auth.disable import set_disabled
 from rtchat.server.valkey import PrivateValkey
 from tests.faults.scene import Scene, answers, eventually, message, scene, within
 from tests.people import Person
@@ -207,15 +208,20 @@ async def connect_again_and_again(made: Scene, person: Person, until: asyncio.Ev
 async def test_the_end_of_a_session_closes_its_sockets(
     two: Scene, private_valkey: PrivateValkey, state: str, limit_s: float
 ) -> None:
-    """F37: logout, logout everywhere and a copied refresh token: 4004 on both pods, in time.
+    """F37: logout, logout everywhere, a copied refresh token, a session that was ended from the
+    list, another password and a disabled user: 4004 on both pods, in time.
 
     Also for sockets that sign in, or renew, in that very moment. Others of the user stay.
     """
-    ann, bob, eve, joe = [await two.people.new(name) for name in ("ann", "bob", "eve", "joe")]
-    elsewhere, bob2, joe2 = [await two.people.again(p) for p in (ann, bob, joe)]
+    names = ("ann", "bob", "eve", "joe", "fay", "gus", "hal")
+    ann, bob, eve, joe, fay, gus, hal = [await two.people.new(name) for name in names]
+    elsewhere, bob2, joe2, fay2, gus2 = [
+        await two.people.again(p) for p in (ann, bob, joe, fay, gus)
+    ]
     async with contextlib.AsyncExitStack() as stack:
-        ending = [s for p in (ann, bob, bob2, eve) for s in await sockets(stack, two, p)]
-        staying = [s for p in (elsewhere, joe2) for s in await sockets(stack, two, p)]
+        out = (ann, bob, bob2, eve, fay, gus, hal)
+        ending = [s for p in out for s in await sockets(stack, two, p)]
+        staying = [s for p in (elsewhere, joe2, fay2, gus2) for s in await sockets(stack, two, p)]
         renewing = await stack.enter_async_context(wire(two.pods[1].ws_url, joe2))
         refreshed = await two.call(
             None, "POST", "/auth/refresh", {"refreshToken": eve.refresh_token}
@@ -231,24 +237,35 @@ async def test_the_end_of_a_session_closes_its_sockets(
                     two.call(bob, "POST", "/auth/logout", {"all": True}),
                     two.call(None, "POST", "/auth/refresh", {"refreshToken": eve.refresh_token}),
                     two.call(None, "POST", "/auth/logout", {"refreshToken": joe.refresh_token}),
+                    two.call(fay2, "DELETE", f"/auth/sessions/{fay.session_id}"),
+                    two.call(gus2, "POST", "/auth/password", {"newPassword": "a first one"}),
+                    disable(two, hal),
                 ]
                 asked = [group.create_task(end) for end in ends]
                 await renewing.send({"t": "auth", "ref": 1, "token": joe.token})
-                statuses = [(await answer).status_code for answer in asked]
+                statuses = [getattr(await answer, "status_code", None) for answer in asked]
                 began = time.monotonic()
                 await within(limit_s, all_revoked(ending))
                 await asyncio.sleep(0.3)
                 over.set()
-            assert statuses == [204, 204, 401, 204]
+            assert statuses == [204, 204, 401, 204, 204, 204, None]
             assert set(trying.result()) <= {REVOKED, 4001, 401}
             assert REVOKED in trying.result()
-            for gone in (ann, bob, bob2, eve, joe):
+            for gone in (*out, joe):
                 await eventually(functools.partial(refused_everywhere, two, gone))
             assert time.monotonic() - began < limit_s + SLACK_S
         code_or_ok = await _renewal(renewing)
         assert code_or_ok in (REVOKED, "unauthorized")
         for one in staying:
             await one.alive()
+
+
+async def disable(made: Scene, person: Person) -> None:
+    """As an operator does; no pod is told."""
+    url = made.pod.database_url
+    done = await asyncio.to_thread(set_disabled, url, person.email, disabled=True)
+    assert done is not None
+    assert person.session_id in done.session_ids
 
 
 async def _renewal(one: Wire) -> int | str:
