@@ -133,8 +133,9 @@ async def test_only_ones_own_sessions_can_be_ended(nobody: Caller, people: Peopl
 
 @pytest.fixture(scope="module")
 async def few(pods: Pods, module_database_url: str) -> Pod:
-    """A pod that lets a user have three sessions."""
-    return await pods.start(module_database_url, sessions_per_user=SESSIONS_MAX)
+    """A pod that lets a user have three sessions, and sign in as often as it likes at once."""
+    settings = {"sessions_per_user": SESSIONS_MAX, "account_failures_max": 0}
+    return await pods.start(module_database_url, **settings)
 
 
 async def test_beyond_the_limit_the_one_unused_longest_ends(few: Pod):

@@ -96,6 +96,15 @@ async def test_a_wrong_current_password_is_forbidden_and_changes_nothing(
     await ann.again()
 
 
+async def test_the_current_password_is_not_to_be_guessed(ann: Device, pod: Pod):
+    """S-12: a stolen access token is worth ten guesses; whoever signs in anew is not held up."""
+    answers = [await ann.change(currentPassword=f"{n}", newPassword=NEW) for n in range(12)]
+    codes = [problem(a, "forbidden", "rate_limited")["code"] for a in answers]
+    assert codes.count("rate_limited") >= 1
+    assert set(codes[:8]) == {"forbidden"}
+    await ann.again()
+
+
 async def test_a_change_needs_a_session(nobody: Caller, ann: Device):
     """S-14: and one that stands."""
     body = {"currentPassword": OLD, "newPassword": NEW}

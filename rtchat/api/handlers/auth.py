@@ -65,9 +65,11 @@ async def logout(call: Call) -> Answer:
 async def change_password(call: Call) -> Answer:
     """Set another password, which takes the current one; ends one's other sessions."""
     body: types.ChangePassword = call.body
-    await call.services.accounts.change_password(
-        call.who, body.current_password, body.new_password, call.client
-    )
+    who, client = call.who, call.client
+    async with call.services.throttle.password(who.user_id, client.address):
+        await call.services.accounts.change_password(
+            who, body.current_password, body.new_password, client
+        )
     return 204, None
 
 
