@@ -54,7 +54,7 @@ from rtchat.client.events import (
     Typing,
     Unknown,
 )
-from rtchat.client.model import Channel, Member, Message, Session, User
+from rtchat.client.model import Channel, LiveSession, Member, Message, Session, User
 from rtchat.client.rest import Renewing, Rest, make_http
 from rtchat.client.stream import Events
 
@@ -77,6 +77,7 @@ __all__ = [
     "Hello",
     "Join",
     "Leave",
+    "LiveSession",
     "Member",
     "Message",
     "Msg",

@@ -69,6 +69,24 @@ class Session(_Value):
     token_type: str = "Bearer"  # noqa: S105  the scheme's name (RFC 6750)
 
 
+class LiveSession(_Value):
+    """One of the user's sessions; `current` is the one that asked."""
+
+    id: str
+    created_at: str
+    refreshed_at: str
+    expires_at: str
+    agent: str = ""
+    current: bool = False
+
+
+class LiveSessions(_Value):
+    """A page of sessions, the newest first; `next` is the cursor of the following one."""
+
+    items: list[LiveSession]
+    next: int | None = None
+
+
 class Messages(_Value):
     """A page of history, in the order of seq."""
 

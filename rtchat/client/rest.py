@@ -23,6 +23,7 @@ from rtchat.client.errors import RefusedError, UnreachableError
 from rtchat.client.model import (
     Channel,
     Channels,
+    LiveSessions,
     Member,
     Members,
     Message,
@@ -114,6 +115,27 @@ class Rest:
     async def logout(self, refresh_token: str) -> None:
         """End a session; its sockets close with 4004."""
         await self._call("POST", "/auth/logout", None, {"refreshToken": refresh_token})
+
+    async def logout_all(self) -> None:
+        """End every session of the user, the present one too."""
+        await self._call("POST", "/auth/logout", None, {"all": True})
+
+    async def sessions(self, *, cursor: int | None = None, limit: int = 200) -> LiveSessions:
+        """A page of one's sessions, the newest first."""
+        query = {"cursor": cursor, "limit": limit}
+        return await self._call("GET", "/auth/sessions", LiveSessions, query=query, again=True)
+
+    async def end_session(self, session: str) -> None:
+        """End one of one's own sessions, by its id; its sockets close with 4004."""
+        await self._call("DELETE", f"/auth/sessions/{session}", None)
+
+    async def change_password(self, current: str | None, new: str) -> None:
+        """Set another password and end the other sessions. `current` is None for a first one.
+
+        RefusedError with `forbidden` and the field currentPassword: that one is wrong.
+        """
+        body = {"currentPassword": current, "newPassword": new}
+        await self._call("POST", "/auth/password", None, body)
 
     async def me(self) -> User:
         """Who the token speaks for."""

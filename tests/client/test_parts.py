@@ -160,6 +160,38 @@ async def test_rest_workflow(people: People, pod: Pod) -> None:
         assert session.user.id == again.user.id
 
 
+async def test_rest_looks_after_sessions_and_passwords(people: People, pod: Pod) -> None:
+    """List one's sessions, end one, change the password, which ends the others; then all."""
+    ann = await people.new()
+    email, old, new = f"own-{ann.id}@example.org", "correct horse", "staple battery"
+    async with Rest(pod.url, trust_env=False) as rest:
+        first, second, third = [
+            await rest.register(email, old),
+            await rest.login(email, old),
+            await rest.login(email, old),
+        ]
+        mine = rest.as_user(third.access_token)
+        page = await mine.sessions(limit=2)
+        assert [s.current for s in page.items] == [True, False]
+        (oldest,) = (await mine.sessions(cursor=page.next)).items
+        await mine.end_session(oldest.id)
+        with pytest.raises(RefusedError, match="not_found"):
+            await mine.end_session(oldest.id)
+        with pytest.raises(RefusedError, match="unauthorized"):
+            await rest.refresh(first.refresh_token)
+        with pytest.raises(RefusedError) as caught:
+            await mine.change_password(new, new)
+        assert (caught.value.code, caught.value.field) == ("forbidden", "currentPassword")
+        await mine.change_password(old, new)
+        with pytest.raises(RefusedError, match="unauthorized"):
+            await rest.refresh(second.refresh_token)
+        assert [s.current for s in (await mine.sessions()).items] == [True]
+        await rest.login(email, new)
+        await mine.logout_all()
+        with pytest.raises(RefusedError, match="unauthorized"):
+            await mine.sessions()
+
+
 async def test_repr_says_how_it_stands(people: People, pod: Pod) -> None:
     """One line for whoever looks."""
     ann = await people.new()
