@@ -304,7 +304,8 @@ class HttpProtocol(HttpToolsProtocol):
                 return
             cycle.disconnected = True  # of what it still waits for, nothing will come
             cycle.message_event.set()
-        common = self.common.plain(self.scheme)
+        asked = {"scheme": self.scheme, "path": "", "headers": self.headers or []}
+        common = self.common.of(asked)
         self.transport.write(answer(refusal, [*self.server_state.default_headers, *common]))
         if self._room is Room.SURPLUS:
             self._lingers = self.capacity.linger(self._address)

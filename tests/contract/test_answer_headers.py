@@ -179,10 +179,13 @@ async def test_what_the_server_refuses_itself_has_them(listed: Pod, status: int)
 
 async def test_a_full_pod_refuses_with_them(pods: Pods, pod: Pod):
     """503, before anybody was asked who they are."""
-    full = await pods.start(pod.database_url, connections_max=1)
+    full = await pods.start(pod.database_url, connections_max=1, origins=PAGE)
     async with httpx2.AsyncClient(base_url=full.url) as first:
         await first.get("/healthz")
-        has_them(await exchange(full, request("GET /users/me HTTP/1.1")), 503)
+        reply = await exchange(full, request("GET /users/me HTTP/1.1", f"Origin: {PAGE}"))
+        has_them(reply, 503)
+        assert reply.headers["access-control-allow-origin"] == PAGE  # it may see when to come again
+        assert reply.headers["retry-after"] == "5"
     full.kill()
 
 

@@ -262,6 +262,13 @@ async def test_a_bad_token_gets_no_socket(pod: Pod, bad_tokens: dict[str, str], 
         assert token not in pod.log()
 
 
+@pytest.mark.parametrize(("size", "code"), [(60_000, 4001), (100_000, 1009), (1_000_000, 1009)])
+async def test_w46_a_long_token_in_a_frame_is_none(pod: Pod, size: int, code: int):
+    """Up to the limit of a frame it is read and refused; beyond, nothing of it is kept."""
+    closed, _ = await frames_of(pod, "x" * size)
+    assert closed == code
+
+
 async def test_w46_an_expired_token_asks_for_a_refresh(pod: Pod, people: People, ann: Caller):
     """The one that is told apart: `token_expired`, 4202."""
     token = people.tokens.sign(ann.id, ann.person.session_id, time.time() - 2000)
