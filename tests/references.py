@@ -50,6 +50,8 @@ def missing_test(reference: str) -> str:
     tests, strings = _names(path)
     if name not in tests:
         return f"{path} has no {name}"
-    if parameter is not None and parameter not in strings:
+    # An id is a literal, or some of several parameters' ids joined by hyphens.
+    ids = (parameter == s or parameter.endswith(f"-{s}") for s in strings) if parameter else (True,)
+    if not any(ids):
         return f"{path} has no {parameter!r} for {name}"
     return ""
