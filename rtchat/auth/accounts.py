@@ -43,7 +43,7 @@ class Accounts:
         async with self._database.transaction() as c:
             user = await self._users.create(c, email, shown, hashed)
             session = await self._sessions.open(c, user, client)
-        note(Event.REGISTERED, client, user=user.id)
+        self._sessions.opened(Event.REGISTERED, session, client)
         return session
 
     def _name(self, email: str, name: str | None) -> str:
@@ -70,7 +70,7 @@ class Accounts:
             if fresh is not None:
                 await self._users.set_password(c, found.user.id, fresh)
             session = await self._sessions.open(c, found.user, client)
-        note(Event.LOGIN, client, user=found.user.id)
+        self._sessions.opened(Event.LOGIN, session, client)
         return session
 
     async def _rehashed(self, password: str, account: Account) -> str | None:

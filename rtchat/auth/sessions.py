@@ -16,7 +16,7 @@ from collections.abc import Callable
 import msgspec
 
 from rtchat.auth.client import UNKNOWN, Client
-from rtchat.auth.events import Ended, Event, note
+from rtchat.auth.events import Ended, Event, Failed, note
 from rtchat.auth.tokens import Identity, Tokens
 from rtchat.config import Config
 from rtchat.connection import Connection
@@ -87,6 +87,7 @@ class Sessions:
         """
         account = await self._users.lock(connection, user.id)
         if account is None or account.disabled:
+            note(Event.LOGIN_FAILED, client, user=user.id, why=Failed.DISABLED)
             raise ChatError(Code.UNAUTHORIZED)
         token = _new_refresh_token()
         session_id = await self._store.create(
@@ -96,6 +97,11 @@ class Sessions:
             for ended in await self._store.end_beyond(connection, user.id, limit):
                 note(Event.SESSION_ENDED, client, user=user.id, session=ended, why=Ended.LIMIT)
         return self._session(user, session_id, token)
+
+    def opened(self, event: Event, session: Session, client: Client) -> None:
+        """Tell the log of a session that was opened; its transaction is committed."""
+        session_id = self._tokens.check(session.access_token).session_id
+        note(event, client, user=session.user.id, session=session_id)
 
     async def refresh(self, refresh_token: str, client: Client) -> Session:
         """Trade a refresh token for a new pair; a token used before ends its whole session."""

@@ -5,6 +5,7 @@ import secrets
 import time
 
 import asyncpg
+import jwt
 import pytest
 
 from tests.contract.rest import JSON, Caller, answer, is_session, problem
@@ -103,6 +104,11 @@ async def test_login_gives_another_session(nobody: Caller):
     assert second["user"] | {"lastActive": None} == first["user"] | {"lastActive": None}
     assert second["accessToken"] != first["accessToken"]
     assert second["refreshToken"] != first["refreshToken"]
+    sids = [
+        jwt.decode(s["accessToken"], options={"verify_signature": False})["sid"]
+        for s in (first, second)
+    ]
+    assert sids[0] != sids[1]
 
 
 async def test_unknown_address_and_wrong_password_look_alike(nobody: Caller):

@@ -18,6 +18,7 @@ from rtchat.store import log
 from rtchat.store.channels import ChannelStore
 from rtchat.store.database import Database, Record
 from rtchat.store.messages import MessageStore
+from rtchat.store.sessions import SessionStore
 
 EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "
 FILL = """
@@ -29,7 +30,10 @@ SELECT c.id, u.id, 'member' FROM (SELECT id FROM channels ORDER BY id LIMIT 100)
 INSERT INTO messages (channel_id, seq, kind, user_id, content, timestamp, nonce)
 SELECT c.id, n, 1, (SELECT min(id) FROM users) + n % 10, repeat('x', 100), now(), 'n' || n
 FROM generate_series(1, 1000) n, (SELECT id FROM channels ORDER BY id LIMIT 100) c;
-VACUUM ANALYZE messages; VACUUM ANALYZE members; VACUUM ANALYZE channels
+INSERT INTO sessions (user_id, expires_at, ended_at)
+SELECT u.id, now() + interval '1 day', CASE WHEN n > 10 THEN now() END
+FROM users u, generate_series(1, 40) n;
+VACUUM ANALYZE sessions; VACUUM ANALYZE messages; VACUUM ANALYZE members; VACUUM ANALYZE channels
 """
 BEGINNING = """
 INSERT INTO channels (name, type, created_by)
@@ -137,6 +141,14 @@ async def test_catching_up_reads_what_it_brings(database: Explaining, channels: 
     assert len(entries) == 200
     (plan,) = database.plans
     assert (scanned(plan), pages(plan) <= 200 + 10) == (set(), True)
+
+
+async def test_ones_sessions_are_looked_up(database: Explaining, users: list[int]) -> None:
+    """Ten that stand, wherever they are among those of everybody."""
+    for user in (users[0], users[-1]):
+        assert len(await SessionStore(database).listing(user, 1, 0, 51)) == 10
+    assert [scanned(plan) for plan in database.plans] == [set(), set()]
+    assert [pages(plan) <= 20 for plan in database.plans] == [True, True]
 
 
 async def test_heads_and_standings_are_looked_up(

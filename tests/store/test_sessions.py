@@ -241,3 +241,63 @@ async def test_old_ends_are_forgotten(
     assert {tokens[2], tokens[3]} <= {row["token_hash"] for row in hashes}
     assert not {tokens[0], tokens[1]} & {row["token_hash"] for row in hashes}
     assert await store.rotate(tokens[3], token()) == (standing, ann, False)
+
+
+# --- one's own
+
+
+async def test_one_session_is_ended_by_its_user_only(
+    database: Database, store: SessionStore, rows: Rows, ann: int
+):
+    """Once; neither another's nor one that is over."""
+    bob = await rows.user("bob")
+    mine, over, theirs = [await open_session(database, u, token()) for u in (ann, ann, bob)]
+    await rows.sql.execute("UPDATE sessions SET expires_at = now() WHERE id = $1", over)
+    for session in (theirs, over, 999_999):
+        assert not await store.end_one(ann, session)
+    assert await store.end_one(ann, mine)
+    assert not await store.end_one(ann, mine)
+    assert not await stands(store, mine, ann)
+    assert await stands(store, theirs, bob)
+
+
+async def test_all_but_one_end(database: Database, store: SessionStore, ann: int):
+    sessions = [await open_session(database, ann, token()) for _ in range(4)]
+    async with database.transaction() as c:
+        assert sorted(await store.end_all(c, ann, keep=sessions[2])) == sorted(
+            sessions[:2] + sessions[3:]
+        )
+    assert await stands(store, sessions[2], ann)
+
+
+async def test_beyond_a_number_those_unused_longest_end(
+    database: Database, store: SessionStore, rows: Rows, ann: int
+):
+    """Those that ended or expired do not count."""
+    sessions = [await open_session(database, ann, token()) for _ in range(6)]
+    for change, session in (
+        ("ended_at = now()", sessions[5]),
+        ("expires_at = now()", sessions[4]),
+        ("refreshed_at = now() - interval '1 hour'", sessions[2]),
+        ("refreshed_at = now() - interval '2 hours'", sessions[3]),
+    ):
+        await rows.sql.execute(f"UPDATE sessions SET {change} WHERE id = $1", session)
+    async with database.transaction() as c:
+        assert await store.end_beyond(c, ann, 4) == []
+        assert await store.end_beyond(c, ann, 3) == [sessions[3]]
+        assert sorted(await store.end_beyond(c, ann, 1)) == sorted([sessions[0], sessions[2]])
+
+
+async def test_the_age_of_a_session_is_told_while_it_stands(
+    database: Database, store: SessionStore, rows: Rows, ann: int
+):
+    """In seconds, and to its user only."""
+    session = await open_session(database, ann, token())
+    aged = "UPDATE sessions SET created_at = now() - interval '90 s' WHERE id = $1"
+    await rows.sql.execute(aged, session)
+    async with database.transaction() as c:
+        assert 89 < (await store.age_s(c, session, ann) or 0) < 120
+        assert await store.age_s(c, session, ann + 1) is None
+    await store.end_one(ann, session)
+    async with database.transaction() as c:
+        assert await store.age_s(c, session, ann) is None

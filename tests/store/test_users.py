@@ -1,5 +1,7 @@
 """SQL of `users`."""
 
+import asyncio
+
 import pytest
 
 from rtchat.errors import ChatError, Code
@@ -110,3 +112,45 @@ async def test_who_is_seen_is_active_now(rows: Rows, store: UserStore):
     active = {user.id: user.last_active for user in await store.several([one, two])}
     assert active[one] is not None
     assert active[two] is None
+
+
+async def test_a_user_is_disabled_and_enabled_by_address(database: Database, store: UserStore):
+    """Without case, again and again; the first moment counts. Who is unknown is nobody."""
+    user_id = await create(database, "Switch@example.org")
+    async with database.transaction() as c:
+        assert await store.set_disabled(c, "sWITCH@example.org", disabled=True) == user_id
+        assert await store.set_disabled(c, "nobody@example.org", disabled=True) is None
+    account = await store.account_of(user_id)
+    assert account is not None
+    assert account.disabled
+    query = "SELECT disabled_at FROM users WHERE id = $1"
+    first = await database.fetchrow(query, user_id)
+    async with database.transaction() as c:
+        await store.set_disabled(c, "switch@example.org", disabled=True)
+    assert await database.fetchrow(query, user_id) == first
+    async with database.transaction() as c:
+        await store.set_disabled(c, "switch@example.org", disabled=False)
+        now = await store.lock(c, user_id)
+    assert now is not None
+    assert not now.disabled
+
+
+async def test_of_two_who_lock_a_user_the_second_sees_what_the_first_did(
+    database: Database, store: UserStore, rows: Rows
+):
+    """A channel that the user makes meanwhile does not wait for it."""
+    user_id = await create(database, "locked@example.org")
+
+    async def second() -> str | None:
+        async with database.transaction() as c:
+            account = await store.lock(c, user_id)
+            return account and account.password_hash
+
+    async with asyncio.TaskGroup() as group, database.transaction() as c:
+        await store.lock(c, user_id)
+        waiting = group.create_task(second())
+        await rows.channel(user_id)
+        assert not waiting.done()
+        await store.set_password(c, user_id, "another")
+    assert waiting.result() == "another"
+    assert await store.account_of(0) is None

@@ -253,7 +253,7 @@ class SingleSignOn:
             raise ChatError(Code.NOT_FOUND, "This code is not valid.")
         async with self._database.transaction() as c:
             session = await self._sessions.open(c, user, client)
-        note(Event.LOGIN, client, user=user.id)
+        self._sessions.opened(Event.LOGIN, session, client)
         return session
 
     # --- what is remembered
