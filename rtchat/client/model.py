@@ -87,6 +87,39 @@ class LiveSessions(_Value):
     next: int | None = None
 
 
+class Provider(_Value):
+    """A single sign-on provider: its name in paths, on its button, and where a browser begins."""
+
+    name: str
+    url: str
+    title: str = ""
+
+
+class Providers(_Value):
+    """The providers that are set up."""
+
+    items: list[Provider]
+
+
+class Linking(_Value):
+    """Where a browser goes to link an identity."""
+
+    url: str
+
+
+class LinkedIdentity(_Value):
+    """An identity at a provider that one may sign in with."""
+
+    provider: str
+    linked_at: str = ""
+
+
+class Identities(_Value):
+    """One's identities."""
+
+    items: list[LinkedIdentity]
+
+
 class Messages(_Value):
     """A page of history, in the order of seq."""
 

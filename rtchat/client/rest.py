@@ -23,11 +23,14 @@ from rtchat.client.errors import RefusedError, UnreachableError
 from rtchat.client.model import (
     Channel,
     Channels,
+    Identities,
+    Linking,
     LiveSessions,
     Member,
     Members,
     Message,
     Messages,
+    Providers,
     Session,
     User,
 )
@@ -136,6 +139,27 @@ class Rest:
         """
         body = {"currentPassword": current, "newPassword": new}
         await self._call("POST", "/auth/password", None, body)
+
+    async def providers(self) -> Providers:
+        """The single sign-on providers, and where a browser begins with each."""
+        return await self._call("GET", "/auth/providers", Providers, again=True)
+
+    async def exchange(self, code: str) -> Session:
+        """Trade the code of a sign-in that began with this object's HTTP client and its cookies."""
+        return await self._call("POST", "/auth/oauth/exchange", Session, {"code": code})
+
+    async def link(self, provider: str, page: str | None = None) -> str:
+        """Where a browser with this client's cookies goes to link; back to `page`, a path."""
+        path = f"/auth/oauth/{provider}/link"
+        return (await self._call("POST", path, Linking, query={"next": page})).url
+
+    async def identities(self) -> Identities:
+        """The identities that one may sign in with."""
+        return await self._call("GET", "/auth/identities", Identities, again=True)
+
+    async def unlink(self, provider: str) -> None:
+        """Remove an identity; the last way to sign in stays (`conflict`)."""
+        await self._call("DELETE", f"/auth/identities/{provider}", None)
 
     async def me(self) -> User:
         """Who the token speaks for."""
