@@ -184,7 +184,6 @@ async def test_what_was_deleted_is_purged(server_pod: Pod, roles: Roles) -> None
         "CREATE TABLE mine (id int)",
         "CREATE SCHEMA mine",
         "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
-        "CREATE EXTENSION hstore",
         "CREATE ROLE other",
         "DROP TABLE messages",
         "ALTER TABLE users ADD COLUMN x int",
