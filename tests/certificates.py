@@ -22,9 +22,9 @@ class Authority:
         self.certificate.write_bytes(own.public_bytes(serialization.Encoding.PEM))
 
     def issue(self, address: str) -> Path:
-        """Vouch for a server at this IP address: one file with its certificate and its key."""
+        """Vouch for a server at this IP address or of this name: one file, certificate and key."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+        names = x509.SubjectAlternativeName([_general(address)])
         builder = self._builder(_named(address), key, ca=False).add_extension(names, critical=False)
         private = key.private_bytes(
             serialization.Encoding.PEM,
@@ -53,6 +53,13 @@ class Authority:
             .not_valid_after(now + datetime.timedelta(days=1))
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         )
+
+
+def _general(address: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(address))
+    except ValueError:
+        return x509.DNSName(address)
 
 
 def _named(name: str) -> x509.Name:

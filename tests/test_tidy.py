@@ -36,8 +36,6 @@ COVERED_BY = {
     "auth/sessions": "contract/test_rest_sessions",
     "auth/sso/flow": "oidc/test_callback",
     "auth/sso/id_token": "oidc/test_misbehaviour",
-    "auth/sso/oidc": "oidc/test_sign_in",
-    "auth/sso/outbound": "oidc/test_sign_in",
     "auth/sso/people": "oidc/test_linking",
     "auth/sso/pages": "oidc/test_sign_in",
     "auth/sso/profile": "oidc/test_sign_in",

@@ -199,7 +199,12 @@ def may_reach(text: str, provider: Provider) -> bool:
         address = address.ipv4_mapped or address
     if provider.local:
         return address.is_loopback
-    if provider.private_network:
-        # Link-local is where clouds answer for a machine's own credentials.
-        return not (address.is_loopback or address.is_link_local or address.is_multicast)
-    return address.is_global and not address.is_multicast
+    if address.is_multicast or not (address.is_global or provider.private_network):
+        return False
+    # Link-local is where clouds hand out a machine's own credentials; 0.0.0.0 is this machine too.
+    return not (
+        address.is_loopback
+        or address.is_link_local
+        or address.is_unspecified
+        or address.is_reserved
+    )
