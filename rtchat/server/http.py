@@ -41,6 +41,7 @@ UPGRADE_LINE_BYTES = 8000  # of one line of a handshake
 URL_BYTES = 8000  # of any request (RFC 9112 §3: no less)
 PARSED_BYTES = 2048  # at a time: what it passes over, as extensions of chunks, it does not tell
 HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*")  # RFC 9110 §7.2, all its characters
+FRAMING = (b"content-length", b"transfer-encoding")
 CHUNKS_MAX = 1024  # of a body; each costs 4 µs, of a byte or of 64 KB: 3 s for 4 MB of the former
 PIPELINE_MAX = 100  # requests that wait for the answers before them, 3 KB each; beyond: cut off
 LINGER_S = 1.0  # what a client sends on is dropped for so long, so that it reads the answer
@@ -277,6 +278,9 @@ class HttpProtocol(HttpToolsProtocol):
         # buffer, since the transport says so once.
         if self._answering() or self.flow.write_paused:
             self._refuse(UPGRADE_TOO_EARLY)
+            return
+        if any(name in FRAMING and value != b"0" for name, value in self.headers):
+            self._refuse(BAD_HANDSHAKE)  # or a body's bytes were heard as frames
             return
         self.connections.discard(self)
         self.parser = None  # type: ignore[assignment]  # or only the collector frees the two

@@ -33,6 +33,7 @@ HEAD_TOO_LARGE = Refusal(431, Code.TOO_LARGE, "The request's head is too large."
 UPGRADE_TOO_EARLY = Refusal(400, Code.BAD_MESSAGE, "An earlier answer is under way.")
 NO_ROOM = Refusal(503, Code.OVERLOADED, "No more connections here.")
 BAD_HANDSHAKE = Refusal(400, Code.BAD_MESSAGE, "This is no WebSocket handshake.")
+FAILED = Refusal(500, Code.INTERNAL, "The handshake failed.")
 BAD_VERSION = Refusal(  # RFC 6455 §4.4, RFC 9110 §15.5.22
     426, Code.BAD_MESSAGE, "WebSocket's version is 13.",
     ((b"upgrade", b"websocket"), (b"connection", b"upgrade"), (b"sec-websocket-version", b"13")),

@@ -33,7 +33,7 @@ from rtchat.connection import LINK_EXTENSION, Listener
 from rtchat.headers import AnswerHeaders
 from rtchat.server import tcp
 from rtchat.server.flow import Gate, Inbox
-from rtchat.server.refusal import BAD_HANDSHAKE, BAD_VERSION, answer
+from rtchat.server.refusal import BAD_HANDSHAKE, BAD_VERSION, FAILED, Refusal, answer
 
 log = logging.getLogger(__name__)
 
@@ -176,10 +176,18 @@ class UpgradedProtocol(WebSocketsSansIOProtocol):
 
     def _refuse(self, scheme: str | None) -> None:
         """Say that this is no handshake; `websockets` has judged it, in words of its own."""
-        self.handshake_complete = self.close_sent = True
         fault = getattr(self.conn.handshake_exc, "name", "")
         refusal = BAD_VERSION if fault == "Sec-WebSocket-Version" else BAD_HANDSHAKE
         log.info("handshake refused", extra={"status": refusal.status, "client": self._address})
+        self._answer(refusal, scheme)
+
+    def send_500_response(self) -> None:
+        """Say that the application failed, as it says of its own requests; uvicorn's is bare."""
+        if not (self.handshake_complete or self.initial_response):
+            self._answer(FAILED, self.scope["scheme"])
+
+    def _answer(self, refusal: Refusal, scheme: str | None) -> None:
+        self.handshake_complete = self.close_sent = True
         self.transport.write(answer(refusal, self.common.plain(scheme)))
         self.transport.close()
 

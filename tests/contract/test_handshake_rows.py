@@ -64,6 +64,8 @@ BAD: dict[str, tuple[Any, int, str]] = {
         head("Transfer-Encoding: chunked", line="POST /ws HTTP/1.1", body=b"1\r\nx\r\n0\r\n\r\n"),
         405, "method_not_allowed",
     ),
+    "W33 GET with a body": (head("Content-Length: 5", body=b"12345"), 400, "bad_message"),
+    "W33 GET in chunks": (head("Transfer-Encoding: chunked"), 400, "bad_message"),
     "W34 no Upgrade": (head(without=["Upgrade"]), 426, "bad_message"),
     "W34 no Connection": (head(without=["Connection"]), 426, "bad_message"),
     "W34 Connection keep-alive": (
@@ -139,6 +141,7 @@ def is_safe_refusal(reply: Reply) -> None:
 
 
 GOOD = {
+    "W33 GET with a body of nothing": head("Content-Length: 0"),
     "W37 own": head("Origin: http://x"),
     "W37 own by https": head("Origin: https://x"),
     "W40 raw header": head("X-Y: \xff\xfe"),

@@ -13,6 +13,7 @@ from typing import Any
 import asyncpg
 import httpx2
 import msgspec
+import orjson
 import pytest
 import uvicorn
 
@@ -351,3 +352,20 @@ async def test_who_is_held_back_need_not_be_heard(database_url: str) -> None:
             await socket.until(ref=2)
             await socket.alive()
         await other.close()
+
+
+async def test_an_application_that_fails_is_told_of_like_any_failure(database_url: str) -> None:
+    """Before the 101: a problem with the headers of every answer, and nothing of the failure."""
+
+    async def fail(scope: Any, receive: Any, send: Any) -> None:
+        raise RuntimeError("of db-7.internal")
+
+    async with running(database_url, stock=False) as served:
+        served.app._ws = fail  # type: ignore[assignment]
+        async with raw(int(served.url.rpartition(":")[2])) as client:
+            await client.send(handshake())
+            head, _, body = (await client.rest()).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 500 ")
+    assert b"content-security-policy: default-src 'none'" in head
+    assert orjson.loads(body)["code"] == "internal"
+    assert b"db-7" not in head + body
