@@ -94,11 +94,14 @@ async def signed_in(aim: Aim, client: Raw) -> bool:
     return True
 
 
-def flooding(piece: bytes, upto_bytes: int) -> Callable[[Aim, Raw], Awaitable[None]]:
+def flooding(
+    piece: bytes, upto_bytes: int, begin: bytes = b""
+) -> Callable[[Aim, Raw], Awaitable[None]]:
     """Somebody who signs in and sends this as often as it goes."""
 
     async def flood(aim: Aim, client: Raw) -> None:
         if await signed_in(aim, client):
+            await client.send(begin)
             await client.flood(piece, upto_bytes=client.sent + upto_bytes)
             await client.rest()
 
@@ -162,11 +165,14 @@ ATTACKS: dict[str, Attack] = {
     "guests": Attack("sockets that never sign in", guest, 300, 2000),
     "pings": Attack("pings without an end", flooding(frame(PING) * 500, 1_000_000), 50, 50),
     "bad JSON": Attack("bad JSON without an end", flooding(frame(TEXT, b"{") * 500, 10**6), 50, 50),
-    "deep JSON": Attack("60 KB of brackets, again and again", flooding(DEEP, 10_000_000), 20, 20),
+    "deep JSON": Attack("60 KB of brackets, again and again", flooding(DEEP, 10_000_000), 10, 10),
     "sends": Attack("sends over the limit", too_many_sends, 20, 20),
     "frames": Attack("frames of 1 MB", flooding(announced(2**20) + b"x" * 2**20, 2**21), 20, 20),
     "fragments": Attack(
-        "fragments without an end", flooding(frame(CONT, fin=False) * 1000, 10**6), 50, 50
+        "fragments without an end",
+        flooding(frame(CONT, fin=False) * 1000, 10**6, frame(TEXT, b"{", fin=False)),
+        50,
+        50,
     ),
     "deflate": Attack("compressed frames", bomb_offer, 50, 50),
     "bodies": Attack("bodies of 4 MB", big_body, 5, 10),
