@@ -32,6 +32,7 @@ FRAMES: list[dict[str, object]] = [
 QUERIES = [
     b"limit=50&after=17", b"before=9007199254740991", b"scope=public&cursor=3&limit=200",
     b"q=ann%20o&limit=1", b"ids=1,2,3", b"cursor=0", b"x=%F0%9F%98%80&limit=7",
+    b"next=/chat%23a", b"state=s&code=c&iss=https%3A%2F%2Fid.example.org", b"error=access_denied",
 ]  # fmt: skip
 BODIES = [
     b'{"email":"a@example.org","password":"correct horse","name":"Ann"}',
