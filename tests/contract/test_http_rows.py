@@ -5,13 +5,15 @@ can be smuggled past a proxy (RFC 9112 §11.2).
 """
 
 import asyncio
+import random
+import re
 
 import pytest
 
-from tests.contract.rest import Caller, answer, exchange, read_reply
+from tests.contract.rest import TELLTALES, Caller, answer, exchange, read_reply, request
 from tests.contract.test_handshake_rows import is_safe_refusal
 from tests.pods import Pod
-from tests.raw import raw
+from tests.raw import handshake, raw
 
 pytestmark = pytest.mark.usefixtures("calm")
 
@@ -173,6 +175,59 @@ async def test_an_encoded_slash_separates_nothing(pod: Pod, ann: Caller):
         reply = await exchange(pod, "\r\n".join([*head, "", ""]).encode())
         assert (reply.status, reply.json["code"]) == (404, "not_found"), path
     answer(await ann.get("/users/me"))
+
+
+# --- whatever comes
+
+SEEDS = 12
+CHANGES_EACH = 30
+STATUSES = {101, 200, 204, 400, 401, 403, 404, 405, 413, 414, 415, 422, 426, 429, 431, 503}
+
+
+def changed(data: bytes, chance: random.Random) -> bytes:
+    """A request with a few bytes set, put in, taken out or doubled at random."""
+    found = bytearray(data)
+    for _ in range(chance.randint(1, 4)):
+        at = chance.randrange(len(found))
+        odd = chance.choice((0, 9, 10, 13, 32, 37, 58, 127, 255, chance.randrange(256)))
+        part = found[at : at + chance.randint(1, 20)]
+        found[at : at + chance.randint(0, 2)] = chance.choice((bytes([odd]), b"", part * 2))
+    return bytes(found) or b"x"
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+async def test_a_request_changed_at_random_is_answered_as_one_or_dropped(
+    pod: Pod, ann: Caller, seed: int
+):
+    """No 500, and no telltale; afterwards the log has no complaint (`calm`)."""
+    chance = random.Random(seed)
+    good = [
+        probe(), chunked(CHUNKS), login("Content-Length: 2"), handshake(ann.person),
+        request("GET /users?q=a&limit=5 HTTP/1.1", token=ann.person.token), probe() * 3,
+    ]  # fmt: skip
+    async with asyncio.TaskGroup() as tasks:
+        asked = [
+            tasks.create_task(said_to(pod, changed(chance.choice(good), chance)))
+            for _ in range(CHANGES_EACH)
+        ]
+    for task in asked:
+        said = task.result()
+        statuses = {int(found) for found in re.findall(rb"HTTP/1\.1 (\d{3}) ", said)}
+        assert statuses <= STATUSES, said
+        assert not TELLTALES.search(said.decode("latin-1")), said
+
+
+async def said_to(pod: Pod, data: bytes) -> bytes:
+    """What is answered within a moment; what waits for more is hung up on."""
+    async with raw(pod.port) as client:
+        try:
+            async with asyncio.timeout(0.5):
+                await client.send(data)
+                while await client.recv():
+                    pass
+        except (TimeoutError, OSError):
+            pass
+        return bytes(client.received)
 
 
 def test_every_kind_of_bad_request_has_its_rows():
