@@ -116,7 +116,6 @@ def test_the_table_of_privileges_is_the_schema_and_what_the_statements_do() -> N
     """Every table stands in it, with the verbs that `store` uses and no other."""
     assert set(privileges.PRIVILEGES) == set(metadata.tables) | {"alembic_version"}
     needed = statements()
-    needed.setdefault("identities", {"INSERT", "DELETE"})
     needed["log_epochs"].remove("INSERT")  # `rtchat epoch renew`, by the schema's owner
     for table, granted in privileges.PRIVILEGES.items():
         assert set(granted) == needed.get(table, set()) | {"SELECT"}, table
@@ -129,7 +128,12 @@ async def test_a_pod_serves_with_no_more_than_that(server_pod: Pod, roles: Roles
         answer(await http.post("/auth/register", json=account), 201)
         session = answer(await http.post("/auth/login", json=account))
         renewed = {"refreshToken": session["refreshToken"]}
-        answer(await http.post("/auth/refresh", json=renewed))
+        bearer = answer(await http.post("/auth/refresh", json=renewed))["accessToken"]
+        signed_in = {"Authorization": f"Bearer {bearer}"}
+        changed = {"currentPassword": PASSWORD, "newPassword": PASSWORD[::-1]}
+        no_content(await http.post("/auth/password", json=changed, headers=signed_in))
+        answer(await http.get("/auth/sessions", headers=signed_in))
+        answer(await http.get("/auth/identities", headers=signed_in))
         async with People(roles.admin_url) as people:
             ann, bob = [Caller(http, await people.new(name)) for name in ("ann", "bob")]
         answer(await ann.patch("/users/me", {"status": "here"}))
