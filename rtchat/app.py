@@ -15,6 +15,7 @@ from rtchat.addresses import Proxies
 from rtchat.api.asgi import Receive, Scope, Send
 from rtchat.api.call import Services
 from rtchat.api.proxies import behind
+from rtchat.api.rates import RateLimits
 from rtchat.api.rest import Rest
 from rtchat.api.ws import WebSocketEndpoint
 from rtchat.auth.accounts import Accounts
@@ -240,6 +241,7 @@ def _build(
         drain,
         cache,
         Throttle(config, cache),
+        RateLimits(config, cache),
     )
     return services, writer
 

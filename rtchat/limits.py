@@ -2,12 +2,13 @@
 
 from collections.abc import Hashable
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 
 class Bucket:
     """Lets through `per_second` on average, `burst` at once. 0 per second: everything."""
 
-    __slots__ = ("_burst", "_level", "_rate", "_then")
+    __slots__ = ("__weakref__", "_burst", "_level", "_rate", "_then")
 
     def __init__(self, per_second: float, burst: float, now: float) -> None:
         self._rate = per_second
@@ -15,16 +16,23 @@ class Bucket:
         self._level = self._burst
         self._then = now
 
-    def take(self, now: float) -> float:
-        """Take one. Returns 0.0, or for how many seconds to wait, and then nothing was taken."""
+    def take(self, now: float, cost: float = 1.0) -> float:
+        """Take one, or `cost` (of more than the burst: the burst).
+
+        Returns 0.0, or for how many seconds to wait, and then nothing was taken.
+        """
         if not self._rate:
             return 0.0
         self._level = min(self._burst, self._level + (now - self._then) * self._rate)
         self._then = now
-        if self._level >= 1.0:
-            self._level -= 1.0
+        if self._level >= cost or self._level >= self._burst:
+            self._level = max(0.0, self._level - cost)
             return 0.0
-        return (1.0 - self._level) / self._rate
+        return (min(cost, self._burst) - self._level) / self._rate
+
+    def full(self, now: float) -> bool:
+        """Whether it is as if nothing had ever been taken."""
+        return self._level + (now - self._then) * self._rate >= self._burst
 
 
 class Rate(NamedTuple):
@@ -91,3 +99,35 @@ class Buckets:
             if len(kept) <= self._entries_max and max(kept[oldest]) > now:
                 return
             del kept[oldest]
+
+
+class Held:
+    """One `Bucket` a key, the same object for all who hold it: a hot path looks it up once.
+
+    It is forgotten when it is full and nobody holds it. Of those that nobody holds and are not
+    full, the ones used last are kept, up to `entries_max`.
+    """
+
+    def __init__(self, rate: Rate, entries_max: int) -> None:
+        self._rate = rate
+        self._entries_max = entries_max
+        self._known: WeakValueDictionary[Hashable, Bucket] = WeakValueDictionary()
+        self._kept: dict[Hashable, Bucket] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def of(self, key: Hashable, now: float) -> Bucket:
+        """The bucket of this key, made where there is none."""
+        bucket = self._known.get(key)
+        if bucket is None:
+            bucket = self._known[key] = Bucket(*self._rate, now)
+        kept = self._kept
+        for _ in range(2):
+            oldest = next(iter(kept), None)
+            if oldest is None or (len(kept) < self._entries_max and not kept[oldest].full(now)):
+                break
+            del kept[oldest]
+        kept.pop(key, None)  # to stand last
+        kept[key] = bucket
+        return bucket

@@ -25,6 +25,17 @@ ROOT = Path(__file__).parents[1]
 START_S = 30.0  # two busy cores, several pods at once; mostly it takes one second
 POLL_S = 0.02
 
+# Tests and benches do in a second what people do in minutes. These limits have tests of their own.
+UNLIMITED = {
+    "user_reads_per_second": 0,
+    "user_changes_per_minute": 0,
+    "user_creations_per_minute": 0,
+    "user_connects_per_second": 0,
+    "user_sends_factor": 0,
+    "subs_per_second": 0,
+    "address_registers_per_minute": 0,
+    "address_sso_per_minute": 0,
+}
 SETTINGS = {
     "RTCHAT_SECRET_KEY": SECRET_KEY,
     "RTCHAT_HOST": "127.0.0.1",
@@ -49,6 +60,7 @@ class Pod:
         module: str = "rtchat",
     ) -> None:
         """`module`: what Python runs; another one may change the pod before it begins."""
+        settings = {**UNLIMITED, **settings}
         given = {f"RTCHAT_{name.upper()}": str(value) for name, value in settings.items()}
         self.settings = {**SETTINGS, "RTCHAT_DATABASE_URL": database_url, **given}
         self.database_url = database_url

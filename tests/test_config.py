@@ -9,7 +9,9 @@ from tests.test_settings import config, refusal
 
 NUMBERS = [name for name in NAMES if isinstance(getattr(Config(), name), int)]
 TEXTS = [name for name in NAMES if isinstance(getattr(Config(), name), str)]
-UNITS = ("_ms", "_s", "_bytes", "_chars", "_rows", "_members", "_max", "_per_second")
+UNITS = (
+    "_ms", "_s", "_bytes", "_chars", "_rows", "_members", "_max", "_per_second", "_per_minute",
+)  # fmt: skip
 
 
 # --- limits
@@ -78,7 +80,7 @@ def test_names_of_quantities_end_with_their_unit():
         "port", "bcrypt_cost", "lanes", "lock_skips", "statement_cache", "bus_shards",
         "password_threads", "password_queue", "sends_burst", "sends_in_flight", "errors_burst",
         "redis_cluster", "connections_per_address", "connections_per_user", "workers",
-        "cache_connections", "cache_local_percent", "sessions_per_user", "sockets_per_address",
+        "cache_connections", "cache_local_percent", "user_sends_factor", "sessions_per_user", "sockets_per_address",
         "tls_required",
     }  # fmt: skip
     assert {name for name in NUMBERS if not name.endswith(UNITS)} == counts

@@ -41,6 +41,7 @@ COVERED_BY = {
     "auth/sso/profile": "oidc/test_sign_in",
     "chat": "contract/test_authorization",
     # Tables, read by what they serve.
+    "config/rates": "api/test_rates",
     "api/routes": "api/test_router",
     "api/types": "api/test_http",
     # Parts of one machine.

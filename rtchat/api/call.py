@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rtchat.api.asgi import Headers, Scope, address_of, header
+from rtchat.api.rates import RateLimits
 from rtchat.auth.accounts import Accounts
 from rtchat.auth.client import Client, agent_from
 from rtchat.auth.sessions import Sessions
@@ -41,6 +42,7 @@ class Services:
     drain: Drain
     cache: Cache
     throttle: Throttle
+    rates: RateLimits
 
 
 @dataclass

@@ -7,13 +7,13 @@ failure end the socket, or one connection's load delay another's.
 
 import asyncio
 import logging
-import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from rtchat import protocol
 from rtchat.api.asgi import Receive
 from rtchat.api.call import Services
+from rtchat.api.rates import Limited
 from rtchat.batch import Write
 from rtchat.connection import Connection
 from rtchat.errors import ERRORS, ChatError, Close, Code
@@ -45,7 +45,8 @@ class Conversation:
     """Reads one connection's commands and answers them."""
 
     __slots__ = (
-        "_connection", "_errors", "_gate", "_idle", "_loop", "_sends", "_services",
+        "_connection", "_errors", "_gate", "_idle", "_loop", "_sends", "_services", "_subs",
+        "_user_sends",
     )  # fmt: skip
 
     def __init__(self, services: Services, connection: Connection) -> None:
@@ -56,6 +57,8 @@ class Conversation:
         now = self._loop.time()
         self._sends = Bucket(config.sends_per_second, config.sends_burst, now)
         self._errors = Bucket(config.errors_per_second, config.errors_burst, now)
+        self._user_sends: Bucket | None = None  # there from the first write on; idle ones have none
+        self._subs: Bucket | None = None
         self._gate: asyncio.Future[None] | None = None  # there while reading is held back
         self._idle = False  # `run` waits for the next text
 
@@ -197,10 +200,20 @@ class Conversation:
         self._connection.unanswered += 1
 
     def _spend(self) -> None:
-        """Count a write. Raises ChatError(rate_limited)."""
-        wait_s = self._sends.take(self._loop.time())
+        """Count a write, the connection's and the user's. Raises ChatError(rate_limited)."""
+        now = self._loop.time()
+        wait_s = self._sends.take(now)
+        if not wait_s:
+            mine = self._user_sends
+            if mine is None:
+                mine = self._user_sends = self._services.rates.sender(self._connection.user_id)
+            wait_s = mine.take(now)
         if wait_s:
-            raise ChatError(Code.RATE_LIMITED, after_ms=math.ceil(wait_s * 1000))
+            raise self._too_often(Limited.SENDS, wait_s)
+
+    def _too_often(self, what: Limited, wait_s: float) -> ChatError:
+        user_id = self._connection.user_id
+        return self._services.rates.refusal(what, user_id, wait_s, user_id, "")
 
     def _written(self, writes: list[Write]) -> None:
         """Answer what was written: one piece of bytes, whatever their number."""
@@ -225,6 +238,10 @@ class Conversation:
     async def sub(self, command: protocol.Sub) -> None:
         """Subscribe."""
         connection = self._connection
+        if self._subs is None:
+            self._subs = self._services.rates.subscriber()
+        if wait_s := self._subs.take(self._loop.time(), len(command.ch)):
+            raise self._too_often(Limited.SUBS, wait_s)
         await self._services.hub.subscribe(
             connection,
             command.ch,

@@ -4,7 +4,7 @@ import logging
 import secrets
 import time
 
-from rtchat.api.asgi import Receive, Scope, Send, client_of, header, path_of
+from rtchat.api.asgi import Receive, Scope, Send, address_of, client_of, header, path_of
 from rtchat.api.call import Call, Services
 from rtchat.api.http import Disconnected, Responder, decode, parse_query, read_body
 from rtchat.api.router import Route, Router
@@ -85,6 +85,9 @@ class Rest:
             if route.auth:
                 raise
             call.refusal = error  # a stale token must not stand in the way of its own renewal
+        if route.limit is not None:
+            asker = call.identity.user_id if call.identity else None
+            await self._services.rates.spend(route.limit, asker, address_of(scope))
         if route.query is not None:
             call.query = parse_query(scope, route.query)
         if route.decoder is not None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from rtchat.api.call import Call
+from rtchat.api.rates import Limited
 from rtchat.errors import ChatError, Code
 from rtchat.model import ID_MAX
 
@@ -34,6 +35,7 @@ class Route:
     body: Any = None
     query: Any = None
     auth: bool = True
+    limit: Limited | None = None
     decoder: "msgspec.json.Decoder[Any] | None" = field(init=False, default=None)
 
     def __post_init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from rtchat.api import types
 from rtchat.api.handlers import auth, channels, health, members, messages, sso, users, ws
+from rtchat.api.rates import CHANGES, CREATIONS, READS, REGISTERS, SENDS, SSO
 from rtchat.api.router import Route
 from rtchat.auth.sessions import Session
 from rtchat.model import Channel, Member, Message, User
@@ -14,12 +15,20 @@ _MESSAGES = "/channels/{id}/messages"
 _MESSAGE = "/channels/{id}/messages/{seq}"
 
 ROUTES: list[Route] = [
-    Route("POST", "/auth/register", auth.register, {201: Session}, types.Register, auth=False),
+    Route(
+        "POST",
+        "/auth/register",
+        auth.register,
+        {201: Session},
+        types.Register,
+        auth=False,
+        limit=REGISTERS,
+    ),
     Route("POST", "/auth/login", auth.login, {200: Session}, types.Login, auth=False),
     Route("POST", "/auth/refresh", auth.refresh, {200: Session}, types.Refresh, auth=False),
     Route("POST", "/auth/logout", auth.logout, {204: None}, types.Logout, auth=False),
     Route("GET", "/auth/providers", sso.providers, {200: types.Providers}, auth=False),
-    Route("GET", _PROVIDER, sso.begin, {302: None}, query=types.BeginQuery, auth=False),
+    Route("GET", _PROVIDER, sso.begin, {302: None}, query=types.BeginQuery, auth=False, limit=SSO),
     Route(
         "GET",
         f"{_PROVIDER}/callback",
@@ -27,9 +36,25 @@ ROUTES: list[Route] = [
         {302: None},
         query=types.CallbackQuery,
         auth=False,
+        limit=SSO,
     ),
-    Route("POST", "/auth/oauth/exchange", sso.exchange, {200: Session}, types.Exchange, auth=False),
-    Route("POST", f"{_PROVIDER}/link", sso.link, {200: types.Linking}, query=types.BeginQuery),
+    Route(
+        "POST",
+        "/auth/oauth/exchange",
+        sso.exchange,
+        {200: Session},
+        types.Exchange,
+        auth=False,
+        limit=SSO,
+    ),
+    Route(
+        "POST",
+        f"{_PROVIDER}/link",
+        sso.link,
+        {200: types.Linking},
+        query=types.BeginQuery,
+        limit=SSO,
+    ),
     Route("GET", "/auth/identities", sso.identities, {200: types.Identities}),
     Route("DELETE", "/auth/identities/{provider:word}", sso.unlink, {204: None}),
     Route("POST", "/auth/password", auth.change_password, {204: None}, types.ChangePassword),
@@ -37,24 +62,56 @@ ROUTES: list[Route] = [
     Route("DELETE", "/auth/sessions/{id}", auth.end_session, {204: None}),
     Route("GET", "/.well-known/jwks.json", auth.key_set, {200: types.KeySet}, auth=False),
     Route("GET", "/users/me", users.me, {200: User}),
-    Route("PATCH", "/users/me", users.update_me, {200: User}, types.UpdateUser),
-    Route("GET", "/users", users.find, {200: types.Users}, query=types.UserQuery),
-    Route("GET", "/channels", channels.listing, {200: types.Channels}, query=types.ChannelQuery),
-    Route("POST", "/channels", channels.create, {201: Channel, 200: Channel}, types.CreateChannel),
+    Route("PATCH", "/users/me", users.update_me, {200: User}, types.UpdateUser, limit=CHANGES),
+    Route("GET", "/users", users.find, {200: types.Users}, query=types.UserQuery, limit=READS),
+    Route(
+        "GET",
+        "/channels",
+        channels.listing,
+        {200: types.Channels},
+        query=types.ChannelQuery,
+        limit=READS,
+    ),
+    Route(
+        "POST",
+        "/channels",
+        channels.create,
+        {201: Channel, 200: Channel},
+        types.CreateChannel,
+        limit=CREATIONS,
+    ),
     Route("GET", _CHANNEL, channels.get, {200: Channel}),
-    Route("PATCH", _CHANNEL, channels.rename, {200: Channel}, types.RenameChannel),
-    Route("DELETE", _CHANNEL, channels.drop, {204: None}),
-    Route("POST", f"{_CHANNEL}/join", channels.join, {200: Channel}),
-    Route("POST", f"{_CHANNEL}/leave", channels.leave, {204: None}),
-    Route("GET", _MEMBERS, members.listing, {200: types.Members}, query=types.MemberQuery),
-    Route("POST", _MEMBERS, members.add, {201: Member, 200: Member}, types.AddMember),
-    Route("PATCH", _MEMBER, members.set_role, {200: Member}, types.SetRole),
-    Route("DELETE", _MEMBER, members.remove, {204: None}),
-    Route("GET", _MESSAGES, messages.history, {200: types.Messages}, query=types.HistoryQuery),
-    Route("POST", _MESSAGES, messages.send, {201: Message, 200: Message}, types.SendMessage),
+    Route("PATCH", _CHANNEL, channels.rename, {200: Channel}, types.RenameChannel, limit=CHANGES),
+    Route("DELETE", _CHANNEL, channels.drop, {204: None}, limit=CHANGES),
+    Route("POST", f"{_CHANNEL}/join", channels.join, {200: Channel}, limit=CHANGES),
+    Route("POST", f"{_CHANNEL}/leave", channels.leave, {204: None}, limit=CHANGES),
+    Route(
+        "GET", _MEMBERS, members.listing, {200: types.Members}, query=types.MemberQuery, limit=READS
+    ),
+    Route(
+        "POST", _MEMBERS, members.add, {201: Member, 200: Member}, types.AddMember, limit=CHANGES
+    ),
+    Route("PATCH", _MEMBER, members.set_role, {200: Member}, types.SetRole, limit=CHANGES),
+    Route("DELETE", _MEMBER, members.remove, {204: None}, limit=CHANGES),
+    Route(
+        "GET",
+        _MESSAGES,
+        messages.history,
+        {200: types.Messages},
+        query=types.HistoryQuery,
+        limit=READS,
+    ),
+    Route(
+        "POST",
+        _MESSAGES,
+        messages.send,
+        {201: Message, 200: Message},
+        types.SendMessage,
+        limit=SENDS,
+    ),
     Route("GET", _MESSAGE, messages.get, {200: Message}),
-    Route("PATCH", _MESSAGE, messages.edit, {200: Message}, types.EditMessage),
-    Route("DELETE", _MESSAGE, messages.delete, {204: None}),
+    Route("PATCH", _MESSAGE, messages.edit, {200: Message}, types.EditMessage, limit=SENDS),
+    Route("DELETE", _MESSAGE, messages.delete, {204: None}, limit=SENDS),
     Route("GET", "/ws", ws.upgrade_required, {426: types.Problem}, auth=False),
     Route("GET", "/healthz", health.alive, {200: types.Health}, auth=False),
     Route("GET", "/readyz", health.ready, {200: types.Health}, auth=False),

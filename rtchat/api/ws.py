@@ -15,6 +15,7 @@ from rtchat.api.call import Services
 from rtchat.api.conversation import Conversation, greeting
 from rtchat.api.http import problem_of
 from rtchat.api.link import AsgiLink
+from rtchat.api.rates import Limited
 from rtchat.api.rest import identify
 from rtchat.auth.tokens import Identity
 from rtchat.connection import LINK_EXTENSION, Connection, Link
@@ -172,6 +173,8 @@ class WebSocketEndpoint:
             raise ChatError(Code.NOT_FOUND)
         self._check_origin(scope)
         address = address_of(scope)
+        if self._services.config.trusted_proxies:
+            self._services.rates.spend_here(Limited.ADDRESS_CONNECTS, None, address)
         self._services.connections.enter(address)
         try:
             return await self._identify(scope)
@@ -186,6 +189,7 @@ class WebSocketEndpoint:
                 connections.require_room()
                 return None
             identity = identify(scope, self._services.sessions)
+            self._services.rates.spend_here(Limited.CONNECTS, identity.user_id, address_of(scope))
             connections.require_room(identity.user_id)
             return _Guest(identity, await self._services.sessions.user_of(identity))
 
@@ -240,6 +244,7 @@ class WebSocketEndpoint:
             if not isinstance(command, protocol.Auth):
                 raise ChatError(Code.UNAUTHORIZED, "The first frame is auth.")
             identity = self._services.sessions.authenticate(command.token)
+            self._services.rates.spend_here(Limited.CONNECTS, identity.user_id, "")
             return _Guest(identity, await self._services.sessions.user_of(identity))
         except ChatError as error:
             raise RefusedError(error, _CLOSES.get(error.code, Close.NOT_AUTHENTICATED)) from None
@@ -270,4 +275,5 @@ _CLOSES = {
     Code.TOKEN_EXPIRED: Close.TOKEN_EXPIRED,
     Code.UNAVAILABLE: Close.OVER_CAPACITY,
     Code.OVERLOADED: Close.OVER_CAPACITY,
+    Code.RATE_LIMITED: Close.OVER_CAPACITY,
 }

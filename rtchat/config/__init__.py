@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from rtchat.addresses import ANY_PEER, Proxies
 from rtchat.config.kinds import ConfigError, number as _number, text as _text
-from rtchat.config.sign_in import SignIn
+from rtchat.config.rates import Rates
 
 __all__ = ["Config", "ConfigError"]
 
@@ -23,7 +23,7 @@ ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{
 BYTES_MAX = 2**31
 
 
-class Config(SignIn, frozen=True, kw_only=True):
+class Config(Rates, frozen=True, kw_only=True):
     """The values of one process, read once at start."""
 
     # --- where the parts are

@@ -1,0 +1,147 @@
+"""The table of rates, and the one place that REST and WebSocket ask whether it is too often.
+
+Owns: the buckets of users and addresses. Must never: ask Redis on the way of a message. A rate that
+keeps a pod from too much work is counted in the pod, which is what it protects: a user on three
+pods has three times as much. One that keeps an attacker from something (accounts, guesses at codes)
+is counted in the cache, over all pods. Lost in a crash: the counts, which are short.
+"""
+
+import asyncio
+import logging
+import math
+from collections import Counter
+from collections.abc import Hashable
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+
+from rtchat.addresses import counted_as
+from rtchat.cache import Cache
+from rtchat.config import Config
+from rtchat.errors import ChatError, Code
+from rtchat.limits import Bucket, Buckets, Held, Limit, Rate
+
+log = logging.getLogger(__name__)
+
+_TOLD = (Rate(1 / 60, 1),)  # one log line a minute for each user or address that goes on
+
+
+class Limited(StrEnum):
+    """What is limited by rate, as logs call it."""
+
+    READS = "reads"
+    CHANGES = "changes"
+    CREATIONS = "creations"
+    CONNECTS = "connects"
+    ADDRESS_CONNECTS = "connects of an address"
+    REGISTERS = "registrations"
+    SSO = "single sign-on"
+    SENDS = "sends"
+    SUBS = "subscriptions"
+
+
+READS, CHANGES, CREATIONS = Limited.READS, Limited.CHANGES, Limited.CREATIONS
+REGISTERS, SSO, SENDS = Limited.REGISTERS, Limited.SSO, Limited.SENDS
+
+
+class Whose(Enum):
+    """Of whom a rate is."""
+
+    USER = "user"
+    ADDRESS = "address"
+    CONNECTION = "connection"
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """One line of the table."""
+
+    whose: Whose
+    setting: str  # per second or per minute, by the end of its name
+    burst: float  # so many times that number go through at once
+    everywhere: bool = False  # counted over all pods
+
+    def rate(self, config: Config) -> Rate:
+        """What the configuration makes of it."""
+        number = float(getattr(config, self.setting))
+        unit_s = 60 if self.setting.endswith("_per_minute") else 1
+        return Rate(number / unit_s, max(1.0, number * self.burst))
+
+
+RATES: dict[Limited, RateLimit] = {
+    Limited.READS: RateLimit(Whose.USER, "user_reads_per_second", 5),
+    Limited.CHANGES: RateLimit(Whose.USER, "user_changes_per_minute", 1),
+    Limited.CREATIONS: RateLimit(Whose.USER, "user_creations_per_minute", 1),
+    Limited.CONNECTS: RateLimit(Whose.USER, "user_connects_per_second", 10),
+    Limited.ADDRESS_CONNECTS: RateLimit(Whose.ADDRESS, "address_connects_per_second", 10),
+    Limited.REGISTERS: RateLimit(Whose.ADDRESS, "address_registers_per_minute", 2, everywhere=True),
+    Limited.SSO: RateLimit(Whose.ADDRESS, "address_sso_per_minute", 1, everywhere=True),
+    Limited.SENDS: RateLimit(Whose.USER, "user_sends_factor", 2),
+    Limited.SUBS: RateLimit(Whose.CONNECTION, "subs_per_second", 10),
+}
+
+
+class RateLimits:
+    """Lets things happen, or says when to come again."""
+
+    def __init__(self, config: Config, cache: Cache) -> None:
+        self.refused: Counter[Limited] = Counter()
+        self._cache = cache
+        self._loop = asyncio.get_running_loop()
+        self._limits: dict[Limited, Limit] = {
+            name: (line.rate(config),) for name, line in RATES.items()
+        }
+        factor = config.user_sends_factor
+        self._limits[Limited.SENDS] = (
+            Rate(config.sends_per_second * factor, config.sends_burst * factor),
+        )
+        self._buckets = Buckets(config.cache_entries_max)
+        self._told = Buckets(config.cache_entries_max)
+        self._senders = Held(self._limits[Limited.SENDS][0], config.cache_entries_max)
+
+    async def spend(self, what: Limited, user_id: int | None, address: str) -> None:
+        """Count one. Raises ChatError(rate_limited) with the time to wait."""
+        if RATES[what].everywhere:
+            key = counted_as(address)
+            if address:
+                wait_s = await self._cache.spend(f"rate:{what.name}:{key}", self._limits[what])
+                self._settle(what, key, wait_s, user_id, address)
+        elif what is Limited.SENDS:
+            assert user_id is not None
+            self._settle(
+                what, user_id, self.sender(user_id).take(self._loop.time()), user_id, address
+            )
+        else:
+            self.spend_here(what, user_id, address)
+
+    def spend_here(self, what: Limited, user_id: int | None, address: str) -> None:
+        """Count one that this pod counts. Raises ChatError(rate_limited)."""
+        key: Hashable = user_id if RATES[what].whose is Whose.USER else counted_as(address)
+        wait_s = self._buckets.spend((what, key), self._limits[what], self._loop.time())
+        self._settle(what, key, wait_s, user_id, address)
+
+    def sender(self, user_id: int) -> Bucket:
+        """The bucket of a user's writes, the same for all his connections here."""
+        return self._senders.of(user_id, self._loop.time())
+
+    def subscriber(self) -> Bucket:
+        """A bucket for a connection's subscriptions."""
+        [rate] = self._limits[Limited.SUBS]
+        return Bucket(rate.per_second, rate.burst, self._loop.time())
+
+    def refusal(
+        self, what: Limited, key: Hashable, wait_s: float, user_id: int | None, address: str
+    ) -> ChatError:
+        """The error that tells to wait; counted, and logged once a minute for each key."""
+        self.refused[what] += 1
+        if not self._told.spend((what, key), _TOLD, self._loop.time()):
+            log.warning(
+                "rate limited",
+                extra={"limit": str(what), "user": user_id, "client": address or None},
+            )
+        return ChatError(Code.RATE_LIMITED, after_ms=math.ceil(wait_s * 1000))
+
+    def _settle(
+        self, what: Limited, key: Hashable, wait_s: float, user_id: int | None, address: str
+    ) -> None:
+        if wait_s:
+            raise self.refusal(what, key, wait_s, user_id, address)

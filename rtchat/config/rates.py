@@ -1,0 +1,42 @@
+"""The settings of rates: how often users, addresses and connections may do what costs most.
+
+Owns: a part of the one list of settings, `Config`. What each is for, what bursts go through and
+where it is counted is in the table `api.rates.RATES`.
+"""
+
+from typing import Annotated
+
+from rtchat.config.kinds import number
+from rtchat.config.sign_in import SignIn
+
+
+class Rates(SignIn, frozen=True, kw_only=True):  # structs have one base each
+    """What `Config` holds of rates. 0: no limit. Beyond: `rate_limited`."""
+
+    user_sends_factor: Annotated[
+        int, number(0, 1000, "a user's writes in a pod: so many times those of one connection")
+    ] = 3
+    user_reads_per_second: Annotated[
+        int, number(0, 10**6, "a user's costliest reads in a pod: pages of history, lists, search")
+    ] = 20
+    user_changes_per_minute: Annotated[
+        int, number(0, 10**6, "a user's changes in a pod: of profile, channels, members")
+    ] = 120
+    user_creations_per_minute: Annotated[
+        int, number(0, 10**6, "channels and dms that a user makes in a pod")
+    ] = 30
+    user_connects_per_second: Annotated[
+        int, number(0, 10**6, "sockets that a user opens in a pod")
+    ] = 10
+    subs_per_second: Annotated[
+        int, number(0, 10**6, "channels that a connection subscribes to, again and again")
+    ] = 200
+    address_connects_per_second: Annotated[
+        int, number(0, 10**6, "sockets that an address opens in a pod, where proxies are trusted")
+    ] = 50
+    address_registers_per_minute: Annotated[
+        int, number(0, 10**6, "accounts that an address tries to make, on all pods")
+    ] = 30
+    address_sso_per_minute: Annotated[
+        int, number(0, 10**6, "steps of single sign-on that an address takes, on all pods")
+    ] = 120
