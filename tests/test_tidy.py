@@ -35,10 +35,7 @@ COVERED_BY = {
     "auth/disable": "contract/test_rest_passwords",
     "auth/sessions": "contract/test_rest_sessions",
     "auth/sso/flow": "oidc/test_callback",
-    "auth/sso/id_token": "oidc/test_misbehaviour",
     "auth/sso/people": "oidc/test_linking",
-    "auth/sso/pages": "oidc/test_sign_in",
-    "auth/sso/profile": "oidc/test_sign_in",
     "chat": "contract/test_authorization",
     # Tables, read by what they serve.
     "config/rates": "api/test_rates",

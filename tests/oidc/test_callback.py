@@ -5,11 +5,13 @@ Whatever is wrong with it is answered 400 with one and the same text, and leads 
 
 import asyncio
 import secrets
+import signal
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from rtchat.server.valkey import PrivateValkey
 from tests.contract.rest import answer, exchange, problem, request
 from tests.oidc.browser import Browser, landed
 from tests.oidc.conftest import PUBLIC, NewBrowser, settings
@@ -304,3 +306,25 @@ async def test_begun_on_one_pod_ended_on_another(
     problem(await browser.exchanges(code, on=two.url), "not_found")
     one.kill()
     two.kill()
+
+
+async def test_without_redis_nobody_begins_and_afterwards_everybody_does(
+    database_url: str, pods: Pods, idp: Idp, new_browser: NewBrowser
+):
+    """What cannot be remembered is not begun: 503, and when to come again."""
+    with PrivateValkey() as valkey:
+        pod = await pods.start(database_url, **settings(idp, redis_urls=valkey.url))
+        browser = new_browser()
+        browser._at = pod.url
+        back = await browser.consents(await browser.begins("google"), somebody())
+        valkey.send_signal(signal.SIGSTOP)
+        refused = await browser.get(f"{PUBLIC}/auth/oauth/google")
+        problem(refused, "unavailable")
+        assert "set-cookie" not in refused.headers
+        problem(await browser.get(back), "unavailable")
+        valkey.send_signal(signal.SIGCONT)
+        async with asyncio.timeout(20):
+            while (await browser.get(f"{PUBLIC}/auth/oauth/google")).status_code != 302:
+                await asyncio.sleep(0.2)
+        await browser.signs_in("google", somebody())
+        pod.kill()

@@ -24,7 +24,8 @@ class Profile(NamedTuple):
 def profile_of(claims: dict[str, Any], max_chars: int, fallback: str) -> Profile:
     """The profile of an ID token's claims; a name has `max_chars` code points at most."""
     email = claims.get("email")
-    verified = claims.get("email_verified") in (True, "true")  # some write it as a text
+    said = claims.get("email_verified")
+    verified = said is True or said == "true"  # some write it as a text
     usable = isinstance(email, str) and email.isprintable() and is_email(email)
     known = email if usable and verified else None
     for claim in NAMES:
