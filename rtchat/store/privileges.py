@@ -6,19 +6,14 @@ privileges, granting them, and the look at them when a pod starts. Must never: g
 role that could take more by itself, for then the table would only seem to hold.
 """
 
-import asyncio
 import logging
 from typing import NamedTuple
 
-import asyncpg
-from asyncpg import exceptions as pg
-
 from rtchat.errors import StartError
-from rtchat.store.database import UNAVAILABLE, AnyConnection
+from rtchat.store import once
+from rtchat.store.database import AnyConnection
 
 log = logging.getLogger(__name__)
-
-TIMEOUT_S = 10.0  # for the operator's command, each step
 
 # What the statements of `store` do. COPY is INSERT; locking a row is UPDATE; numbers of identity
 # columns and foreign keys need nothing.
@@ -113,17 +108,4 @@ async def _standing(connection: AnyConnection, role: str) -> Standing | None:
 
 def grant_at(url: str, role: str) -> None:
     """Grant in the database at `url`, for the command line. Raises StartError."""
-    asyncio.run(_grant_at(url, role))
-
-
-async def _grant_at(url: str, role: str) -> None:
-    try:
-        connection = await asyncpg.connect(
-            url, timeout=TIMEOUT_S, command_timeout=TIMEOUT_S, statement_cache_size=0
-        )
-        try:
-            await grant(connection, role)
-        finally:
-            connection.terminate()
-    except (*UNAVAILABLE, pg.PostgresError, ValueError) as error:
-        raise StartError(f"the privileges cannot be granted: {error}") from error
+    once.run(url, "granting the privileges", lambda connection: grant(connection, role))

@@ -160,7 +160,8 @@ MATRIX: dict[str, Line] = {
         (f"{F}access.py::test_a_token_ends_its_socket_unless_it_is_renewed",),
     ),
     "F37": Line(
-        "logout while connected", (f"{F}access.py::test_the_end_of_a_session_closes_its_sockets",)
+        "a session ended while connected: logout, reuse, revoked, another password, disabled",
+        (f"{F}access.py::test_the_end_of_a_session_closes_its_sockets",),
     ),
     "F38": Line(
         "a member removed while connected",
