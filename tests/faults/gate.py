@@ -33,6 +33,7 @@ class Gate:
         self._parts = urlsplit(url)
         self._port = free_port()
         self._state = state
+        self.met = 0  # connections that were opened
         self._server: asyncio.Server | None = None
         self._tasks = Tasks("gate")
         user, at, _ = self._parts.netloc.rpartition("@")
@@ -56,6 +57,7 @@ class Gate:
             self._server = await asyncio.start_server(self._meet, "127.0.0.1", self._port)
 
     def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.met += 1
         self._tasks.start(self._serve(reader, writer))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
