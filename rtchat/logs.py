@@ -105,7 +105,9 @@ def configure(level: str, form: str, worker: int | None = None) -> None:
             },
             "root": {"level": lowest, "handlers": ["stderr"]},
             # These speak of each step at INFO.
-            "loggers": dict.fromkeys(("alembic", "sqlalchemy", "asyncio", "uvicorn"), quiet),
+            "loggers": dict.fromkeys(
+                ("alembic", "sqlalchemy", "asyncio", "httpx2", "uvicorn"), quiet
+            ),
         }
     )
     if worker is not None:

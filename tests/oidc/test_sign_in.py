@@ -183,6 +183,7 @@ async def test_no_code_no_state_and_no_token_is_logged(browser: Browser, sso_pod
     landing = landed(await browser.get(back))
     session = answer(await browser.exchanges(landing.told["code"]))
     said = sso_pod.log()
+    assert '"logger":"httpx2"' not in said
     assert "/auth/oauth/google/callback" in said
     assert cookie is not None
     secrets_of_it = [

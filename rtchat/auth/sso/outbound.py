@@ -92,7 +92,8 @@ class Outbound:
         except TimeoutError:
             raise ProviderError("no whole answer in time", away=True) from None
         except httpx2.HTTPError as error:
-            raise ProviderError(f"{type(error).__name__}: {error}", away=True) from None
+            said = str(error).partition("\n")[0]
+            raise ProviderError(f"{type(error).__name__}: {said}", away=True) from None
         except (ValueError, RecursionError) as error:  # msgspec's and json's errors among them
             raise ProviderError(f"no such answer as it should be: {type(error).__name__}") from None
 
