@@ -31,6 +31,8 @@ SETTINGS: dict[str, Any] = {
     "sends_in_flight": 1024,
     "connections_max": 0,
     "access_token_s": 3600,
+    "account_failures_max": 0,  # sign-ins under way count until they are answered
+    "address_failures_max": 0,
 }
 
 

@@ -20,9 +20,11 @@ async def guests(rig: Rig) -> rest.Guests:
     return guests
 
 
-async def ask(rig: Rig, load: LoadClient, requests: rest.Requests) -> dict[str, Any]:
+async def ask(
+    rig: Rig, load: LoadClient, requests: rest.Requests, seconds: float = 0.6
+) -> dict[str, Any]:
     return await asyncio.to_thread(
-        rest.measure, load, requests, rig.url, rig.pids, seconds=0.6, warmup_s=0.1
+        rest.measure, load, requests, rig.url, rig.pids, seconds=seconds, warmup_s=0.1
     )
 
 
@@ -33,7 +35,8 @@ async def test_what_is_asked_is_answered_and_timed(
     rig: Rig, load: LoadClient, guests: rest.Guests, what: str, least_bytes: int
 ) -> None:
     requests = await asyncio.to_thread(guests.requests, what)
-    row = await ask(rig, load, requests)
+    # three passwords are hashed one after another, a second together on two busy cores
+    row = await ask(rig, load, requests, 4.0 if what == "login" else 0.6)
     assert row["connections"] == 3
     assert row["answered"] > 0
     assert row["n"] == row["answered"]
