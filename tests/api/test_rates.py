@@ -1,6 +1,8 @@
 """The table of rates: what each line makes of its setting, and whom a bucket belongs to."""
 
 import asyncio
+import re
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -37,6 +39,25 @@ async def code_of(rates: RateLimits, what: Limited, user_id: int | None, address
 def test_every_kind_has_a_line_and_every_setting_is_used():
     assert RATES.keys() == set(Limited)
     assert {line.setting for line in RATES.values()} == set(Rates.__annotations__)
+
+
+def test_the_documented_numbers_are_the_defaults():
+    """S-73: docs/protocol.md, "Limits of rate"."""
+    text = (Path(__file__).parents[2] / "docs/protocol.md").read_text()
+    section = text.partition("## Limits of rate")[2].partition("\n## ")[0]
+    rows = [line.split("|")[3:6] for line in section.splitlines() if line.startswith("| ")][1:]
+    config = Config()
+    told = {
+        re.findall("`(.+?)`", setting)[0]: (a_second, burst) for a_second, burst, setting in rows
+    }
+    found: dict[str, tuple[float, float]] = {
+        "sends_per_second": (config.sends_per_second, config.sends_burst)
+    }
+    for line in RATES.values():
+        found[line.setting] = line.rate(config)
+    factor = config.user_sends_factor
+    found["user_sends_factor"] = config.sends_per_second * factor, config.sends_burst * factor
+    assert {name: tuple(map(float, numbers)) for name, numbers in told.items()} == found
 
 
 def test_every_route_has_a_limit_or_needs_none():
