@@ -29,7 +29,7 @@ from rtchat.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
-POLL_S = 2.0
+POLL_S = 1.5  # with the question itself, 2 s are kept where no word is sent
 OVERLAP_S = 30.0
 PURGE_AFTER_S = 7 * 86_400.0  # a reused refresh token is noticed for this long after the end
 

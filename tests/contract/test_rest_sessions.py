@@ -16,7 +16,7 @@ from tests.sockets import wire
 
 pytestmark = pytest.mark.usefixtures("calm")
 
-HEARD_S = 5.0  # a pod asks the database every 2 s which sessions have ended
+HEARD_S = 5.0  # a pod asks the database every 1.5 s which sessions have ended
 
 
 async def refresh(nobody: Caller, token: str) -> JSON:
