@@ -126,9 +126,14 @@ async def test_a_cookie_among_others_is_found(browser: Browser):
     assert landed(await browser.get(back)).told.keys() == {"code"}
 
 
-async def test_s_35_a_state_is_good_at_its_own_providers_callback_only(browser: Browser):
+async def test_s_35_a_state_is_good_at_its_own_providers_callback_only(browser: Browser, idp: Idp):
+    """And the code goes to nobody."""
     back = await back_from(browser, "google")
+    idp.tells("corp")
+    idp.tells("google")
     is_refused(await browser.get(back.replace("/google/", "/corp/")))
+    assert "token" not in idp.asked("corp")["asked"]
+    assert "token" not in idp.asked("google")["asked"]
 
 
 async def test_s_35_a_code_of_another_provider_is_refused(browser: Browser):
@@ -153,9 +158,11 @@ async def test_b_h29_a_code_that_is_none(browser: Browser, code: str | None):
 
 @pytest.mark.parametrize("realm", ["corp", "evil"])
 async def test_s_35_an_answer_that_names_another_issuer(browser: Browser, idp: Idp, realm: str):
-    """RFC 9207, also where nobody announced it."""
+    """RFC 9207, also where nobody announced it; and the code goes to nobody."""
     back = changed(await back_from(browser), iss=idp.issuer(realm))
+    idp.tells("google")
     is_refused(await browser.get(back))
+    assert "token" not in idp.asked("google")["asked"]
 
 
 async def test_s_35_an_answer_that_names_its_issuer(browser: Browser, idp: Idp):

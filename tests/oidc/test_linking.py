@@ -124,16 +124,24 @@ async def test_one_identity_at_each_provider(new_browser: NewBrowser):
     assert await ann.linked() == ["corp", "google"]
 
 
-async def test_the_last_way_in_stays(new_browser: NewBrowser):
+async def test_the_last_way_in_stays(new_browser: NewBrowser, sso_pod: Pod):
     """Without a password, one identity; with both of two unlinked at once, one."""
     ann = await came_by(new_browser(), "corp", somebody())
     problem(await ann.call("DELETE", "/auth/identities/corp"), "conflict")
     await ann.links("google", somebody())
-    async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(ann.call("DELETE", f"/auth/identities/{provider}"))
-            for provider in ("corp", "google")
-        ]
+    connection = await asyncpg.connect(sso_pod.database_url)
+    try:
+        async with asyncio.TaskGroup() as group:
+            async with connection.transaction():  # both wait for the user's row
+                await connection.execute("SELECT FROM users WHERE id = $1 FOR UPDATE", ann.id)
+                tasks = [
+                    group.create_task(ann.call("DELETE", f"/auth/identities/{provider}"))
+                    for provider in ("corp", "google")
+                ]
+                await asyncio.sleep(0.3)
+                assert not any(task.done() for task in tasks)
+    finally:
+        await connection.close()
     assert sorted(task.result().status_code for task in tasks) == [204, 409]
     assert len(await ann.linked()) == 1
 
