@@ -131,15 +131,15 @@ async def test_the_last_way_in_stays(new_browser: NewBrowser, sso_pod: Pod):
     await ann.links("google", somebody())
     connection = await asyncpg.connect(sso_pod.database_url)
     try:
-        async with asyncio.TaskGroup() as group:
-            async with connection.transaction():  # both wait for the user's row
-                await connection.execute("SELECT FROM users WHERE id = $1 FOR UPDATE", ann.id)
-                tasks = [
-                    group.create_task(ann.call("DELETE", f"/auth/identities/{provider}"))
-                    for provider in ("corp", "google")
-                ]
-                await asyncio.sleep(0.3)
-                assert not any(task.done() for task in tasks)
+        async with asyncio.TaskGroup() as group, connection.transaction():
+            # Both wait for the user's row.
+            await connection.execute("SELECT FROM users WHERE id = $1 FOR UPDATE", ann.id)
+            tasks = [
+                group.create_task(ann.call("DELETE", f"/auth/identities/{provider}"))
+                for provider in ("corp", "google")
+            ]
+            await asyncio.sleep(0.3)
+            assert not any(task.done() for task in tasks)
     finally:
         await connection.close()
     assert sorted(task.result().status_code for task in tasks) == [204, 409]
