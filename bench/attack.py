@@ -96,15 +96,17 @@ class Flow:
 class Attackers:
     """Those who attack, as a child process for each attack."""
 
-    def __init__(self, it: Rig) -> None:
+    def __init__(self, it: Rig, log: int = LOG) -> None:
         self._port = it.pods[0].port
         people = it.people(ATTACKERS)
         (self._channel,) = it.channels([people])
         self._tokens = [person.token() for person in people]
-        asyncio.run(write_log(it.database_url, self._channel, [p.id for p in people[:5]], LOG))
+        asyncio.run(write_log(it.database_url, self._channel, [p.id for p in people[:5]], log))
 
     @contextlib.contextmanager
-    def attack(self, names: Sequence[str], seconds: float) -> Iterator[dict[str, Any]]:
+    def attack(
+        self, names: Sequence[str], seconds: float, lead_s: float = LEAD_S
+    ) -> Iterator[dict[str, Any]]:
         """Attack meanwhile; the dictionary has the figures afterwards."""
         asked = {
             "port": self._port, "tokens": self._tokens, "channel": self._channel,
@@ -124,7 +126,7 @@ class Attackers:
             assert child.stdin is not None
             child.stdin.write(json.dumps(asked).encode() + b"\n")
             child.stdin.flush()
-            time.sleep(LEAD_S)
+            time.sleep(lead_s)
             yield figures
             output, _ = child.communicate(timeout=seconds + 30)
             figures.update(json.loads(output))

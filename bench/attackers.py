@@ -23,7 +23,7 @@ from tests.raw import CONT, PING, TEXT, Raw, frame, handshake, raw
 
 DRIP_S = 1.0
 HOLD_S = 25.0  # longer than anything here is let live
-TURN_S = 0.05
+TURN_S = 0.005  # they begin evenly
 NICE = 5  # whoever measures goes first
 
 

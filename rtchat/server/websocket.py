@@ -27,6 +27,9 @@ from rtchat.server.limits import Budget, Capacity
 
 CONTROL_BURST_S = 10  # seconds' worth of control frames that may come at once
 FRAMES_BURST_S = 5
+# One read may bring 40,000. The others have their turn after so many; and where they were a flood,
+# our close, with which the rest is dropped unread.
+FRAMES_A_TURN = 256
 LINGER_S = 1.0  # what is sent after our close is dropped for so long, so that the close is read
 
 
@@ -118,8 +121,7 @@ class FrameProtocol(HeartbeatProtocol):
     async def send(self, message: Any) -> None:
         """What uvicorn does; but whoever floods is heard no more, also where it is the application
         that says so: else each frame on its way would be parsed before the answer to our close."""
-        flood = message["type"] == "websocket.close" and message.get("code") == Close.FLOOD
-        if flood and self._open and not self.close_sent:
+        if message["type"] == "websocket.close" and message.get("code") == Close.FLOOD:
             self._end(Close.FLOOD, message.get("reason") or "")
         else:
             await super().send(message)
@@ -159,17 +161,15 @@ class FrameProtocol(HeartbeatProtocol):
             if len(self._rest) < self._need:
                 return
             data, self._rest = bytes(self._rest), None
-        at, end = 0, len(data)
-        while self._open and at < end:
+        at, end, left = 0, len(data), FRAMES_A_TURN
+        while self._open and at < end and left:
+            left -= 1
             start, stop = payload_of(data, at)
             if stop - start > self.config.ws_max_size:
                 super().data_received(data[at:])  # which refuses it by its header
                 return
             if stop > end:
-                if end - at > 1 and data[at + 1] < 128:  # unmasked, perhaps no WebSocket at all
-                    super().data_received(data[at:])
-                    return
-                self._rest, self._need = bytearray(data[at:]), stop - at
+                self._keep(data[at:], stop - at)
                 return
             text = plain_text(data, at, start, stop)
             if text is None or self._fragments or self.conn.state is not State.OPEN:
@@ -181,6 +181,16 @@ class FrameProtocol(HeartbeatProtocol):
             elif self._may(self._frames):
                 self._take(text)
             at = stop
+        if self._open and at < end:
+            self._rest, self._need = bytearray(data[at:]), 0
+            self.loop.call_soon(self._hear, b"")
+
+    def _keep(self, begin: bytes, need: int) -> None:
+        """Wait for the rest of a frame, of which so many bytes are needed."""
+        if len(begin) > 1 and begin[1] < 128:  # unmasked, perhaps no WebSocket at all
+            super().data_received(begin)  # which refuses it by that
+        else:
+            self._rest, self._need = bytearray(begin), need
 
     def _take(self, text: str) -> None:
         """Give a text to the application: on the spot, or where that is not now by `receive`."""
