@@ -7,12 +7,13 @@ import pytest
 
 from tests.contract.rest import answer, is_session, problem
 from tests.oidc.browser import Browser, landed
-from tests.oidc.conftest import PUBLIC, NewBrowser
+from tests.oidc.conftest import PUBLIC, NewBrowser, settings
 from tests.oidc.process import Idp
 from tests.oidc.provider import CONSUMERS, TENANT
-from tests.pods import Pod
+from tests.pods import Pod, Pods
 
 JSON = dict[str, Any]
+OTHER_TENANT = "3aa4a235-b6e2-48d5-9195-7fcf05b459b0"
 PROVIDERS = ["google", "corp", "microsoft"]
 
 
@@ -76,11 +77,10 @@ async def test_the_same_subject_at_two_providers_is_two_users(new_browser: NewBr
 
 
 async def test_the_same_subject_of_two_tenants_is_two_users(new_browser: NewBrowser):
-    other = "3aa4a235-b6e2-48d5-9195-7fcf05b459b0"
     claims = somebody(email=None)
     users = {
         (await new_browser().signs_in("microsoft", {**claims, "tid": tid}))["user"]["id"]
-        for tid in (TENANT, other, CONSUMERS)
+        for tid in (TENANT, OTHER_TENANT, CONSUMERS)
     }
     assert len(users) == 3
 
@@ -197,3 +197,36 @@ async def test_no_code_no_state_and_no_token_is_logged(browser: Browser, sso_pod
     for secret in secrets_of_it:
         assert len(secret) >= 22
         assert secret not in said
+
+
+@pytest.mark.parametrize(
+    ("tenant", "good", "refused"),
+    [
+        ("organizations", [TENANT, OTHER_TENANT], [CONSUMERS]),
+        ("consumers", [CONSUMERS], []),
+        (TENANT, [TENANT], []),
+    ],
+)
+async def test_microsofts_tenants(
+    database_url: str,
+    pods: Pods,
+    idp: Idp,
+    new_browser: NewBrowser,
+    tenant: str,
+    good: list[str],
+    refused: list[str],
+):
+    """Who may sign in, by the tenant that is set up; and no other tenant's token will do."""
+    pod = await pods.start(database_url, **settings(idp, microsoft_tenant=tenant))
+    browser = new_browser()
+    browser._at = pod.url
+    for tid in good:
+        await browser.signs_in("microsoft", somebody(tid=tid))
+    for tid in refused:
+        landing = await browser.arrives("microsoft", somebody(tid=tid))
+        assert landing.told == {"error": "failed"}
+    foreign = f"{idp.url}/entra/{'0' * 8}-0000-0000-0000-{'0' * 12}/v2.0"
+    with idp.misbehaving(f"entra/{tenant}/v2.0", id_token={"claims": {"iss": foreign}}):
+        landing = await browser.arrives("microsoft", somebody(tid=good[0]))
+    assert landing.told == {"error": "failed"}
+    pod.kill()
