@@ -175,6 +175,19 @@ async def test_a_provider_that_is_not_set_up_is_not_found(browser: Browser):
         problem(await browser.get(PUBLIC + path), "not_found")
 
 
+async def test_s_64_sign_ins_are_security_events(browser: Browser, sso_pod: Pod):
+    """Who, from where, by whom, and which session; of one that failed, why."""
+    session = await browser.signs_in("corp", somebody())
+    user = session["user"]["id"]
+    noted = {e["event"]: e for e in sso_pod.events() if e.get("user") == user and "agent" in e}
+    assert noted["registered"]["provider"] == "corp"
+    assert noted["login"]["session"]
+    assert noted["login"]["client"].startswith("127.0.0.1")
+    await browser.arrives("corp", None)
+    failed = sso_pod.events("login failed")[-1]
+    assert (failed["provider"], failed["reason"]) == ("corp", "denied")
+
+
 async def test_no_code_no_state_and_no_token_is_logged(browser: Browser, sso_pod: Pod):
     """ASVS 16.2.5."""
     url = await browser.begins("google")
