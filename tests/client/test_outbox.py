@@ -128,7 +128,8 @@ async def test_the_known_rate_is_kept_after_rate_limited() -> None:
         await until(lambda n=count: len(bench.sent) == 10 + n, within_s=1)
         bench.ack(bench.sent[-1])
     assert bench.sent[10:] == [6, 7, 8, 9, 10]
-    assert loop.time() - began > 0.09, "20 ms for the first, then four at 50 a second"
+    # A timer that is late has the next one wait less; the rate is kept all the same.
+    assert loop.time() - began > 0.075, "four at 50 a second, behind the first"
 
 
 async def test_in_flight_is_bounded_and_channels_take_turns() -> None:
