@@ -43,6 +43,11 @@ def test_a_row_names_tests_that_exist(row: str) -> None:
         assert [missing_test(name) for name in named if missing_test(name)] == []
 
 
+def test_tests_that_are_named_between_the_tables_exist() -> None:
+    named = [found.group() for found in REFERENCE.finditer(TEXT)]
+    assert [missing_test(name) for name in named if missing_test(name)] == []
+
+
 def test_named_settings_exist() -> None:
     known = {PREFIX + name.upper() for name in NAMES} | set(OTHER_VARIABLES)
     named = {name.removesuffix("_FILE") for name in re.findall(r"RTCHAT_[A-Z_]*[A-Z]", TEXT)}
