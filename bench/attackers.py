@@ -24,6 +24,7 @@ from tests.raw import CONT, PING, TEXT, Raw, frame, handshake, raw
 DRIP_S = 1.0
 HOLD_S = 25.0  # longer than anything here is let live
 TURN_S = 0.005  # they begin evenly
+LATE_S = 0.02
 NICE = 5  # whoever measures goes first
 
 
@@ -87,10 +88,17 @@ async def guest(aim: Aim, client: Raw) -> None:
 async def signed_in(aim: Aim, client: Raw) -> bool:
     """Whether the pod takes one of us in."""
     await client.send(aim.handshake())
-    while b'"hello"' not in client.received:
+    if not await heard(client, b'"hello"'):
+        return False
+    client.received.clear()
+    return True
+
+
+async def heard(client: Raw, what: bytes) -> bool:
+    """Whether this comes before the end."""
+    while what not in client.received:
         if not await client.recv():
             return False
-    client.received.clear()
     return True
 
 
@@ -123,9 +131,9 @@ def announced(size: int) -> bytes:
 async def bomb_offer(aim: Aim, client: Raw) -> None:
     """Compression offered, and a compressed frame sent whatever the answer was."""
     await client.send(aim.handshake("Sec-WebSocket-Extensions: permessage-deflate"))
-    await client.until(b"101")
-    await client.send(bytes([frame(TEXT)[0] | 0x40]) + frame(TEXT, b"\xaa\x56" * 2000)[1:])
-    await client.rest()
+    if await heard(client, b'"hello"'):
+        await client.send(bytes([frame(TEXT)[0] | 0x40]) + frame(TEXT, b"\xaa\x56" * 2000)[1:])
+        await client.rest()
 
 
 def body(*headers: str) -> bytes:
@@ -215,7 +223,7 @@ async def attacking(attack: Attack, aim: Aim) -> None:
             task = asyncio.get_running_loop().create_task(one(attack, aim))
             running.add(task)
             task.add_done_callback(running.discard)
-        due = max(due, now * attack.per_second - attack.per_second)  # what is late is not made up
+        due = max(due, (now - LATE_S) * attack.per_second)  # what is later is not made up for
         await asyncio.sleep(TURN_S)
     for task in list(running):
         task.cancel()
@@ -232,6 +240,7 @@ async def attack_all(names: list[str], aims: dict[str, Aim]) -> None:
 
 def main() -> None:
     """Do what the line on standard input says."""
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))  # whatever the bench was given
     os.nice(NICE)
     asked: dict[str, Any] = json.loads(sys.stdin.readline())
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

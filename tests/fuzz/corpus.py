@@ -45,7 +45,7 @@ TOKENS = [
     b'"', b"\\", b"\\ud800", b"\\u0000", b"{", b"[", b"[[[[[[[[", b"}", b",", b":", b"\0", b"\xff",
     b"\xed\xa0\x80", "é😀\u202e".encode(), b"%00", b"%ff", b"%", b"&", b"=", b"+", b"/", b".",
     b"..", b"//", b"\r\n", b"\xff\xff\xff\xff", b"\x00\x00\x00\x01", b"\x7f", b" ",
-    "١".encode(), b"_",
+    "١".encode(), b"_", b"0", b"-1",
 ]  # fmt: skip
 
 

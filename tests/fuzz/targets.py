@@ -198,6 +198,9 @@ def control(data: bytes) -> None:
     except ValueError:
         return
     assert notice.parse(notice.encode(read)) == read
+    ids = read.session_ids if isinstance(read, notice.SessionsEnded) else read.user_ids
+    assert len(ids) <= notice.IDS_MAX
+    assert all(0 < number <= ID_MAX for number in ids)
 
 
 class _Reader:
