@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from rtchat.addresses import Proxies
 from rtchat.api.asgi import Receive, Scope, Send
 from rtchat.api.call import Services
-from rtchat.api.proxies import behind
+from rtchat.api.proxies import Behind
 from rtchat.api.rates import RateLimits
 from rtchat.api.rest import Rest
 from rtchat.api.ws import WebSocketEndpoint
@@ -62,7 +62,7 @@ class App:
         self.bus = bus
         self.services: Services | None = None
         self.port: int | None = None
-        self._proxies = Proxies(config.trusted_proxies)
+        self._behind = Behind(Proxies(config.trusted_proxies))
         self.writer: Writer | None = None
         self._rest: Rest | None = None
         self._ws: WebSocketEndpoint | None = None
@@ -75,10 +75,10 @@ class App:
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
             assert self._rest is not None, "the lifespan has not begun"
-            await self._rest(behind(self._proxies, scope), receive, send)
+            await self._rest(self._behind(scope), receive, send)
         elif scope["type"] == "websocket":
             assert self._ws is not None, "the lifespan has not begun"
-            await self._ws(behind(self._proxies, scope), receive, send)
+            await self._ws(self._behind(scope), receive, send)
         else:
             raise ValueError(f"unknown ASGI scope {scope['type']}")
 
@@ -173,8 +173,10 @@ def make_bus(config: Config) -> Bus:
 
 
 def make_cache(config: Config) -> Cache:
-    """The cache that the configuration asks for: the nodes of the bus, or none."""
-    if config.redis_nodes:
+    """The cache that the configuration asks for: on the nodes of the bus, or in memory."""
+    if not config.redis_nodes:
+        return MemoryCache(config.cache_entries_max, config.cache_max_bytes)
+    try:
         return RedisCache(
             config.redis_nodes,
             cluster=bool(config.redis_cluster),
@@ -184,7 +186,8 @@ def make_cache(config: Config) -> Cache:
             entries_max=config.cache_entries_max,
             local_share=config.cache_local_percent / 100,
         )
-    return MemoryCache(config.cache_entries_max, config.cache_max_bytes)
+    except (ValueError, OSError) as error:
+        raise StartError(f"RTCHAT_REDIS_URLS cannot be used: {error}") from error
 
 
 def _build(

@@ -11,6 +11,7 @@ The source of the bound is NIST SP 800-63B-4 §3.2.2: no more than 100 failures 
 
 import logging
 import math
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -48,6 +49,7 @@ class Throttle:
 
     def __init__(self, config: Config, cache: Cache) -> None:
         self.devices = Devices(config)
+        self.refused: Counter[str] = Counter()  # by what was attempted
         self._cache = cache
         self._of_account = failures(config.account_failures_max)
         self._of_address = failures(config.address_failures_max)
@@ -94,6 +96,7 @@ class Throttle:
         for key, limit in buckets.items():
             wait_s = await self._cache.spend(f"failures:{key}", limit)
             if wait_s:
+                self.refused[what] += 1
                 await self._give_back(taken)
                 log.warning(
                     "attempt throttled",

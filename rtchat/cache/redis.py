@@ -110,14 +110,7 @@ class RedisCache:
         }
         self._clients: list[Client]
         if cluster:
-            seeds = [ClusterNode(one.host, one.port) for one in addresses]
-            self._clients = [
-                RedisCluster.from_url(
-                    urls[0],
-                    startup_nodes=seeds,
-                    **options,
-                )
-            ]
+            self._clients = [_cluster(urls[0], addresses, options)]
         else:
             self._clients = [Redis.from_url(url, **options) for url in urls]
         self._breakers = [Breaker(REST_S) for _ in self._clients]
@@ -189,6 +182,14 @@ class RedisCache:
         if breaker.succeeded():
             log.info("cache answers again", extra={"node": self._names[at]})
         return answer
+
+
+def _cluster(url: str, seeds: Sequence[Address], options: dict[str, Any]) -> RedisCluster:
+    nodes = [ClusterNode(seed.host, seed.port) for seed in seeds]
+    try:
+        return RedisCluster.from_url(url, startup_nodes=nodes, **options)
+    except RedisClusterException as error:  # a Unix socket, or a database that is not 0
+        raise ValueError(str(error)) from error
 
 
 async def _outcome(work: Awaitable[Any]) -> Any:

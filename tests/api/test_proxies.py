@@ -6,7 +6,7 @@ import pytest
 
 from rtchat.addresses import Proxies
 from rtchat.api.asgi import Scope, address_of, client_of
-from rtchat.api.proxies import behind
+from rtchat.api.proxies import Behind, behind
 
 OURS = Proxies("10.0.0.0/8")
 
@@ -57,3 +57,26 @@ def test_two_schemes_are_none():
     asked = scope("10.0.0.1", x_forwarded_proto="https")
     asked["headers"] *= 2
     assert behind(OURS, asked)["scheme"] == "http"
+
+
+@pytest.mark.parametrize(
+    ("listed", "peer", "told"),
+    [
+        ("", "10.0.0.1", 1),
+        ("", "127.0.0.1", 1),
+        ("", "8.8.8.8", 0),  # anybody may send the header
+        ("", None, 0),
+        ("192.168.0.1", "10.0.0.1", 0),  # somebody has thought of it
+    ],
+)
+def test_a_proxy_that_was_forgotten_is_told_of_once(
+    caplog: pytest.LogCaptureFixture, listed: str, peer: str | None, told: int
+):
+    """Or all its clients would share the limits of one address, and nobody would know why."""
+    seen = Behind(Proxies(listed))
+    seen(scope(peer))
+    assert caplog.records == []
+    for _ in range(3):
+        asked = scope(peer, x_forwarded_for="203.0.113.5")
+        assert seen(asked) is asked
+    assert len([r for r in caplog.records if "proxy is not trusted" in r.getMessage()]) == told

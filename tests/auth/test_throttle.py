@@ -73,6 +73,7 @@ async def test_failures_count_for_the_account_from_wherever_they_come():
     answers = [await pod.attempt(address=f"6.6.6.{n}") for n in range(4)]
     assert answers == [Code.UNAUTHORIZED] * 2 + [Code.RATE_LIMITED] * 2
     assert pod.after_ms == 5000
+    assert pod.throttle.refused == {"login": 2}
     assert await pod.attempt("bob") == Code.UNAUTHORIZED
     assert pod.after_ms is None
 

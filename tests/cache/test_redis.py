@@ -130,3 +130,9 @@ async def test_calls_that_are_cancelled_leave_no_reply_to_the_next_one(
         assert all(task.cancelled() for task in tasks)
     await cache.put("k", b"right", 60)
     assert await cache.take("k") == b"right"
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:6379/1", "unix:///run/redis.sock"])
+async def test_what_no_cluster_can_be_stops_the_start(url: str):
+    with pytest.raises(ValueError, match="cluster mode"):
+        RedisCache([url], cluster=True)

@@ -26,6 +26,7 @@ SETTINGS: dict[str, Any] = {
     "trusted_proxies": "127.0.0.1",
     "password_threads": 2,
     "password_queue": 500,
+    "cache_timeout_ms": 5000,  # a busy machine is no Redis that is away
 }
 
 
