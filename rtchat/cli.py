@@ -199,29 +199,29 @@ def user() -> None:
 
 
 @user.command()
-@click.argument("email")
-def disable(email: str) -> None:
+@click.argument("who", metavar="EMAIL|ID")
+def disable(who: str) -> None:
     """Let nobody sign in as this user any more, and end all sessions, on every pod within 2 s."""
-    _set_disabled(email, disabled=True)
+    _set_disabled(who, disabled=True)
 
 
 @user.command()
-@click.argument("email")
-def enable(email: str) -> None:
+@click.argument("who", metavar="EMAIL|ID")
+def enable(who: str) -> None:
     """Let a disabled user sign in again."""
-    _set_disabled(email, disabled=False)
+    _set_disabled(who, disabled=False)
 
 
-def _set_disabled(email: str, *, disabled: bool) -> None:
+def _set_disabled(who: str, *, disabled: bool) -> None:
     from rtchat import logs
     from rtchat.auth.disable import set_disabled
 
     config, _ = _load()
     logs.configure(config.log_level, config.log_format)
     word = "disabled" if disabled else "enabled"
-    done = _at_database(lambda url: set_disabled(url, email, disabled=disabled))
+    done = _at_database(lambda url: set_disabled(url, who, disabled=disabled))
     if done is None:
-        _fail(f"there is no user of the address {email}", 2)
+        _fail(f"there is no user {who}", 2)
     click.echo(f"user {done.user_id} is {word}; {len(done.session_ids)} sessions have ended")
 
 

@@ -391,7 +391,7 @@ def test_user_disable_and_enable(database_url: str):
         assert (done.status, words in done.out) == (0, True), done
         assert f'"event":"user {command}d"' in done.err
     missing = run("user", "disable", "bob@example.org", database_url=database_url)
-    fails(missing, 2, "no user of the address bob@example.org")
+    fails(missing, 2, "no user bob@example.org")
 
 
 def test_user_disable_needs_its_database():

@@ -32,7 +32,6 @@ COVERED_BY = {
     "api/handlers/ws": "contract/test_handshake_rows",
     "config/kinds": "test_config",
     "config/sign_in": "test_config",
-    "auth/disable": "contract/test_rest_passwords",
     "auth/sessions": "contract/test_rest_sessions",
     "auth/sso/flow": "oidc/test_callback",
     "auth/sso/people": "oidc/test_linking",

@@ -4,6 +4,7 @@ Owns: the one transaction of it. Whoever is disabled is refused like somebody wi
 running pods find the sessions that ended by asking (`sessions.POLL_S`). Must never: delete a thing.
 """
 
+import re
 from typing import NamedTuple
 
 from rtchat.auth.events import Ended, Event, note
@@ -11,6 +12,8 @@ from rtchat.store import once
 from rtchat.store.database import AnyConnection
 from rtchat.store.sessions import SessionStore
 from rtchat.store.users import UserStore
+
+_ID = re.compile(r"[1-9][0-9]{0,15}")  # no address: that has an @
 
 
 class Done(NamedTuple):
@@ -20,15 +23,19 @@ class Done(NamedTuple):
     session_ids: list[int]
 
 
-def set_disabled(url: str, email: str, *, disabled: bool) -> Done | None:
-    """Disable or enable in the database at `url`; None: nobody has this address.
+def set_disabled(url: str, who: str, *, disabled: bool) -> Done | None:
+    """Disable or enable in the database at `url`; `who`: an address, or the digits of an id.
+
+    None: nobody is called so.
 
     May be repeated. Raises StartError.
     """
 
+    found = int(who) if _ID.fullmatch(who) else who
+
     async def work(connection: AnyConnection) -> Done | None:
         async with connection.transaction():
-            user_id = await UserStore.set_disabled(connection, email, disabled=disabled)
+            user_id = await UserStore.set_disabled(connection, found, disabled=disabled)
             if user_id is None:
                 return None
             ended = await SessionStore.end_all(connection, user_id) if disabled else []

@@ -75,12 +75,18 @@ class UserStore:
         )
 
     @staticmethod
-    async def set_disabled(connection: AnyConnection, email: str, *, disabled: bool) -> int | None:
-        """Disable or enable the user of an address, in the caller's transaction; who it is."""
+    async def set_disabled(
+        connection: AnyConnection, who: str | int, *, disabled: bool
+    ) -> int | None:
+        """Disable or enable the user of an address or an id, in the caller's transaction; its id.
+
+        By id, because who came by a provider may have no address.
+        """
         user_id: int | None = await connection.fetchval(
-            "UPDATE users SET disabled_at = CASE WHEN $2 THEN coalesce(disabled_at, now()) END"
-            " WHERE lower(email) = lower($1) RETURNING id",
-            email,
+            "UPDATE users SET disabled_at = CASE WHEN $3 THEN coalesce(disabled_at, now()) END"
+            " WHERE lower(email) = lower($1) OR id = $2 RETURNING id",
+            who if isinstance(who, str) else None,
+            who if isinstance(who, int) else None,
             disabled,
         )
         return user_id
