@@ -55,7 +55,7 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True):
         int, number(0, 10_000, "sessions a user; beyond: the one unused longest ends")
     ] = 100
     fresh_sign_in_s: Annotated[
-        int, number(30, 3600, "a first password is set in a session at most so old, seconds")
+        int, number(30, 3600, "another way in is added in a session at most so old, seconds")
     ] = 300
     token_leeway_s: Annotated[
         int, number(0, 120, "clock skew that a token's times are allowed, seconds")

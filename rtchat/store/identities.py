@@ -2,8 +2,6 @@
 
 from typing import NamedTuple
 
-from asyncpg import exceptions as pg
-
 from rtchat.model import rfc3339
 from rtchat.store.database import AnyConnection, Database
 
@@ -32,22 +30,19 @@ class IdentityStore:
     async def add(
         connection: AnyConnection, issuer: str, subject: str, provider: str, user_id: int
     ) -> bool:
-        """Link, in the caller's transaction, which is lost where this returns False.
+        """Link, in the caller's transaction.
 
         False: this identity is somebody's already, or this user has one at the provider.
         """
-        try:
-            await connection.execute(
-                "INSERT INTO identities (issuer, subject, provider, user_id)"
-                " VALUES ($1, $2, $3, $4)",
-                issuer,
-                subject,
-                provider,
-                user_id,
-            )
-        except pg.UniqueViolationError:
-            return False
-        return True
+        tag: str = await connection.execute(
+            "INSERT INTO identities (issuer, subject, provider, user_id)"
+            " VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+            issuer,
+            subject,
+            provider,
+            user_id,
+        )
+        return tag == "INSERT 0 1"
 
     async def of_user(self, user_id: int) -> list[Linked]:
         """A user's identities, by provider."""

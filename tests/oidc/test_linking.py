@@ -178,6 +178,48 @@ async def test_who_has_signed_out_meanwhile_is_not_linked(new_browser: NewBrowse
     assert (await new_browser().signs_in("corp", claims))["user"]["id"] != ann.id
 
 
+async def test_linking_takes_a_fresh_sign_in(new_browser: NewBrowser, sso_pod: Pod):
+    """Or whoever got hold of an access token would have a way in that no password change ends."""
+    ann = await registered(new_browser())
+    connection = await asyncpg.connect(sso_pod.database_url)
+    try:
+        await connection.execute(
+            "UPDATE sessions SET created_at = now() - interval '301 s' WHERE user_id = $1", ann.id
+        )
+    finally:
+        await connection.close()
+    refused = problem(await ann.call("POST", "/auth/oauth/corp/link"), "forbidden")
+    assert "anew" in refused["detail"]
+    body = {"email": ann.session["user"]["email"], "password": PASSWORD}
+    again = Somebody(ann.browser, answer(await ann.browser.post("/auth/login", body)))
+    assert (await again.links("corp", somebody())).told == {"linked": "corp"}
+
+
+async def test_what_ends_the_session_in_that_moment_ends_the_linking(
+    new_browser: NewBrowser, sso_pod: Pod
+):
+    """S-14: a password change holds the user's row while the provider vouches for the thief."""
+    ann = await registered(new_browser())
+    begun = answer(await ann.call("POST", "/auth/oauth/corp/link"))
+    back = await ann.browser.consents(begun["url"], somebody())
+    connection = await asyncpg.connect(sso_pod.database_url)
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE", ann.id)
+            arriving = asyncio.get_running_loop().create_task(ann.browser.get(back))
+            await asyncio.sleep(0.5)
+            assert not arriving.done()
+            await connection.execute(
+                "UPDATE sessions SET ended_at = now() WHERE user_id = $1", ann.id
+            )
+        assert landed(await arriving).told == {"error": "signed_out"}
+        assert not await connection.fetchval(
+            "SELECT count(*) FROM identities WHERE user_id = $1", ann.id
+        )
+    finally:
+        await connection.close()
+
+
 async def test_one_of_many_at_once_makes_the_user(new_browser: NewBrowser):
     """The same new identity in several tabs, and on several pods: one user, everybody signed in."""
     claims = somebody()

@@ -94,7 +94,7 @@ class SingleSignOn:
         self, config: Config, database: Database, sessions: Sessions, cache: Cache
     ) -> None:
         self.pages = Pages(config)
-        self.people = People(config, database)
+        self.people = People(config, database, sessions)
         self._config = config
         self._database = database
         self._users = UserStore(database)
@@ -124,9 +124,14 @@ class SingleSignOn:
     ) -> Beginning:
         """Remember a sign-in that begins; with `asker`, one that shall link to that user.
 
-        Raises ChatError: not_found, overloaded, unavailable.
+        Raises ChatError: not_found, overloaded, unavailable; forbidden to link from a session that
+        is not fresh: a token that was copied must not become a way in for ever.
         """
         source = self._source(name)
+        if asker is not None:
+            async with self._database.connection() as c:
+                if await self._sessions.age_s(c, asker) > self._config.fresh_sign_in_s:
+                    raise ChatError(Code.FORBIDDEN, "Sign in anew to link another way in.")
         self._bound()
         browser = browser or new_secret()
         state, nonce, verifier = new_secret(), new_secret(), new_secret()
@@ -207,14 +212,13 @@ class SingleSignOn:
         asker: tuple[int, int],
         client: Client,
     ) -> Landing:
-        user_id, session_id = asker
         try:
-            await self._sessions.user_of(Identity(user_id, session_id, expires=0))
+            who = Identity(*asker, expires=0)
+            conflict = await self.people.link(provider, claims, who, client)
         except ChatError as error:
             if error.code is not Code.UNAUTHORIZED:
                 raise
             return self._end(begun, error=Failure.SIGNED_OUT)
-        conflict = await self.people.link(provider, claims, user_id, client)
         if conflict is not None:
             return await self._land(begun, conflict, client)
         return self._end(begun, linked=provider.name)

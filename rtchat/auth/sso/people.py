@@ -12,7 +12,9 @@ from typing import Any
 
 from rtchat.auth.client import Client
 from rtchat.auth.events import Event, note
+from rtchat.auth.sessions import Sessions
 from rtchat.auth.sso.profile import profile_of
+from rtchat.auth.tokens import Identity
 from rtchat.config import Config
 from rtchat.errors import ChatError, Code
 from rtchat.providers import Provider
@@ -43,11 +45,12 @@ WAYS_OUT = {
 class People:
     """Users, as providers know them."""
 
-    def __init__(self, config: Config, database: Database) -> None:
+    def __init__(self, config: Config, database: Database, sessions: Sessions) -> None:
         self._name_max_chars = config.name_max_chars
         self._database = database
         self._users = UserStore(database)
         self._identities = IdentityStore(database)
+        self._sessions = sessions
 
     async def find_or_make(
         self, provider: Provider, claims: dict[str, Any], client: Client
@@ -76,26 +79,25 @@ class People:
         return user.id
 
     async def link(
-        self, provider: Provider, claims: dict[str, Any], user_id: int, client: Client
+        self, provider: Provider, claims: dict[str, Any], asker: Identity, client: Client
     ) -> Conflict | None:
-        """Let this user sign in with this identity too; may be repeated."""
+        """Let whoever asks sign in with this identity too; may be repeated.
+
+        Raises ChatError(unauthorized) where the asker's session has ended. That is looked at under
+        the user's lock: what ends sessions, as another password does, ends what they began.
+        """
         issuer, subject = claims["iss"], claims["sub"]
+        async with self._database.transaction() as c:
+            await self._users.lock(c, asker.user_id)
+            await self._sessions.age_s(c, asker)
+            added = await self._identities.add(c, issuer, subject, provider.name, asker.user_id)
+        if added:
+            note(Event.LINKED, client, user=asker.user_id, provider=provider.name)
+            return None
         owner = await self._identities.user_of(issuer, subject)
         if owner is None:
-            try:
-                async with self._database.transaction() as c:
-                    if not await self._identities.add(c, issuer, subject, provider.name, user_id):
-                        raise ChatError(Code.CONFLICT)
-            except ChatError as error:
-                if error.code is not Code.CONFLICT:
-                    raise
-                owner = await self._identities.user_of(issuer, subject)  # who was faster
-                if owner is None:
-                    return Conflict.ALREADY_LINKED
-            else:
-                note(Event.LINKED, client, user=user_id, provider=provider.name)
-                return None
-        return None if owner == user_id else Conflict.IDENTITY_TAKEN
+            return Conflict.ALREADY_LINKED
+        return None if owner == asker.user_id else Conflict.IDENTITY_TAKEN
 
     async def identities(self, user_id: int) -> list[Linked]:
         """The identities that a user may sign in with."""
