@@ -9,7 +9,13 @@ import httpx2
 import pytest
 import redis
 
+from rtchat.bus.redis import RedisBus
+from rtchat.cache.redis import RedisCache
+from rtchat.limits import Rate
 from rtchat.server.valkey import PrivateValkey
+from tests.bus.bus_pod import BusPod
+from tests.bus.valkey_cluster import ValkeyCluster, ask
+from tests.cache.conftest import comes_back
 from tests.people import People
 from tests.pods import Pod, Pods
 from tests.sockets import wire
@@ -26,12 +32,17 @@ class Locked(NamedTuple):
     url: str
 
 
-@pytest.fixture(scope="module")
-def locked() -> Iterator[Locked]:
+def told() -> str:
     """The command of the guide, with a password."""
     (command,) = re.findall(r"^ *(ACL SETUSER rtchat on .*)$", GUIDE.read_text(), re.MULTILINE)
+    return str(command).replace(">…", ">s3cret")
+
+
+@pytest.fixture(scope="module")
+def locked() -> Iterator[Locked]:
+    """A server with that user."""
     with PrivateValkey() as server, redis.from_url(server.url) as admin:
-        admin.execute_command(*command.replace(">…", ">s3cret").split())
+        admin.execute_command(*told().split())
         url = server.url.replace("//", "//rtchat:s3cret@")
         with redis.from_url(url) as user:
             yield Locked(admin, user, url)
@@ -88,3 +99,28 @@ def test_they_are_for_nothing_else(locked: Locked, command: str) -> None:
     """Not for what others keep there, and not for the server."""
     with pytest.raises(redis.exceptions.NoPermissionError):
         locked.user.execute_command(*command.split())  # type: ignore[no-untyped-call]
+
+
+async def test_in_a_cluster_they_are_enough_with_some_more(valkey_cluster: ValkeyCluster) -> None:
+    """S-69: the bus by shards and the cache, on every node."""
+    (more,) = re.findall(r"In a Redis Cluster it needs\s+`([^`]+)`", GUIDE.read_text())
+    for node in valkey_cluster.nodes:
+        ask(node, *told().split(), *more.split())
+        ask(node, "ACL", "LOG", "RESET")
+    urls = [url.replace("//", "//rtchat:s3cret@") for url in valkey_cluster.urls]
+    cache, pod = RedisCache(urls, cluster=True, timeout_s=5.0), BusPod(RedisBus(urls, cluster=True))
+    try:
+        await comes_back(cache)  # a primary that has just started has no keys for 2 s
+        await pod.bus.start()
+        await pod.bus.subscribe(range(20))
+        for number in range(20):
+            pod.bus.publish(number, b"%d" % number)
+            await pod.hears(b"%d" % number)
+            await cache.put(f"key {number}", b"value", 10)
+            assert await cache.take(f"key {number}") == b"value"
+            assert await cache.spend(f"bucket {number}", (Rate(1, 5),)) == 0.0
+        pod.bus.unsubscribe(range(20))
+        assert [ask(node, "ACL", "LOG") for node in valkey_cluster.nodes] == [[], [], []]
+    finally:
+        await pod.bus.close()
+        await cache.close()
