@@ -34,6 +34,9 @@ UNLIMITED = {
     "user_sends_factor": 0,
     "subs_per_second": 0,
     "address_registers_per_minute": 0,
+    "address_logins_per_minute": 0,
+    "user_password_changes_per_minute": 0,
+    "user_refreshes_per_minute": 0,
     "address_sso_per_minute": 0,
 }
 SETTINGS = {

@@ -34,6 +34,9 @@ class Limited(StrEnum):
     CONNECTS = "connects"
     ADDRESS_CONNECTS = "connects of an address"
     REGISTERS = "registrations"
+    LOGINS = "logins"
+    PASSWORDS = "password changes"
+    REFRESHES = "refreshes"
     SSO = "single sign-on"
     SENDS = "sends"
     SUBS = "subscriptions"
@@ -41,6 +44,7 @@ class Limited(StrEnum):
 
 READS, CHANGES, CREATIONS = Limited.READS, Limited.CHANGES, Limited.CREATIONS
 REGISTERS, SSO, SENDS = Limited.REGISTERS, Limited.SSO, Limited.SENDS
+LOGINS, PASSWORDS, REFRESHES = Limited.LOGINS, Limited.PASSWORDS, Limited.REFRESHES
 
 
 class Whose(Enum):
@@ -74,6 +78,9 @@ RATES: dict[Limited, RateLimit] = {
     Limited.CONNECTS: RateLimit(Whose.USER, "user_connects_per_second", 10),
     Limited.ADDRESS_CONNECTS: RateLimit(Whose.ADDRESS, "address_connects_per_second", 10),
     Limited.REGISTERS: RateLimit(Whose.ADDRESS, "address_registers_per_minute", 2, everywhere=True),
+    Limited.LOGINS: RateLimit(Whose.ADDRESS, "address_logins_per_minute", 1, everywhere=True),
+    Limited.PASSWORDS: RateLimit(Whose.USER, "user_password_changes_per_minute", 1),
+    Limited.REFRESHES: RateLimit(Whose.USER, "user_refreshes_per_minute", 4),
     Limited.SSO: RateLimit(Whose.ADDRESS, "address_sso_per_minute", 1, everywhere=True),
     Limited.SENDS: RateLimit(Whose.USER, "user_sends_factor", 2),
     Limited.SUBS: RateLimit(Whose.CONNECTION, "subs_per_second", 10),

@@ -23,7 +23,7 @@ from rtchat.connection import Connection
 from rtchat.errors import ChatError, Close, Code
 from rtchat.model import LiveSession, User
 from rtchat.store.database import AnyConnection, Database
-from rtchat.store.sessions import SessionStore
+from rtchat.store.sessions import Holder, SessionStore
 from rtchat.store.users import UserStore
 from rtchat.tasks import Tasks
 
@@ -96,15 +96,22 @@ class Sessions:
         if limit := self._config.sessions_per_user:
             for ended in await self._store.end_beyond(connection, user.id, limit):
                 note(Event.SESSION_ENDED, client, user=user.id, session=ended, why=Ended.LIMIT)
-        return self._session(user, session_id, token)
+        return self._session(user, session_id, token, self._config.session_s)
 
     def opened(self, event: Event, session: Session, client: Client) -> None:
         """Tell the log of a session that was opened; its transaction is committed."""
         session_id = self._tokens.check(session.access_token).session_id
         note(event, client, user=session.user.id, session=session_id)
 
-    async def refresh(self, refresh_token: str, client: Client) -> Session:
-        """Trade a refresh token for a new pair; a token used before ends its whole session."""
+    async def holder(self, refresh_token: str) -> Holder | None:
+        """Whose a refresh token is, used or not; None: no standing session's."""
+        return await self._store.holder(_hash(refresh_token))
+
+    async def refresh(self, refresh_token: str, holder: Holder, client: Client) -> Session:
+        """Trade a refresh token for a new pair; a token used before ends its whole session.
+
+        `holder` was asked for before: what fails after the old token is used up costs the session.
+        """
         successor = _new_refresh_token()
         rotation = await self._store.rotate(_hash(refresh_token), _hash(successor))
         if rotation is not None and rotation.reused:
@@ -112,11 +119,8 @@ class Sessions:
             note(Event.TOKEN_REUSED, client, user=user_id, session=session_id)
             self.ended([session_id], Ended.REUSE, client, user_id)
         if rotation is None or rotation.reused:
-            raise ChatError(Code.UNAUTHORIZED, "This refresh token is not valid.")
-        user = await self._users.get(rotation.user_id)
-        if user is None:
-            raise ChatError(Code.UNAUTHORIZED)
-        return self._session(user, rotation.session_id, successor)
+            raise bad_refresh_token()
+        return self._session(holder.user, rotation.session_id, successor, holder.left_s)
 
     async def logout(self, refresh_token: str, client: Client) -> None:
         """End the session of a refresh token. An unknown token is no error: it is out already."""
@@ -184,11 +188,13 @@ class Sessions:
         """Forget up to `limit` sessions whose end nobody needs to know any more; how many."""
         return await self._store.purge(PURGE_AFTER_S, limit)
 
-    def _session(self, user: User, session_id: int, refresh_token: str) -> Session:
+    def _session(self, user: User, session_id: int, refresh_token: str, left_s: float) -> Session:
+        """A session as its user gets it; no token outlives it."""
+        life_s = max(1, min(self._tokens.life_s, int(left_s)))
         return Session(
             user=user,
-            access_token=self._tokens.sign(user.id, session_id),
-            expires_in=self._tokens.life_s,
+            access_token=self._tokens.sign(user.id, session_id, life_s=life_s),
+            expires_in=life_s,
             refresh_token=refresh_token,
         )
 
@@ -233,6 +239,11 @@ class Sessions:
             except Exception:  # or a logout on another pod would not hold here any more
                 log.exception("asking for ended sessions failed")
             await asyncio.sleep(POLL_S)
+
+
+def bad_refresh_token() -> ChatError:
+    """What is told of any refresh token that is not good, whatever it lacks."""
+    return ChatError(Code.UNAUTHORIZED, "This refresh token is not valid.")
 
 
 def _new_refresh_token() -> str:

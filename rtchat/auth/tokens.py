@@ -50,8 +50,10 @@ class Tokens:
         """How long a token lives, in seconds."""
         return self._life_s
 
-    def sign(self, user_id: int, session_id: int, now: float | None = None) -> str:
-        """Make a token that begins to live now."""
+    def sign(
+        self, user_id: int, session_id: int, now: float | None = None, life_s: int | None = None
+    ) -> str:
+        """Make a token that begins to live now; `life_s`: for less than others."""
         issued = int(time.time() if now is None else now)
         claims = {
             "iss": self._issuer,
@@ -60,7 +62,7 @@ class Tokens:
             "sid": str(session_id),
             "jti": secrets.token_urlsafe(12),
             "iat": issued,
-            "exp": issued + self._life_s,
+            "exp": issued + (life_s or self._life_s),
         }
         key = self.keys.signing
         headers = {"typ": TYPE, "kid": key.kid}

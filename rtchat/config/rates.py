@@ -37,6 +37,15 @@ class Rates(SignIn, frozen=True, kw_only=True):  # structs have one base each
     address_registers_per_minute: Annotated[
         int, number(0, 10**6, "accounts that an address tries to make, on all pods")
     ] = 30
+    address_logins_per_minute: Annotated[
+        int, number(0, 10**6, "sign-ins by password that an address tries, right or wrong")
+    ] = 120
+    user_password_changes_per_minute: Annotated[
+        int, number(0, 10**6, "password changes that a user tries in a pod")
+    ] = 12
+    user_refreshes_per_minute: Annotated[
+        int, number(0, 10**6, "refreshes of a user's sessions in a pod; each is stored")
+    ] = 30
     address_sso_per_minute: Annotated[
         int, number(0, 10**6, "steps of single sign-on that an address takes, on all pods")
     ] = 120

@@ -25,12 +25,20 @@ class Rotation(NamedTuple):
     reused: bool
 
 
+class Holder(NamedTuple):
+    """Whose a refresh token is, used or not, and for how many seconds the session has still."""
+
+    user: User
+    left_s: float
+
+
 class SessionStore:
     """Reads and writes sessions; times are the database's, so that pods' clocks do not matter."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._users = Together(database, self._users_of, AT_ONCE)
+        self._holders = Together(database, self._holders_of, AT_ONCE)
 
     @staticmethod
     async def create(
@@ -50,6 +58,22 @@ class SessionStore:
             session_id,
         )
         return session_id
+
+    async def holder(self, token_hash: bytes) -> Holder | None:
+        """Whose a refresh token is; None: unknown, or its session is over."""
+        return await self._holders.get(token_hash)
+
+    async def _holders_of(self, hashes: Sequence[bytes]) -> list[Holder | None]:
+        rows = await self._database.fetch(
+            "SELECT t.token_hash, u.id, u.email, u.name, u.status, u.last_active,"
+            "       extract(epoch FROM s.expires_at - now())::float8 AS left_s"
+            " FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id"
+            " JOIN users u ON u.id = s.user_id"
+            " WHERE t.token_hash = ANY($1) AND s.ended_at IS NULL AND s.expires_at > now()",
+            hashes,
+        )
+        found = {row["token_hash"]: Holder(user_from(row, own=True), row["left_s"]) for row in rows}
+        return [found.get(one) for one in hashes]
 
     async def rotate(self, old_hash: bytes, new_hash: bytes) -> Rotation | None:
         """Use up one refresh token and store its successor, atomically.

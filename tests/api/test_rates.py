@@ -15,9 +15,9 @@ from rtchat.config.rates import Rates
 from rtchat.errors import ChatError, Code
 from rtchat.limits import Held, Rate
 
-NONE_MEANT = {  # reading one thing by its number is cheap; sign-in has limits of its own (throttle)
-    "/users/me", "/channels/{id}", "/channels/{id}/messages/{seq}", "/auth/login",
-    "/auth/refresh", "/auth/logout", "/auth/password", "/auth/providers", "/auth/sessions",
+NONE_MEANT = {  # reading one thing by its number is cheap; a refresh is counted in its handler
+    "/users/me", "/channels/{id}", "/channels/{id}/messages/{seq}",
+    "/auth/refresh", "/auth/logout", "/auth/providers", "/auth/sessions",
     "/auth/sessions/{id}", "/auth/identities", "/auth/identities/{provider:word}",
     "/.well-known/jwks.json", "/ws", "/healthz", "/readyz",
 }  # fmt: skip

@@ -1,6 +1,7 @@
 """Signing in, seen from inside: what is computed tells nobody who has an account."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -88,6 +89,15 @@ async def test_a_user_who_is_disabled_meanwhile_gets_no_session(pod: World):
         async with database.transaction() as c:
             await pod.services.sessions.open(c, user, UNKNOWN)
     assert caught.value.code is Code.UNAUTHORIZED
+
+
+async def test_no_first_token_outlives_its_session(module_database_url: str):
+    """S-25: where sessions are set to be shorter than access tokens."""
+    async with world(module_database_url, session_s=600, access_token_s=3600) as short:
+        session = await short.services.accounts.register("s@example.org", RIGHT, None, UNKNOWN)
+        assert session.expires_in == 600
+        identity = short.services.sessions.authenticate(session.access_token)
+        assert identity.expires <= time.time() + 600
 
 
 async def test_a_hash_that_cannot_be_renewed_now_stands_in_nobodys_way(pod: World):

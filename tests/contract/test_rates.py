@@ -33,6 +33,10 @@ SETTINGS: dict[str, Any] = {
     "address_connects_per_second": 1,
     "address_registers_per_minute": 2,
     "address_sso_per_minute": 4,
+    "address_logins_per_minute": 4,
+    "user_password_changes_per_minute": 4,
+    "user_refreshes_per_minute": 1,
+    "address_failures_max": 30,  # 3 at once
 }
 # What goes through at once, and how many a second after that.
 BURSTS = {
@@ -43,6 +47,8 @@ BURSTS = {
     Limited.ADDRESS_CONNECTS: (10, 1.0),
     Limited.REGISTERS: (4, 2 / 60),
     Limited.SSO: (4, 4 / 60),
+    Limited.LOGINS: (4, 4 / 60),
+    Limited.PASSWORDS: (4, 4 / 60),
     Limited.SENDS: (8, 2.0),
     Limited.SUBS: (10, 1.0),
 }
@@ -87,6 +93,8 @@ ACTIONS: dict[Limited, Callable[[Asker], Awaitable[int]]] = {
     Limited.ADDRESS_CONNECTS: lambda a: a.handshake(known=False),
     Limited.REGISTERS: lambda a: a.request("POST", "/auth/register", {}, known=False),
     Limited.SSO: lambda a: a.request("GET", "/auth/oauth/nobody", known=False),
+    Limited.LOGINS: lambda a: a.request("POST", "/auth/login", {}, known=False),
+    Limited.PASSWORDS: lambda a: a.request("POST", "/auth/password", {}),
     Limited.SENDS: lambda a: a.request(
         "POST", f"/channels/{a.channel}/messages", {"content": "hi"}
     ),
@@ -215,6 +223,45 @@ async def test_taken_addresses_are_found_out_slowly(asker: NewAsker):
     assert answers[0] == 409
     assert answers[-1] == 429
     assert answers.count(409) <= 4
+
+
+async def refresh(asker: Asker, token: str) -> httpx2.Response:
+    return await asker.http.post(
+        "/auth/refresh",
+        json={"refreshToken": token},
+        headers={"X-Forwarded-For": asker.address},
+    )
+
+
+async def test_a_session_does_not_refresh_without_end(asker: NewAsker):
+    """Each refresh is stored until the session is over; and what is refused uses no token up."""
+    ann, other = await asker(), await asker()
+    token, passed, started = ann.person.refresh_token, 0, time.monotonic()
+    while (answer := await refresh(ann, token)).status_code == 200:
+        token, passed = answer.json()["refreshToken"], passed + 1
+    assert answer.status_code == 429
+    assert 4 <= passed <= 4 + (time.monotonic() - started) / 60 + 1
+    assert (await refresh(other, other.person.refresh_token)).status_code == 200
+    async with People(ann.pod.database_url) as people:
+        assert people._pool is not None
+        used = await people._pool.fetchval(
+            "SELECT count(used_at) FROM refresh_tokens WHERE session_id = $1", ann.person.session_id
+        )
+    assert used == passed
+
+
+async def test_nobody_is_signed_out_by_the_failures_of_others_at_the_address(asker: NewAsker):
+    """Guessers of refresh tokens are throttled; whoever has one goes on."""
+    ann = await asker()
+    passed, _ = await until_refused(lambda: _status(refresh(ann, "made-up")))
+    assert 3 <= passed <= 5
+    assert (await refresh(ann, ann.person.refresh_token)).status_code == 200
+    assert (await refresh(ann, ann.person.refresh_token)).status_code == 401, "it was used"
+    assert (await refresh(ann, ann.person.refresh_token)).status_code == 429, "nobody's any more"
+
+
+async def _status(asked: Awaitable[httpx2.Response]) -> int:
+    return (await asked).status_code
 
 
 async def test_who_is_limited_stands_in_the_log_once(asker: NewAsker, limited: Pod):

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 
 import asyncpg
 import httpx2
+import jwt
 import pytest
 import websockets
 
@@ -128,6 +129,25 @@ async def test_a_session_has_an_end(nobody: Caller, people: People, pod: Pod):
     finally:
         await connection.close()
     await refuses(nobody, ann.refresh_token)
+
+
+async def test_no_access_token_outlives_its_session(nobody: Caller, people: People, pod: Pod):
+    """S-25: the last token of a session ends with it."""
+    ann = await people.new("ann")
+    connection = await asyncpg.connect(pod.database_url)
+    try:
+        end = await connection.fetchval(
+            "UPDATE sessions SET expires_at = now() + '100 s' WHERE id = $1"
+            " RETURNING extract(epoch FROM expires_at)::float8",
+            ann.session_id,
+        )
+    finally:
+        await connection.close()
+    session = await refresh(nobody, ann.refresh_token)
+    claims = jwt.decode(session["accessToken"], options={"verify_signature": False})
+    assert 60 < session["expiresIn"] <= 100
+    assert claims["exp"] - claims["iat"] == session["expiresIn"]
+    assert claims["exp"] <= end + 1, "the time between two clocks"
 
 
 async def test_the_database_holds_no_token_that_could_be_used(

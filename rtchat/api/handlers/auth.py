@@ -5,7 +5,9 @@ import time
 from rtchat.api import types
 from rtchat.api.asgi import header
 from rtchat.api.call import Call
+from rtchat.api.rates import REFRESHES
 from rtchat.api.router import Answer
+from rtchat.auth.sessions import bad_refresh_token
 from rtchat.errors import ChatError, Code
 
 
@@ -44,10 +46,18 @@ def _is_secure(call: Call) -> bool:
 
 
 async def refresh(call: Call) -> Answer:
-    """Trade a refresh token for a new access token and its successor."""
+    """Trade a refresh token for a new access token and its successor.
+
+    Only who has none is throttled: nobody is signed out by another one's failures at his address.
+    """
     body: types.Refresh = call.body
-    async with call.services.throttle.refresh(call.client.address):
-        return 200, await call.services.sessions.refresh(body.refresh_token, call.client)
+    services, client = call.services, call.client
+    holder = await services.sessions.holder(body.refresh_token)
+    if holder is None:
+        async with services.throttle.refresh(client.address):
+            raise bad_refresh_token()
+    await services.rates.spend(REFRESHES, holder.user.id, client.address)
+    return 200, await services.sessions.refresh(body.refresh_token, holder, client)
 
 
 async def logout(call: Call) -> Answer:
