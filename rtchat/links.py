@@ -46,7 +46,8 @@ def _postgres_is_safe(url: str, environ: Mapping[str, str]) -> bool:
     options = {key: values[-1] for key, values in parse_qs(parts.query).items()}
     hosts = parts.netloc.rpartition("@")[2] or options.get("host") or environ.get("PGHOST") or ""
     mode = options.get("sslmode") or environ.get("PGSSLMODE") or ""
-    local = "service" not in options and all(_is_local(_host(h)) for h in hosts.split(","))
+    elsewhere = "service" in options or "PGSERVICE" in environ  # a file names the host
+    local = not elsewhere and all(_is_local(_host(h)) for h in hosts.split(","))
     return local or mode.replace("_", "-") == "verify-full"
 
 
@@ -54,7 +55,8 @@ def _redis_is_safe(url: str) -> bool:
     """As redis-py reads it."""
     parts = urlsplit(url)
     options = {key: values[-1].lower() for key, values in parse_qs(parts.query).items()}
-    if parts.scheme == "unix" or _is_local(_host(parts.netloc.rpartition("@")[2])):
+    host = _host(parts.netloc.rpartition("@")[2]) or options.get("host", "")
+    if parts.scheme == "unix" or _is_local(host):
         return True
     verified = options.get("ssl_cert_reqs", "required") == "required"
     named = options.get("ssl_check_hostname", "true") not in ("false", "0", "no", "n", "f")

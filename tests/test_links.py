@@ -51,6 +51,7 @@ def test_a_way_to_postgresql_that_somebody_could_stand_in(url: str) -> None:
 
 def test_variables_of_postgresqls_clients_count() -> None:
     assert exposed(Config(database_url="postgresql:///rtchat"), {"PGHOST": "db"})
+    assert exposed(Config(database_url="postgresql:///rtchat"), {"PGSERVICE": "main"})
     url = "postgresql://rtchat:pw@db/rtchat"
     assert exposed(Config(database_url=url), {"PGSSLMODE": "verify-full"}) == []
 
@@ -75,6 +76,8 @@ def test_a_safe_way_to_redis(urls: str) -> None:
     [
         "redis://:pw@cache:6379",
         "redis://localhost,redis://:pw@cache",
+        "redis://:pw@/0?host=cache",
+        "redis://:pw@?host=cache",
         "rediss://:pw@cache?ssl_cert_reqs=none",
         "rediss://:pw@cache?ssl_cert_reqs=optional",
         "rediss://:pw@cache?ssl_check_hostname=False",

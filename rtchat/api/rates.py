@@ -76,7 +76,8 @@ RATES: dict[Limited, RateLimit] = {
     Limited.CHANGES: RateLimit(Whose.USER, "user_changes_per_minute", 1),
     Limited.CREATIONS: RateLimit(Whose.USER, "user_creations_per_minute", 1),
     Limited.CONNECTS: RateLimit(Whose.USER, "user_connects_per_second", 10),
-    Limited.ADDRESS_CONNECTS: RateLimit(Whose.ADDRESS, "address_connects_per_second", 10),
+    # As many at once as may stand (`sockets_per_address`): after a pod's end they all come back.
+    Limited.ADDRESS_CONNECTS: RateLimit(Whose.ADDRESS, "address_connects_per_second", 20),
     Limited.REGISTERS: RateLimit(Whose.ADDRESS, "address_registers_per_minute", 2, everywhere=True),
     Limited.LOGINS: RateLimit(Whose.ADDRESS, "address_logins_per_minute", 1, everywhere=True),
     Limited.PASSWORDS: RateLimit(Whose.USER, "user_password_changes_per_minute", 1),

@@ -122,6 +122,13 @@ async def test_without_an_address_nobody_shares_one():
     assert {await code_of(rates, REGISTERS, None, "") for _ in range(9)} == {"ok"}
 
 
+def test_all_sockets_of_an_address_may_come_back_at_once():
+    """They do when their pod has gone; those behind one NAT would else wait for each other."""
+    config = Config()
+    assert RATES[Limited.ADDRESS_CONNECTS].rate(config).burst >= config.sockets_per_address
+    assert RATES[Limited.CONNECTS].rate(config).burst >= config.connections_per_user
+
+
 def test_a_held_bucket_stays_and_a_full_one_goes():
     held = Held(Rate(1, 5), entries_max=3)
     mine = held.of("me", 0.0)

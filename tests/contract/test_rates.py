@@ -44,7 +44,7 @@ BURSTS = {
     Limited.CHANGES: (5, 5 / 60),
     Limited.CREATIONS: (3, 3 / 60),
     Limited.CONNECTS: (10, 1.0),
-    Limited.ADDRESS_CONNECTS: (10, 1.0),
+    Limited.ADDRESS_CONNECTS: (20, 1.0),
     Limited.REGISTERS: (4, 2 / 60),
     Limited.SSO: (4, 4 / 60),
     Limited.LOGINS: (4, 4 / 60),
