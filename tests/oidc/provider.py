@@ -40,11 +40,14 @@ class Realm:
     def __init__(self, base: str, path: str) -> None:
         self.path = f"{base}/{path}"
         self.issuer = self.path
-        if path.startswith("entra/"):
+        self.is_entra = path.startswith("entra/")
+        if self.is_entra:
             tenant = path.split("/")[1]
             tenant = {"common": "{tenantid}", "organizations": "{tenantid}"}.get(tenant, tenant)
             tenant = CONSUMERS if tenant == "consumers" else tenant
             self.issuer = f"{base}/entra/{tenant}/v2.0"
+        # What its keys say of themselves: at Microsoft, of which tenants they are; here, of any.
+        self.key_marks = {"issuer": f"{base}/entra/{{tenantid}}/v2.0"} if self.is_entra else {}
         self.keys = Keys()
         self.tricks: JSON = {}
         self.asked: Counter[str] = Counter()
@@ -62,6 +65,7 @@ class Realm:
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256", "PS256", "ES256", "EdDSA"],
             "code_challenge_methods_supported": ["S256"],
+            "claims_supported": ["sub", "iss", "aud", "at_hash"],
             **self.tricks.get("discovery", {}).get("says", {}),
         }
 
@@ -127,6 +131,8 @@ class Realm:
         usual = {"iss": self._issuer_of(asked["claims"]), "aud": CLIENT_ID, "nonce": asked["nonce"]}
         times = {"iat": now, "exp": now + 300}
         at_hash = {"at_hash": half_hash(access_token, trick.get("alg", "RS256"))}
+        if self.is_entra:  # which announces it, and sends it from its authorization endpoint only
+            at_hash = {}
         claims = {**usual, **times, **at_hash, **asked["claims"], **trick.get("claims", {})}
         for name, seconds in trick.get("later", {}).items():
             claims[name] = now + seconds
@@ -200,7 +206,9 @@ async def _serve(realm: Realm, name: str, scope: Any, body: bytes, send: Any) ->
     if name == "discovery":
         await _answer(send, 200, realm.document())
     elif name == "jwks":
-        await _answer(send, 200, realm.keys.public(realm.tricks.get("keys", {})))
+        await _answer(
+            send, 200, realm.keys.public({**realm.key_marks, **realm.tricks.get("keys", {})})
+        )
     elif name == "authorize":
         query = {k: v[-1] for k, v in parse_qs(scope["query_string"].decode()).items()}
         status, told = realm.authorize(query)

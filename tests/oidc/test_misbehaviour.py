@@ -72,10 +72,6 @@ ID_TOKENS = {
     "at_hash: null": claims(at_hash=None),
     "at_hash: a list": claims(at_hash=[]),
     "at_hash: not ASCII": claims(at_hash="ä" * 22),
-    "at_hash: none, where it is announced": {
-        **claims(at_hash="absent"),
-        "discovery": {"says": {"claims_supported": ["sub", "at_hash"]}},
-    },
     "alg: none": forged("none"),
     "alg: HS256 with the public key": forged("public key as a secret"),
     "alg: HS256 with the client's secret": forged("client secret"),

@@ -41,7 +41,6 @@ class Metadata(msgspec.Struct, frozen=True):
     jwks_uri: str
     id_token_signing_alg_values_supported: tuple[str, ...] = ("RS256",)
     token_endpoint_auth_methods_supported: tuple[str, ...] = ("client_secret_basic",)
-    claims_supported: tuple[str, ...] = ()
     authorization_response_iss_parameter_supported: bool = False
 
 
@@ -141,7 +140,6 @@ class ProviderClient:
             nonce=nonce,
             access_token=access_token,
             algorithms=tuple(alg for alg in id_token.ALGORITHMS if alg in offered),
-            at_hash="at_hash" in metadata.claims_supported,
             max_age_s=self._token_max_age_s,
         )
         if not expected.algorithms:

@@ -16,7 +16,7 @@ from rtchat.providers import Provider
 
 PROVIDER = Provider(name="corp", title="Corp", issuer="https://id.example", client_id="us")
 NOW = 1_800_000_000.0
-EXPECTED = Expected(PROVIDER, "n", "an access token", ALGORITHMS, at_hash=False, max_age_s=600)
+EXPECTED = Expected(PROVIDER, "n", "an access token", ALGORITHMS, max_age_s=600)
 KEY = ECKey.generate_key("P-256")
 KEYS = keys_of({"keys": [{**KEY.as_dict(private=False), "kid": "k"}]})
 GOOD = {
