@@ -219,8 +219,12 @@ class UpgradedProtocol(WebSocketsSansIOProtocol):
         event = inbox.get_nowait()
         if self.read_paused and inbox.empty():
             self.read_paused = False
-            self.transport.resume_reading()
+            self.read_on()
         return event
+
+    def read_on(self) -> None:
+        """The application takes more."""
+        self.transport.resume_reading()
 
     async def send(self, message: Any) -> None:
         if message["type"] != "websocket.accept" or self.handshake_complete:

@@ -183,7 +183,22 @@ class FrameProtocol(HeartbeatProtocol):
             at = stop
         if self._open and at < end:
             self._rest, self._need = bytearray(data[at:]), 0
-            self.loop.call_soon(self._hear, b"")
+            self.transport.pause_reading()  # or it would come faster than it is heard
+            self.loop.call_soon(self._hear_on)
+
+    def _hear_on(self) -> None:
+        """It is our turn again."""
+        if self.transport.is_closing():
+            return
+        if not self.read_paused:
+            self.transport.resume_reading()
+        if self._open:
+            self._hear(b"")
+
+    def read_on(self) -> None:
+        """The application takes more; first what has come is heard."""
+        if self._rest is None or self._need:
+            super().read_on()
 
     def _keep(self, begin: bytes, need: int) -> None:
         """Wait for the rest of a frame, of which so many bytes are needed."""

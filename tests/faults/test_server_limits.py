@@ -156,6 +156,21 @@ async def test_floods_that_nobody_reads_the_answers_of(
         assert ended or client.sent < ATTACK_BYTES
 
 
+async def test_without_a_limit_frames_are_read_no_faster_than_heard(
+    url: str, pods: Pods, folk: People
+) -> None:
+    """`commands_per_second` 0 switches off the close, and not the bound on memory."""
+    pod = await pods.start(url, commands_per_second=0)
+    more, _ = FLOODS["commands"]
+    async with harmless(pod, await folk.new()), raw(pod.port) as client:
+        await client.upgrade(await folk.new())
+        async with asyncio.TaskGroup() as tasks:
+            reading = tasks.create_task(client.rest())  # so that it is not held back for that
+            assert not await client.flood(more, upto_bytes=ATTACK_BYTES, for_s=2)
+            reading.cancel()
+    pod.kill()
+
+
 async def test_requests_whose_answers_nobody_reads(attacked: Pod, folk: People) -> None:
     """Thousands in one read: those that wait are bounded, and then the connection is cut."""
     async with harmless(attacked, await folk.new()), raw(attacked.port, rcvbuf=4096) as client:
