@@ -131,8 +131,8 @@ def _check_rest(claims: dict[str, Any], expected: Expected, now: float) -> None:
         raise ProviderError("a bad ID token: sub")
     if claims["iat"] < now - expected.max_age_s - LEEWAY_S:
         raise ProviderError("a bad ID token: iat")
-    # Optional where a code is redeemed (OpenID Connect Core §3.1.3.6): Microsoft announces the claim
-    # and sends it from its authorization endpoint only. Authlib passes over an empty one.
+    # Optional where a code is redeemed (OpenID Connect Core §3.1.3.6): Microsoft announces it, and
+    # sends it from its authorization endpoint only. Authlib passes over an empty one.
     at_hash = claims.get("at_hash", "none")
     if not isinstance(at_hash, str) or not at_hash:
         raise ProviderError("a bad ID token: at_hash")

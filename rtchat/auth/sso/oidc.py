@@ -26,6 +26,7 @@ from rtchat.providers import Provider
 
 KEYS_AGAIN_S = 10.0  # between two fetches of the keys for tokens whose key is unknown
 TOKEN_MAX_CHARS = 65_536
+TOKEN_AGE_MIN_S = 600  # of how old an ID token may be: Microsoft dates its 5 minutes back
 
 
 class RefusedCodeError(Exception):
@@ -59,7 +60,7 @@ class ProviderClient:
         self.redirect_uri = f"{config.public_url}/auth/oauth/{provider.name}/callback"
         self._outbound = Outbound(config, provider, slots)
         self._max_age_s = config.sso_metadata_s
-        self._token_max_age_s = config.sso_state_s
+        self._token_max_age_s = max(config.sso_state_s, TOKEN_AGE_MIN_S)
         self._timeout_s = config.sso_call_timeout_ms / 1000
         self._now = now
         self._lock = asyncio.Lock()  # who waits for it finds what the one before has fetched
