@@ -120,6 +120,8 @@ def parse_query(scope: Scope, query_type: Any) -> Any:
     for name, value in pairs:
         if name in values:
             raise ChatError(Code.BAD_FIELD, "This parameter stands twice.", field=name)
+        if name not in query_type.__struct_encode_fields__:
+            continue  # others' words, which nobody reads: Microsoft's errors have line breaks
         if not value.isprintable() or "\ufffd" in value:  # what stands for bytes that are no UTF-8
             raise ChatError(Code.BAD_FIELD, "Only printable UTF-8.", field=name)
         values[name] = value

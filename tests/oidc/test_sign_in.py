@@ -144,11 +144,15 @@ async def test_a_sign_in_opens_a_session_of_its_own(new_browser: NewBrowser):
     assert known.partition("=")[2] not in (session["accessToken"], session["refreshToken"])
 
 
-async def test_somebody_who_says_no_is_back_on_the_page(browser: Browser):
+async def test_somebody_who_says_no_is_back_on_the_page(browser: Browser, idp: Idp):
     """Our own short word; the provider's text is not passed on, and nothing of it goes on."""
     landing = await browser.arrives("google", None)
     assert landing.page == f"{PUBLIC}/"
     assert landing.told == {"error": "denied"}
+    told = {"error_description": "AADSTS65004: declined\r\nTrace ID: 1", "session_state": "\u2028"}
+    with idp.misbehaving("corp", callback=told):
+        landing = await browser.arrives("corp", None)
+    assert landing.told == {"error": "denied"}, "as Microsoft says it, in several lines"
     assert browser.cookie is None
 
 
