@@ -25,6 +25,7 @@ from bench.load.process import ROOT, LoadClient, LoadFailedError
 from bench.outcome import Column, Outcome, Threshold, bench_options, failures_told, say
 from bench.rig import Rig, load_client, rig
 from rtchat.config import Config
+from tests.pods import UNLIMITED
 from tests.raw import peak_mb, rss_mb
 
 LEAD_S = 3.0  # for an attack to be in full swing
@@ -34,8 +35,10 @@ CONTENT_BYTES = 100
 DEFAULT = Config()
 SETTINGS: dict[str, Any] = {  # a bench's pod lacks these limits
     name: getattr(DEFAULT, name)
-    for name in ("sends_per_second", "sends_burst", "sends_in_flight", "connections_max")
-}
+    for name in (
+        "sends_per_second", "sends_burst", "sends_in_flight", "connections_max", *UNLIMITED
+    )
+}  # fmt: skip
 ALL = "all at once"
 
 COLUMNS = (

@@ -31,6 +31,7 @@ UNLIMITED = {
     "user_changes_per_minute": 0,
     "user_creations_per_minute": 0,
     "user_connects_per_second": 0,
+    "user_floods_per_minute": 0,
     "user_sends_factor": 0,
     "subs_per_second": 0,
     "address_registers_per_minute": 0,

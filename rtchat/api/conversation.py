@@ -69,6 +69,8 @@ class Conversation:
             event = await receive()
             self._idle = False
             if event["type"] == "websocket.disconnect":
+                if not self._connection.closed:  # by the server, or by the client
+                    self._services.rates.ended(self._connection.user_id, event.get("code", 1005))
                 return
             if not await self._turn():
                 return

@@ -17,11 +17,12 @@ from enum import Enum, StrEnum
 from rtchat.addresses import counted_as
 from rtchat.cache import Cache
 from rtchat.config import Config
-from rtchat.errors import ChatError, Code
+from rtchat.errors import ChatError, Close, Code
 from rtchat.limits import Bucket, Buckets, Held, Limit, Rate
 
 log = logging.getLogger(__name__)
 
+FLOODS = frozenset({Close.FLOOD, Close.PROTOCOL_ERROR})
 _TOLD = (Rate(1 / 60, 1),)  # one log line a minute for each user or address that goes on
 
 
@@ -33,6 +34,7 @@ class Limited(StrEnum):
     CREATIONS = "creations"
     CONNECTS = "connects"
     ADDRESS_CONNECTS = "connects of an address"
+    FLOODS = "floods"
     REGISTERS = "registrations"
     LOGINS = "logins"
     PASSWORDS = "password changes"
@@ -77,6 +79,7 @@ RATES: dict[Limited, RateLimit] = {
     Limited.CREATIONS: RateLimit(Whose.USER, "user_creations_per_minute", 1),
     Limited.CONNECTS: RateLimit(Whose.USER, "user_connects_per_second", 10),
     # As many at once as may stand (`sockets_per_address`): after a pod's end they all come back.
+    Limited.FLOODS: RateLimit(Whose.USER, "user_floods_per_minute", 0.5),
     Limited.ADDRESS_CONNECTS: RateLimit(Whose.ADDRESS, "address_connects_per_second", 20),
     Limited.REGISTERS: RateLimit(Whose.ADDRESS, "address_registers_per_minute", 2, everywhere=True),
     Limited.LOGINS: RateLimit(Whose.ADDRESS, "address_logins_per_minute", 1, everywhere=True),
@@ -126,6 +129,24 @@ class RateLimits:
         key: Hashable = user_id if RATES[what].whose is Whose.USER else counted_as(address)
         wait_s = self._buckets.spend((what, key), self._limits[what], self._loop.time())
         self._settle(what, key, wait_s, user_id, address)
+
+    def connect(self, user_id: int, address: str) -> None:
+        """Count a user's socket that opens. Raises ChatError(rate_limited).
+
+        Whoever was closed for floods waits: each socket has a burst of its own, and a thousand
+        frames of it cost 5 ms.
+        """
+        key, limit, now = (Limited.FLOODS, user_id), self._limits[Limited.FLOODS], self._loop.time()
+        wait_s = self._buckets.spend(key, limit, now)
+        self._settle(Limited.FLOODS, user_id, wait_s, user_id, address)
+        self._buckets.spend(key, limit, now, -1.0)
+        self.spend_here(Limited.CONNECTS, user_id, address)
+
+    def ended(self, user_id: int, code: int) -> None:
+        """Count a user's socket that was closed with this code, where that says that it floods."""
+        if code in FLOODS:
+            key = (Limited.FLOODS, user_id)
+            self._buckets.spend(key, self._limits[Limited.FLOODS], self._loop.time())
 
     def sender(self, user_id: int) -> Bucket:
         """The bucket of a user's writes, the same for all his connections here."""

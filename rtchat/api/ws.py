@@ -99,6 +99,7 @@ class Session:
         self._forget()
         self.conversation.go_on()
         connection = self._connection
+        self._services.rates.ended(connection.user_id, code)
         end = close(connection.link, self._send, code, reason, stuck=connection.paused)
         self._ending = self._services.tasks.start(end)
 
@@ -189,7 +190,7 @@ class WebSocketEndpoint:
                 connections.require_room()
                 return None
             identity = identify(scope, self._services.sessions)
-            self._services.rates.spend_here(Limited.CONNECTS, identity.user_id, address_of(scope))
+            self._services.rates.connect(identity.user_id, address_of(scope))
             connections.require_room(identity.user_id)
             return _Guest(identity, await self._services.sessions.user_of(identity))
 
@@ -244,7 +245,7 @@ class WebSocketEndpoint:
             if not isinstance(command, protocol.Auth):
                 raise ChatError(Code.UNAUTHORIZED, "The first frame is auth.")
             identity = self._services.sessions.authenticate(command.token)
-            self._services.rates.spend_here(Limited.CONNECTS, identity.user_id, "")
+            self._services.rates.connect(identity.user_id, "")
             return _Guest(identity, await self._services.sessions.user_of(identity))
         except ChatError as error:
             raise RefusedError(error, _CLOSES.get(error.code, Close.NOT_AUTHENTICATED)) from None

@@ -28,6 +28,9 @@ class Rates(SignIn, frozen=True, kw_only=True):  # structs have one base each
     user_connects_per_second: Annotated[
         int, number(0, 10**6, "sockets that a user opens in a pod")
     ] = 10
+    user_floods_per_minute: Annotated[
+        int, number(0, 10**6, "closes with 4008 or 4009; then a user waits to connect in a pod")
+    ] = 6
     subs_per_second: Annotated[
         int, number(0, 10**6, "channels that a connection subscribes to, again and again")
     ] = 200

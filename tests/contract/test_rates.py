@@ -17,6 +17,7 @@ from websockets.exceptions import InvalidStatus
 from rtchat.api.rates import Limited
 from tests.people import People, Person
 from tests.pods import Pod, Pods
+from tests.raw import PING, frame, handshake, raw
 from tests.sockets import wire
 
 SETTINGS: dict[str, Any] = {
@@ -28,6 +29,7 @@ SETTINGS: dict[str, Any] = {
     "user_changes_per_minute": 5,
     "user_creations_per_minute": 3,
     "user_connects_per_second": 1,
+    "user_floods_per_minute": 6,
     "subs_per_second": 1,
     "subs_max": 4,
     "address_connects_per_second": 1,
@@ -44,6 +46,7 @@ BURSTS = {
     Limited.CHANGES: (5, 5 / 60),
     Limited.CREATIONS: (3, 3 / 60),
     Limited.CONNECTS: (10, 1.0),
+    Limited.FLOODS: (3, 0.1),
     Limited.ADDRESS_CONNECTS: (20, 1.0),
     Limited.REGISTERS: (4, 2 / 60),
     Limited.SSO: (4, 4 / 60),
@@ -73,6 +76,17 @@ class Asker(NamedTuple):
             assert int(answer.headers["retry-after"]) >= problem["retryAfter"] > 0
         return answer.status_code
 
+    async def flood(self) -> int:
+        """Open a socket and send until it is closed with 4008; returns the handshake's status."""
+        async with raw(self.pod.port) as client:
+            await client.send(handshake(self.person))
+            status = int((await client.until(b"\r\n\r\n"))[9:12])
+            if status == 101:
+                await client.send(frame(PING) * 1000)
+                await client.rest()
+                assert client.close_code() == 4008
+        return status
+
     async def handshake(self, *, known: bool) -> int:
         """Open a socket; returns the status."""
         headers = {"X-Forwarded-For": self.address, **(self.person.headers if known else {})}
@@ -90,6 +104,7 @@ ACTIONS: dict[Limited, Callable[[Asker], Awaitable[int]]] = {
     Limited.CHANGES: lambda a: a.request("PATCH", "/users/me", {"status": "here"}),
     Limited.CREATIONS: lambda a: a.request("POST", "/channels", {"name": "x", "type": "public"}),
     Limited.CONNECTS: lambda a: a.handshake(known=True),
+    Limited.FLOODS: lambda a: a.flood(),
     Limited.ADDRESS_CONNECTS: lambda a: a.handshake(known=False),
     Limited.REGISTERS: lambda a: a.request("POST", "/auth/register", {}, known=False),
     Limited.SSO: lambda a: a.request("GET", "/auth/oauth/nobody", known=False),
