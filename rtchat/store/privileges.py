@@ -36,10 +36,15 @@ WHERE NOT has_table_privilege(to_regclass(t), p) GROUP BY t ORDER BY t
 _STANDING = """
 SELECT r.rolsuper AS superuser,
        coalesce(bool_or(pg_has_role(r.oid, c.relowner, 'MEMBER')), false) AS owner,
-       has_schema_privilege(r.oid, current_schema()::regnamespace, 'CREATE') AS creates
+       has_schema_privilege(r.oid, current_schema()::regnamespace, 'CREATE') AS creates,
+       r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls OR EXISTS (
+           SELECT FROM pg_roles p WHERE starts_with(p.rolname, 'pg_') AND p.oid <> r.oid
+           AND p.rolname <> 'pg_database_owner' AND pg_has_role(r.oid, p.oid, 'MEMBER')
+       ) AS powers
 FROM pg_roles r LEFT JOIN pg_class c
      ON c.relnamespace = current_schema()::regnamespace AND c.relname = ANY($2::text[])
-WHERE r.rolname = $1 GROUP BY r.oid, r.rolsuper
+WHERE r.rolname = $1
+GROUP BY r.oid, r.rolsuper, r.rolcreaterole, r.rolcreatedb, r.rolreplication, r.rolbypassrls
 """
 
 
@@ -49,13 +54,18 @@ class Standing(NamedTuple):
     superuser: bool
     owner: bool
     creates: bool
+    powers: bool
 
     @property
     def excess(self) -> list[str]:
         """In words, for a log or an error."""
         if self.superuser:  # who is the others as well
             return ["is a superuser"]
-        told = {"owns the tables": self.owner, "may create in the schema": self.creates}
+        told = {
+            "owns the tables": self.owner,
+            "may create in the schema": self.creates,
+            "has powers over the server (CREATEROLE, CREATEDB, REPLICATION, pg_…)": self.powers,
+        }
         return [words for words, holds in told.items() if holds]
 
 
@@ -89,8 +99,9 @@ async def grant(connection: AnyConnection, role: str) -> None:
     if standing.excess:
         raise StartError(
             f"the role {role} {' and '.join(standing.excess)}, so it cannot be held to less: "
-            "serve as another one, which is no superuser, is no member of the role that owns the "
-            "schema, and may not create there (REVOKE CREATE ON SCHEMA public FROM PUBLIC)"
+            "serve as another one, which is no superuser, has no such powers, is no member of the "
+            "role that owns the schema, and may not create there "
+            "(REVOKE CREATE ON SCHEMA public FROM PUBLIC)"
         )
     name = await connection.fetchval("SELECT quote_ident($1)", role)
     schema = await connection.fetchval("SELECT quote_ident(current_schema())")
@@ -103,7 +114,7 @@ async def grant(connection: AnyConnection, role: str) -> None:
 
 async def _standing(connection: AnyConnection, role: str) -> Standing | None:
     row = await connection.fetchrow(_STANDING, role, list(PRIVILEGES))
-    return None if row is None else Standing(row["superuser"], row["owner"], row["creates"])
+    return None if row is None else Standing(**row)
 
 
 def grant_at(url: str, role: str) -> None:

@@ -265,6 +265,30 @@ def test_a_role_that_could_take_more_gets_nothing(roles: Roles, role: str, says:
     assert re.search(says, done.stderr), done.stderr
 
 
+@pytest.mark.parametrize(
+    ("give", "take"),
+    [
+        ("ALTER ROLE {} CREATEROLE", "ALTER ROLE {} NOCREATEROLE"),
+        ("ALTER ROLE {} CREATEDB", "ALTER ROLE {} NOCREATEDB"),
+        ("GRANT pg_write_all_data TO {}", "REVOKE pg_write_all_data FROM {}"),
+        ("GRANT pg_execute_server_program TO {}", "REVOKE pg_execute_server_program FROM {}"),
+    ],
+)
+def test_a_role_with_powers_over_the_server_gets_nothing(
+    roles: Roles, give: str, take: str
+) -> None:
+    """By such a one it could give itself the rest: programs, files, other roles."""
+    name = f'"{roles.server}"'
+    execute(roles.admin_url, give.format(name))
+    try:
+        done = migrate(roles.owner_url, "--grant", roles.server)
+    finally:
+        execute(roles.admin_url, take.format(name))
+    assert done.returncode == 3
+    assert "powers over the server" in done.stderr
+    assert migrate(roles.owner_url, "--grant", roles.server).returncode == 0
+
+
 async def test_a_pod_warns_of_a_role_that_may_do_more(pod: Pod) -> None:
     """The session's pod serves as the superuser."""
     (warned,) = [e for e in pod.events() if "more than it needs" in e["event"]]
