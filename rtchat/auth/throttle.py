@@ -25,6 +25,7 @@ from rtchat.limits import Limit, Rate
 log = logging.getLogger(__name__)
 
 DAY_S = 86_400
+DEVICES = 10  # the known devices of an account may fail so many times as often as one
 # What costs: the answers that tell a guesser that he was wrong. Others are no fault of his.
 _FAILURES = {Code.UNAUTHORIZED, Code.TOKEN_EXPIRED, Code.FORBIDDEN}
 
@@ -52,6 +53,7 @@ class Throttle:
         self.refused: Counter[str] = Counter()  # by what was attempted
         self._cache = cache
         self._of_account = failures(config.account_failures_max)
+        self._of_devices = failures(config.account_failures_max * DEVICES)
         self._of_address = failures(config.address_failures_max)
 
     def login(
@@ -59,10 +61,12 @@ class Throttle:
     ) -> AbstractAsyncContextManager[None]:
         """Around an attempt to sign in. Raises ChatError(rate_limited) before it begins.
 
-        `account` is what `devices` calls it. On a known device only that device's failures count.
+        `account` is what `devices` calls it. On a known device only that device's failures count,
+        and those of all that are known: who once had the password may have made many.
         """
         if device is not None:
-            return self._attempt("login", {f"device:{device}": self._of_account}, address)
+            known = {f"device:{device}": self._of_account, f"devices:{account}": self._of_devices}
+            return self._attempt("login", known, address)
         buckets = {f"account:{account}": self._of_account, **self._from("login", address)}
         return self._attempt("login", buckets, address)
 

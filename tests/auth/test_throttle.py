@@ -114,6 +114,14 @@ async def test_a_known_device_has_failures_of_its_own():
     assert await pod.attempt("ann/laptop", code=None) is None
 
 
+async def test_many_known_devices_are_not_as_many_chances():
+    """Whoever had the password once, and made a hundred devices known, does not guess the next."""
+    pod = Attacked()
+    answers = [await pod.attempt(f"ann/{n % 100}") for n in range(200)]
+    assert answers.count(Code.UNAUTHORIZED) == 20
+    assert await pod.attempt("bob/phone") == Code.UNAUTHORIZED
+
+
 async def test_0_switches_it_off():
     pod = Attacked(account_failures_max=0, address_failures_max=0)
     assert {await pod.attempt() for _ in range(300)} == {Code.UNAUTHORIZED}
