@@ -1,5 +1,6 @@
 """SQL of `identities`: who of a provider's people is which user."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from rtchat.model import rfc3339
@@ -52,9 +53,10 @@ class IdentityStore:
         )
         return [Linked(row["provider"], rfc3339(row["linked_at"])) for row in rows]
 
-    async def remove(self, user_id: int, provider: str) -> bool | None:
+    async def remove(self, user_id: int, provider: str, usable: Collection[str]) -> bool | None:
         """Unlink: True; False: it is the user's last way in; None: there is no such identity.
 
+        `usable`: the providers that are set up; one that was dropped is no way in.
         Under the user's row lock, so that of two at once one finds itself the last.
         """
         async with self._database.transaction() as c:
@@ -67,7 +69,7 @@ class IdentityStore:
             linked = {row["provider"] for row in rows}
             if user is None or provider not in linked:
                 return None
-            if not user["other"] and len(linked) == 1:
+            if not user["other"] and not (linked - {provider}).intersection(usable):
                 return False
             await c.execute(
                 "DELETE FROM identities WHERE user_id = $1 AND provider = $2", user_id, provider

@@ -146,6 +146,21 @@ async def test_the_last_way_in_stays(new_browser: NewBrowser, sso_pod: Pod):
     assert len(await ann.linked()) == 1
 
 
+async def test_a_provider_that_was_dropped_is_no_way_in(new_browser: NewBrowser, sso_pod: Pod):
+    ann = await came_by(new_browser(), "corp", somebody())
+    connection = await asyncpg.connect(sso_pod.database_url)
+    try:
+        await connection.execute(
+            "INSERT INTO identities (issuer, subject, provider, user_id)"
+            " VALUES ('https://gone.example', 'x', 'gone', $1)",
+            ann.id,
+        )
+    finally:
+        await connection.close()
+    problem(await ann.call("DELETE", "/auth/identities/corp"), "conflict")
+    no_content(await ann.call("DELETE", "/auth/identities/gone"))
+
+
 async def test_what_is_not_linked_is_not_found(new_browser: NewBrowser):
     ann = await registered(new_browser())
     for path in ("/auth/identities/corp", "/auth/identities/nobody"):

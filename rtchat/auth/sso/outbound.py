@@ -196,11 +196,14 @@ def may_reach(text: str, provider: Provider) -> bool:
         address: _Address = ipaddress.ip_address(text)
     except ValueError:  # with a zone: an address of this network
         return False
+    inside = False
     if isinstance(address, ipaddress.IPv6Address):
-        address = address.ipv4_mapped or address
+        inside = address.is_site_local  # RFC 3879; Python holds these for global ones
+        address = address.ipv4_mapped or address.sixtofour or address
     if provider.local:
         return address.is_loopback
-    if address.is_multicast or not (address.is_global or provider.private_network):
+    inside = inside or not address.is_global
+    if address.is_multicast or (inside and not provider.private_network):
         return False
     # Link-local is where clouds hand out a machine's own credentials; 0.0.0.0 is this machine too.
     return not (

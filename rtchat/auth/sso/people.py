@@ -17,7 +17,7 @@ from rtchat.auth.sso.profile import profile_of
 from rtchat.auth.tokens import Identity
 from rtchat.config import Config
 from rtchat.errors import ChatError, Code
-from rtchat.providers import Provider
+from rtchat.providers import Provider, providers_of
 from rtchat.store.database import Database
 from rtchat.store.identities import IdentityStore, Linked
 from rtchat.store.users import UserStore
@@ -47,6 +47,7 @@ class People:
 
     def __init__(self, config: Config, database: Database, sessions: Sessions) -> None:
         self._name_max_chars = config.name_max_chars
+        self._usable = providers_of(config).keys()
         self._database = database
         self._users = UserStore(database)
         self._identities = IdentityStore(database)
@@ -105,7 +106,7 @@ class People:
 
     async def unlink(self, user_id: int, name: str, client: Client) -> None:
         """Remove one. Raises ChatError: not_found; conflict where it is the last way in."""
-        removed = await self._identities.remove(user_id, name)
+        removed = await self._identities.remove(user_id, name, self._usable)
         if removed is None:
             raise ChatError(Code.NOT_FOUND, "No identity of that provider is linked.")
         if not removed:
