@@ -2,7 +2,7 @@
 
 from rtchat.api import types
 from rtchat.api.handlers import auth, channels, health, members, messages, sso, users, ws
-from rtchat.api.rates import CHANGES, CREATIONS, LOGINS, PASSWORDS, READS, REGISTERS, SENDS, SSO
+from rtchat.api.rates import CHANGES, CREATIONS, PASSWORDS, READS, REGISTERS, SENDS, SSO
 from rtchat.api.router import Route
 from rtchat.auth.sessions import Session
 from rtchat.model import Channel, Member, Message, User
@@ -24,7 +24,7 @@ ROUTES: list[Route] = [
         auth=False,
         limit=REGISTERS,
     ),
-    Route("POST", "/auth/login", auth.login, {200: Session}, types.Login, auth=False, limit=LOGINS),
+    Route("POST", "/auth/login", auth.login, {200: Session}, types.Login, auth=False),
     Route("POST", "/auth/refresh", auth.refresh, {200: Session}, types.Refresh, auth=False),
     Route("POST", "/auth/logout", auth.logout, {204: None}, types.Logout, auth=False),
     Route("GET", "/auth/providers", sso.providers, {200: types.Providers}, auth=False),

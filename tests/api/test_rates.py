@@ -15,9 +15,9 @@ from rtchat.config.rates import Rates
 from rtchat.errors import ChatError, Code
 from rtchat.limits import Held, Rate
 
-NONE_MEANT = {  # reading one thing by its number is cheap; a refresh is counted in its handler
+NONE_MEANT = {  # reading one thing by its number is cheap; handlers count sign-ins and refreshes
     "/users/me", "/channels/{id}", "/channels/{id}/messages/{seq}",
-    "/auth/refresh", "/auth/logout", "/auth/providers", "/auth/sessions",
+    "/auth/login", "/auth/refresh", "/auth/logout", "/auth/providers", "/auth/sessions",
     "/auth/sessions/{id}", "/auth/identities", "/auth/identities/{provider:word}",
     "/.well-known/jwks.json", "/ws", "/healthz", "/readyz",
 }  # fmt: skip

@@ -35,7 +35,7 @@ SETTINGS: dict[str, Any] = {
     "address_connects_per_second": 1,
     "address_registers_per_minute": 2,
     "address_sso_per_minute": 4,
-    "address_logins_per_minute": 4,
+    "address_logins_per_minute": 2,
     "user_password_changes_per_minute": 4,
     "user_refreshes_per_minute": 1,
     "address_failures_max": 30,  # 3 at once
@@ -50,11 +50,14 @@ BURSTS = {
     Limited.ADDRESS_CONNECTS: (20, 1.0),
     Limited.REGISTERS: (4, 2 / 60),
     Limited.SSO: (4, 4 / 60),
-    Limited.LOGINS: (4, 4 / 60),
+    Limited.LOGINS: (2, 2 / 60),
     Limited.PASSWORDS: (4, 4 / 60),
     Limited.SENDS: (8, 2.0),
     Limited.SUBS: (10, 1.0),
 }
+
+
+WRONG = {"email": "nobody@example.org", "password": "wrong horse battery"}
 
 
 class Asker(NamedTuple):
@@ -108,7 +111,7 @@ ACTIONS: dict[Limited, Callable[[Asker], Awaitable[int]]] = {
     Limited.ADDRESS_CONNECTS: lambda a: a.handshake(known=False),
     Limited.REGISTERS: lambda a: a.request("POST", "/auth/register", {}, known=False),
     Limited.SSO: lambda a: a.request("GET", "/auth/oauth/nobody", known=False),
-    Limited.LOGINS: lambda a: a.request("POST", "/auth/login", {}, known=False),
+    Limited.LOGINS: lambda a: a.request("POST", "/auth/login", WRONG, known=False),
     Limited.PASSWORDS: lambda a: a.request("POST", "/auth/password", {}),
     Limited.SENDS: lambda a: a.request(
         "POST", f"/channels/{a.channel}/messages", {"content": "hi"}
@@ -273,6 +276,26 @@ async def test_nobody_is_signed_out_by_the_failures_of_others_at_the_address(ask
     assert (await refresh(ann, ann.person.refresh_token)).status_code == 200
     assert (await refresh(ann, ann.person.refresh_token)).status_code == 401, "it was used"
     assert (await refresh(ann, ann.person.refresh_token)).status_code == 429, "nobody's any more"
+
+
+async def test_a_known_device_signs_in_from_a_flooded_address(asker: NewAsker):
+    """And has a rate of its own, for a right password costs as much as a wrong one."""
+    ann = await asker()
+    body = {"email": "known@example.org", "password": "right horse battery"}
+    headers = {"X-Forwarded-For": ann.address}
+    made = await ann.http.post("/auth/register", json=body, headers=headers)
+    cookie = {"Cookie": made.headers["set-cookie"].partition(";")[0]}
+    await until_refused(lambda: ACTIONS[Limited.LOGINS](ann))
+
+    def login(**more: str) -> Awaitable[httpx2.Response]:
+        ann.http.cookies.clear()
+        return ann.http.post("/auth/login", json=body, headers={**headers, **more})
+
+    assert (await login()).status_code == 429
+    assert (await login(**cookie)).status_code == 200
+    assert (await until_refused(lambda: _status(login(**cookie))))[0] <= 3
+    elsewhere = {**cookie, "X-Forwarded-For": "2001:db8:ffff::1"}
+    assert (await login(**elsewhere)).status_code == 429
 
 
 async def _status(asked: Awaitable[httpx2.Response]) -> int:

@@ -5,7 +5,7 @@ import time
 from rtchat.api import types
 from rtchat.api.asgi import header
 from rtchat.api.call import Call
-from rtchat.api.rates import REFRESHES
+from rtchat.api.rates import LOGINS, REFRESHES
 from rtchat.api.router import Answer
 from rtchat.auth.sessions import bad_refresh_token
 from rtchat.errors import ChatError, Code
@@ -28,6 +28,8 @@ async def login(call: Call) -> Answer:
     account = throttle.devices.account(body.email)
     cookies = header(call.scope, b"cookie")
     device = throttle.devices.find(cookies, account, time.time(), secure=_is_secure(call))
+    # A flood from the address of somebody's known device does not reach that device.
+    await call.services.rates.spend(LOGINS, None, client.address if device is None else account)
     async with throttle.login(account, device, client.address):
         session = await call.services.accounts.login(body.email, body.password, client)
     _remember_device(call, account, device)
