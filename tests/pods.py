@@ -34,6 +34,7 @@ UNLIMITED = {
     "user_floods_per_minute": 0,
     "user_sends_factor": 0,
     "subs_per_second": 0,
+    "user_subs_per_second": 0,
     "address_registers_per_minute": 0,
     "address_logins_per_minute": 0,
     "user_password_changes_per_minute": 0,

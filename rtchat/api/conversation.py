@@ -211,11 +211,8 @@ class Conversation:
                 mine = self._user_sends = self._services.rates.sender(self._connection.user_id)
             wait_s = mine.take(now)
         if wait_s:
-            raise self._too_often(Limited.SENDS, wait_s)
-
-    def _too_often(self, what: Limited, wait_s: float) -> ChatError:
-        user_id = self._connection.user_id
-        return self._services.rates.refusal(what, user_id, wait_s, user_id, "")
+            user_id = self._connection.user_id
+            raise self._services.rates.refusal(Limited.SENDS, user_id, wait_s, user_id, "")
 
     def _written(self, writes: list[Write]) -> None:
         """Answer what was written: one piece of bytes, whatever their number."""
@@ -242,8 +239,7 @@ class Conversation:
         connection = self._connection
         if self._subs is None:
             self._subs = self._services.rates.subscriber()
-        if wait_s := self._subs.take(self._loop.time(), len(command.ch)):
-            raise self._too_often(Limited.SUBS, wait_s)
+        self._services.rates.subscribe(self._subs, connection.user_id, len(command.ch))
         await self._services.hub.subscribe(
             connection,
             command.ch,

@@ -42,6 +42,7 @@ class Limited(StrEnum):
     SSO = "single sign-on"
     SENDS = "sends"
     SUBS = "subscriptions"
+    USER_SUBS = "subscriptions of a user"
 
 
 READS, CHANGES, CREATIONS = Limited.READS, Limited.CHANGES, Limited.CREATIONS
@@ -88,6 +89,7 @@ RATES: dict[Limited, RateLimit] = {
     Limited.SSO: RateLimit(Whose.ADDRESS, "address_sso_per_minute", 1, everywhere=True),
     Limited.SENDS: RateLimit(Whose.USER, "user_sends_factor", 2),
     Limited.SUBS: RateLimit(Whose.CONNECTION, "subs_per_second", 10),
+    Limited.USER_SUBS: RateLimit(Whose.USER, "user_subs_per_second", 20),
 }
 
 
@@ -108,6 +110,7 @@ class RateLimits:
         self._buckets = Buckets(config.cache_entries_max)
         self._told = Buckets(config.cache_entries_max)
         self._senders = Held(self._limits[Limited.SENDS][0], config.cache_entries_max)
+        self._subscribers = Held(self._limits[Limited.USER_SUBS][0], config.cache_entries_max)
 
     async def spend(self, what: Limited, user_id: int | None, address: str) -> None:
         """Count one. Raises ChatError(rate_limited) with the time to wait."""
@@ -156,6 +159,16 @@ class RateLimits:
         """A bucket for a connection's subscriptions."""
         [rate] = self._limits[Limited.SUBS]
         return Bucket(rate.per_second, rate.burst, self._loop.time())
+
+    def subscribe(self, mine: Bucket, user_id: int, count: int) -> None:
+        """Count subscriptions, the connection's and the user's. Raises ChatError(rate_limited)."""
+        now = self._loop.time()
+        for what, bucket in (
+            (Limited.SUBS, mine),
+            (Limited.USER_SUBS, self._subscribers.of(user_id, now)),
+        ):
+            if wait_s := bucket.take(now, count):
+                raise self.refusal(what, user_id, wait_s, user_id, "")
 
     def refusal(
         self, what: Limited, key: Hashable, wait_s: float, user_id: int | None, address: str

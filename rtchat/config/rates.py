@@ -34,6 +34,9 @@ class Rates(SignIn, frozen=True, kw_only=True):  # structs have one base each
     subs_per_second: Annotated[
         int, number(0, 10**6, "channels that a connection subscribes to, again and again")
     ] = 200
+    user_subs_per_second: Annotated[
+        int, number(0, 10**6, "the same of all connections of a user in a pod")
+    ] = 1000
     address_connects_per_second: Annotated[
         int, number(0, 10**6, "sockets that an address opens in a pod, where proxies are trusted")
     ] = 50

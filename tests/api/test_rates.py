@@ -85,7 +85,8 @@ def test_0_switches_a_line_off(line):
 
 
 @pytest.mark.parametrize(
-    "what", [what for what in Limited if what not in (Limited.SUBS, Limited.SENDS)]
+    "what",
+    [what for what in Limited if what not in (Limited.SUBS, Limited.USER_SUBS, Limited.SENDS)],
 )
 async def test_burst_and_one_is_refused_with_the_time_to_wait(what: Limited):
     rates, line = limits(), RATES[what]

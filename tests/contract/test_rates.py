@@ -31,6 +31,7 @@ SETTINGS: dict[str, Any] = {
     "user_connects_per_second": 1,
     "user_floods_per_minute": 6,
     "subs_per_second": 1,
+    "user_subs_per_second": 1,
     "subs_max": 4,
     "address_connects_per_second": 1,
     "address_registers_per_minute": 2,
@@ -54,6 +55,7 @@ BURSTS = {
     Limited.PASSWORDS: (4, 4 / 60),
     Limited.SENDS: (8, 2.0),
     Limited.SUBS: (10, 1.0),
+    Limited.USER_SUBS: (20, 1.0),
 }
 
 
@@ -208,6 +210,22 @@ async def test_subscribing_again_and_again_is_refused(asker: NewAsker):
         assert 8 <= passed * 4 <= 10 + (time.monotonic() - started) + 1
         assert (await socket.ask({"t": "unsub", "ref": "u", "ch": [ann.channel]}))["t"] == "ok"
         await socket.alive()
+
+
+async def test_a_user_subscribes_so_often_on_all_his_sockets(asker: NewAsker):
+    """Each has a burst of its own, but not of what is the user's."""
+    ann = await asker()
+    four = {str(2**40 + n): None for n in range(4)}
+    passed, started = 0, time.monotonic()
+    answer: dict[str, Any] = {}
+    for _ in range(6):
+        async with wire(ann.pod.ws_url, ann.person) as socket:
+            for _ in range(2):
+                answer = await socket.ask({"t": "sub", "ref": 1, "ch": four})
+                passed += 4 * (answer["t"] == "ok")
+    assert (answer["code"], answer["retry"]) == ("rate_limited", True)
+    assert 20 <= passed <= 20 + (time.monotonic() - started) + 4
+    assert await ann.request("GET", "/users/me") == 200
 
 
 async def test_a_token_that_comes_in_a_frame_counts_too(asker: NewAsker):

@@ -18,16 +18,19 @@ from typing import Any, TypeVar
 import asyncpg
 import uvloop
 
+from rtchat.config import Config
 from rtchat.server.launch import free_port
 from rtchat.server.postgres import EmbeddedPostgres
 from rtchat.server.valkey import PrivateValkey
 from rtchat.settings import NAMES
 from tests.faults.pod import Act, Point, signal_of
 from tests.faults.proxy import FaultProxy
-from tests.pods import Pod, Pods
+from tests.pods import UNLIMITED, Pod, Pods
 from tests.services import POSTGRES_SETTINGS, Databases, temporary_directory
 
 T = TypeVar("T")
+# Limits of rate that other tests switch off: these clients keep to them, also when all come back.
+PRODUCTION = {name: getattr(Config(), name) for name in UNLIMITED}
 CALL_S = 60.0
 # Short and small, so that a run meets each limit; otherwise a pod is as it is in production.
 SETTINGS = {
@@ -142,6 +145,7 @@ class Fleet:
         self.members: list[Member] = []
         self._pods = pods
         self._settings = {
+            **PRODUCTION,
             **{name: value for name, value in SETTINGS.items() if name in NAMES},
             "bus_prefix": f"faults-{secrets.token_hex(4)}",
             **settings,
