@@ -52,6 +52,12 @@ def parse(text: str) -> Address | None:
     return mapped or address
 
 
+def of_this_machine(address: str) -> bool:
+    """Whether this tells nothing of a client: a proxy beside us that nobody named, or a test."""
+    found = parse(address)
+    return found is not None and found.is_loopback
+
+
 class Proxies:
     """The proxies whose word counts: addresses and networks, or any peer."""
 

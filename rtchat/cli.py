@@ -63,9 +63,9 @@ def dev(port: int | None, host: str | None, data: str | None, workers: int | Non
     from rtchat import dev as development
     from rtchat.errors import StartError
 
-    config, sources = _load(port=port, host=host, workers=workers)
+    config, _ = _load(port=port, host=host, workers=workers)
     try:
-        sys.exit(development.run(development.from_one_address(config, sources), data))
+        sys.exit(development.run(config, data))
     except StartError as error:
         _fail(str(error), 3)
 

@@ -11,7 +11,6 @@ import logging
 import secrets
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -21,9 +20,6 @@ from rtchat import settings
 from rtchat.config import Config
 from rtchat.errors import StartError
 
-ADDRESS_LIMITS = (
-    "address_registers_per_minute", "address_logins_per_minute", "address_sso_per_minute",
-)  # fmt: skip
 WELCOME = """
   rtchat {version} is running on {url}
 
@@ -35,15 +31,6 @@ WELCOME = """
   the 60-second tour is in README.md; data is in {data}
   stop with Ctrl+C
 """
-
-
-def from_one_address(config: Config, sources: Mapping[str, str]) -> Config:
-    """Switch off the limits of one address, but those that were set: here all come from one.
-
-    A load test makes its hundreds of accounts, and tells nobody anything with that.
-    """
-    unset = {name: 0 for name in ADDRESS_LIMITS if sources[name] == "default"}
-    return msgspec.structs.replace(config, **unset)
 
 
 def run(config: Config, data: str | None) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
-from rtchat.addresses import counted_as
+from rtchat.addresses import counted_as, of_this_machine
 from rtchat.cache import Cache
 from rtchat.config import Config
 from rtchat.errors import ChatError, Close, Code
@@ -75,7 +75,7 @@ class RateLimit:
 
 
 RATES: dict[Limited, RateLimit] = {
-    Limited.READS: RateLimit(Whose.USER, "user_reads_per_second", 5),
+    Limited.READS: RateLimit(Whose.USER, "user_reads_per_second", 10),
     Limited.CHANGES: RateLimit(Whose.USER, "user_changes_per_minute", 1),
     Limited.CREATIONS: RateLimit(Whose.USER, "user_creations_per_minute", 1),
     Limited.CONNECTS: RateLimit(Whose.USER, "user_connects_per_second", 10),
@@ -116,7 +116,7 @@ class RateLimits:
         """Count one. Raises ChatError(rate_limited) with the time to wait."""
         if RATES[what].everywhere:
             key = counted_as(address)
-            if address:
+            if address and not of_this_machine(address):
                 wait_s = await self._cache.spend(f"rate:{what.name}:{key}", self._limits[what])
                 self._settle(what, key, wait_s, user_id, address)
         elif what is Limited.SENDS:
@@ -129,7 +129,10 @@ class RateLimits:
 
     def spend_here(self, what: Limited, user_id: int | None, address: str) -> None:
         """Count one that this pod counts. Raises ChatError(rate_limited)."""
-        key: Hashable = user_id if RATES[what].whose is Whose.USER else counted_as(address)
+        by_user = RATES[what].whose is Whose.USER
+        if not by_user and of_this_machine(address):
+            return
+        key: Hashable = user_id if by_user else counted_as(address)
         wait_s = self._buckets.spend((what, key), self._limits[what], self._loop.time())
         self._settle(what, key, wait_s, user_id, address)
 

@@ -15,22 +15,22 @@ class Rates(SignIn, frozen=True, kw_only=True):  # structs have one base each
 
     user_sends_factor: Annotated[
         int, number(0, 1000, "a user's writes in a pod: so many times those of one connection")
-    ] = 3
+    ] = 10
     user_reads_per_second: Annotated[
         int, number(0, 10**6, "a user's costliest reads in a pod: pages of history, lists, search")
-    ] = 20
+    ] = 30
     user_changes_per_minute: Annotated[
         int, number(0, 10**6, "a user's changes in a pod: of profile, channels, members")
-    ] = 120
+    ] = 600
     user_creations_per_minute: Annotated[
         int, number(0, 10**6, "channels and dms that a user makes in a pod")
-    ] = 30
+    ] = 300
     user_connects_per_second: Annotated[
         int, number(0, 10**6, "sockets that a user opens in a pod")
     ] = 10
     user_floods_per_minute: Annotated[
         int, number(0, 10**6, "closes with 4008 or 4009; then a user waits to connect in a pod")
-    ] = 6
+    ] = 18
     subs_per_second: Annotated[
         int, number(0, 10**6, "channels that a connection subscribes to, again and again")
     ] = 200

@@ -103,6 +103,15 @@ async def test_burst_and_one_is_refused_with_the_time_to_wait(what: Limited):
     assert await code_of(rates, what, *other) == "ok", "somebody else"
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"])
+async def test_this_machines_own_addresses_have_no_limit(address: str):
+    """What comes from there is all clients of a proxy that nobody named, or a test."""
+    rates = limits()
+    for what in (each for each, line in RATES.items() if line.whose is Whose.ADDRESS):
+        for _ in range(int(RATES[what].rate(Config()).burst) + 10):
+            assert await code_of(rates, what, None, address) == "ok"
+
+
 async def test_one_users_writes_have_one_bucket_wherever_they_come_from():
     rates = limits(sends_per_second=1, sends_burst=2, user_sends_factor=3)
     held = rates.sender(1)

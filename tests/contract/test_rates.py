@@ -43,7 +43,7 @@ SETTINGS: dict[str, Any] = {
 }
 # What goes through at once, and how many a second after that.
 BURSTS = {
-    Limited.READS: (5, 1.0),
+    Limited.READS: (10, 1.0),
     Limited.CHANGES: (5, 5 / 60),
     Limited.CREATIONS: (3, 3 / 60),
     Limited.CONNECTS: (10, 1.0),

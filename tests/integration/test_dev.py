@@ -13,8 +13,6 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from rtchat.dev import from_one_address
-from rtchat.settings import load
 from tests.services import temporary_directory
 from tests.sockets import wire
 
@@ -169,12 +167,3 @@ async def test_several_workers_have_a_redis_of_their_own(data: Path) -> None:
     assert "valkey" in running.log() or "redis-server" in running.log()
     assert "Traceback" not in running.log()
     assert postgres_of(data) == []
-
-
-def test_limits_of_an_address_are_off_unless_they_are_set():
-    """Everybody who tries it out comes from one address, and so do all people of a load test."""
-    config, sources = load({"RTCHAT_ADDRESS_LOGINS_PER_MINUTE": "120"})
-    tried = from_one_address(config, sources)
-    assert tried.address_registers_per_minute == tried.address_sso_per_minute == 0
-    assert tried.address_logins_per_minute == 120
-    assert tried.address_failures_max == config.address_failures_max, "guessing is none of it"
