@@ -29,7 +29,7 @@ CONTROL_BURST_S = 10  # seconds' worth of control frames that may come at once
 FRAMES_BURST_S = 5
 # One read may bring 40,000. The others have their turn after so many; and where they were a flood,
 # our close, with which the rest is dropped unread.
-FRAMES_A_TURN = 256
+FRAMES_A_TURN = 64
 LINGER_S = 1.0  # what is sent after our close is dropped for so long, so that the close is read
 
 
