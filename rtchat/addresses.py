@@ -52,10 +52,10 @@ def parse(text: str) -> Address | None:
     return mapped or address
 
 
-def of_this_machine(address: str) -> bool:
-    """Whether this tells nothing of a client: a proxy beside us that nobody named, or a test."""
-    found = parse(address)
-    return found is not None and found.is_loopback
+def of_this_machine(host: str) -> bool:
+    """Whether this host is the machine itself (RFC 6761 §6.3 for the name)."""
+    found = parse(host)
+    return host == "localhost" or (found is not None and found.is_loopback)
 
 
 class Proxies:

@@ -5,10 +5,10 @@ the other side's certificate and name; TLS without that keeps out nobody who can
 Must never: repeat a URL, which has a password in it.
 """
 
-import ipaddress
 from collections.abc import Mapping
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from rtchat.addresses import of_this_machine
 from rtchat.config import Config
 
 
@@ -72,9 +72,4 @@ def _host(spec: str) -> str:
 
 
 def _is_local(host: str) -> bool:
-    if not host or host.startswith("/") or host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return not host or host.startswith("/") or of_this_machine(host)

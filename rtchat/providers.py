@@ -8,7 +8,6 @@ Sources: OpenID Connect Discovery 1.0 §4; Google, "OpenID Connect"; Microsoft i
 "OpenID Connect" and "Access token claims" (the tenants' names and ids).
 """
 
-import ipaddress
 import re
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from rtchat.addresses import of_this_machine
 from rtchat.config import Config, ConfigError
 
 GOOGLE_ISSUER = "https://accounts.google.com"
@@ -53,7 +53,7 @@ class Provider(
     @property
     def local(self) -> bool:
         """Whether it runs on this machine; only then may it be spoken to in the clear."""
-        return is_loopback(urlsplit(self.issuer).hostname)
+        return of_this_machine(urlsplit(self.issuer).hostname or "")
 
     def issued_by(self, issuer: str, tenant: str | None = None) -> bool:
         """Whether `issuer` is this provider's, of `tenant` where one is named."""
@@ -66,16 +66,6 @@ class Provider(
         return tenant is None or found["tenant"] == tenant
 
 
-def is_loopback(host: str | None) -> bool:
-    """Whether this host is the machine itself (RFC 6761 §6.3 for the name)."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False
-
-
 def is_web_url(url: str, *, local: bool) -> bool:
     """Whether this is `https://host…` without a user or fragment; with `local`, also loopback."""
     try:
@@ -86,7 +76,7 @@ def is_web_url(url: str, *, local: bool) -> bool:
     if not parts.hostname or "@" in parts.netloc or "#" in url or not _VISIBLE.fullmatch(url):
         return False
     return parts.scheme == "https" or (
-        parts.scheme == "http" and local and is_loopback(parts.hostname)
+        parts.scheme == "http" and local and of_this_machine(parts.hostname)
     )
 
 

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import example, given, strategies as st
 
-from rtchat.addresses import ANY_PEER, ENTRIES_MAX, Proxies, counted_as, parse
+from rtchat.addresses import ANY_PEER, ENTRIES_MAX, Proxies, counted_as, of_this_machine, parse
 from rtchat.config import Config, ConfigError
 
 OURS = Proxies("10.0.0.0/8, 192.0.2.7, fd00::/8")
@@ -108,3 +108,13 @@ def test_what_is_no_list_of_proxies_stops_the_start(listed: str):
 )
 def test_an_address_of_ipv6_counts_as_its_first_half(one: str, other: str, same: bool):
     assert (counted_as(one) == counted_as(other)) is same
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"])
+def test_what_is_this_machine(host: str):
+    assert of_this_machine(host)
+
+
+@pytest.mark.parametrize("host", ["", "localhost.evil.example", "10.0.0.1", "128.0.0.1", "::2"])
+def test_nothing_else_is_this_machine(host: str):
+    assert not of_this_machine(host)

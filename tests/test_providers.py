@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rtchat.config import Config, ConfigError
-from rtchat.providers import CONSUMERS, Provider, is_loopback, is_web_url, providers_of
+from rtchat.providers import CONSUMERS, Provider, is_web_url, providers_of
 from tests.test_settings import config, refusal
 
 TENANT = "8eaef023-2b34-4da1-9baa-8bc8c9d6a490"
@@ -149,16 +149,6 @@ def test_a_mistake_is_named_at_the_start_without_the_secret(settings: dict[str, 
 def test_the_way_that_the_server_reads_them_finds_mistakes_too():
     with pytest.raises(ConfigError, match="PUBLIC_URL"):
         providers_of(Config(google_client_id="x", google_client_secret="y"))
-
-
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1"])
-def test_loopback_is_this_machine(host: str):
-    assert is_loopback(host)
-
-
-@pytest.mark.parametrize("host", [None, "", "localhost.evil.example", "10.0.0.1", "128.0.0.1"])
-def test_nothing_else_is_loopback(host: str | None):
-    assert not is_loopback(host)
 
 
 @pytest.mark.parametrize(
