@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from enum import IntEnum, auto
 from typing import NamedTuple
 
+from rtchat.commands import Ref
 from rtchat.errors import ChatError, Code
 from rtchat.model import ChannelType, Kind, LogEntry, Role
-from rtchat.protocol import Ref
 from rtchat.rules import Act, missing_channel, require
 
 

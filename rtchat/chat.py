@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from msgspec import UNSET
 
 from rtchat.batch import Done, Op, Write
+from rtchat.commands import Ref
 from rtchat.config import Config
 from rtchat.connections import Connections
 from rtchat.errors import ChatError, Code
+from rtchat.events import Reason
 from rtchat.model import Channel, ChannelType, Member, Message, Role, rfc3339_from_ms
 from rtchat.names import check_storable, check_text, clean_name
-from rtchat.notice import Reason
-from rtchat.protocol import Ref
 from rtchat.rules import Act, missing_channel, require
 from rtchat.store.channels import ChannelStore
 from rtchat.store.messages import MessageStore

@@ -20,7 +20,8 @@ from rtchat.bus.seldom import Seldom
 from rtchat.config import Config
 from rtchat.connection import Connection
 from rtchat.errors import ChatError, Close, Code
-from rtchat.notice import IDS_MAX, Added, Notice, Reason, Removed, SessionsEnded
+from rtchat.events import Reason
+from rtchat.notice import IDS_MAX, Added, Notice, Removed, SessionsEnded
 from rtchat.store.channels import ChannelStore
 from rtchat.store.users import UserStore
 from rtchat.tasks import Tasks

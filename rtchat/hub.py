@@ -8,7 +8,8 @@ a client's cursor does not bring back.
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+
+from msgspec import UNSET
 
 from rtchat import protocol
 from rtchat.bus import Bus
@@ -17,6 +18,7 @@ from rtchat.config import Config
 from rtchat.connection import Connection
 from rtchat.envelope import ControlKind
 from rtchat.errors import ChatError, Code
+from rtchat.events import Head, Reason
 from rtchat.room import Room, State, Subscription
 from rtchat.rooms import LOOK_MS, Rooms
 from rtchat.rules import Act, missing_channel, problem
@@ -25,14 +27,14 @@ from rtchat.store.database import AnyConnection
 from rtchat.store.epoch import current
 from rtchat.store.messages import MessageStore
 
-REASONS = {
+REASONS: dict[ControlKind, Reason] = {
     ControlKind.LEFT: "left",
     ControlKind.REMOVED: "removed",
     ControlKind.DELETED: "deleted",
 }
 ENDED_MAX = 1000  # ends of subscriptions that a connection remembers until the notice of them comes
 Wanted = Mapping[int, int | None]  # channel to cursor; None: from the head on
-Answer = Callable[[dict[str, dict[str, Any]]], None]
+Answer = Callable[[dict[str, Head]], None]
 
 
 class Hub:
@@ -100,7 +102,7 @@ class Hub:
         answer({str(channel_id): head for channel_id, head in heads.items()})
         for channel_id, sub in joining.items():
             standing = standings.get(channel_id)
-            if "head" in heads[channel_id] and standing is not None:
+            if heads[channel_id].head is not UNSET and standing is not None:
                 self._begin(connection, sub, wanted[channel_id], standing.head, epoch)
             else:
                 sub.room.remove(sub)
@@ -128,11 +130,12 @@ class Hub:
             self.rooms.look_soon()
             raise ChatError(Code.UNAVAILABLE, after_ms=LOOK_MS)
 
-    def _require_cursors(self, wanted: Wanted, heads: Mapping[int, dict[str, Any]]) -> None:
+    def _require_cursors(self, wanted: Wanted, heads: Mapping[int, Head]) -> None:
         """Refuse heads below the cursors of clients, from a session that cannot write: it may lead
         to a primary of yesterday, which lacks what was delivered. Else they are believed."""
         for channel_id, cursor in wanted.items():
-            if cursor is not None and cursor > heads[channel_id].get("head", cursor):
+            head = heads[channel_id].head
+            if cursor is not None and head is not UNSET and cursor > head:
                 self.rooms.look_soon()  # new connections find the way to the present one
                 raise ChatError(Code.UNAVAILABLE, after_ms=LOOK_MS)
 
@@ -144,7 +147,7 @@ class Hub:
             if room is not None:
                 joining[channel_id] = room.register(connection)
 
-    def _decide(self, sub: Subscription | None, standing: Standing | None) -> dict[str, Any]:
+    def _decide(self, sub: Subscription | None, standing: Standing | None) -> Head:
         """What the `ok` says of one channel: its head, or why not. Raises where it cannot be said:
         the user became a member, or the room was shut, since it was looked for."""
         error = _refusal(standing)
@@ -153,8 +156,8 @@ class Hub:
         if standing is not None and sub is not None and sub.ended_at > standing.head:
             error = missing_channel()  # ceased to be one
         if error is not None or standing is None:
-            return {"error": (error or missing_channel()).code.value}
-        return {"head": standing.head}
+            return Head(error=(error or missing_channel()).code)
+        return Head(head=standing.head)
 
     def _begin(
         self,

@@ -16,8 +16,27 @@ ID_MAX = 2**53 - 1  # the largest integer that every JSON reader keeps exactly (
 Id = Annotated[int, Meta(ge=1, le=ID_MAX)]
 Seq = Annotated[int, Meta(ge=0, le=ID_MAX)]
 Timestamp = Annotated[
-    str, Meta(description="RFC 3339, UTC, milliseconds", extra_json_schema={"format": "date-time"})
+    str, Meta(description="RFC 3339, UTC, milliseconds.", extra_json_schema={"format": "date-time"})
 ]
+
+# Bounds that are settings stand in the schema by the setting's name; `schemas` puts the number in.
+# Who checks them is `names`, with the configuration at hand.
+Content = Annotated[
+    str,
+    Meta(
+        description="The text, stored and returned exactly as sent. Not only white space, no NUL.",
+        extra_json_schema={"minLength": 1, "maxLength": "content_max_chars"},
+    ),
+]
+Name = Annotated[
+    str,
+    Meta(
+        description="A name as people see it: at least one visible character, none invisible;"
+        " stored in Unicode NFC, without outer blanks.",
+        extra_json_schema={"minLength": 1, "maxLength": "name_max_chars"},
+    ),
+]
+Status = Annotated[str, Meta(max_length=140, description="Free text.")]
 
 
 class ChannelType(StrEnum):
@@ -79,8 +98,10 @@ class User(_Public, frozen=True):
     id: Id
     name: str
     status: str
-    last_active: Timestamp | None
-    email: str | UnsetType | None = UNSET
+    last_active: Annotated[
+        Timestamp | None, Meta(description="When last seen; null: never, or not kept yet.")
+    ]
+    email: Annotated[str | UnsetType | None, Meta(description="Of oneself only.")] = UNSET
 
 
 class LiveSession(_Public, frozen=True):
@@ -90,8 +111,8 @@ class LiveSession(_Public, frozen=True):
     created_at: Timestamp
     refreshed_at: Timestamp
     expires_at: Timestamp
-    agent: str
-    current: bool
+    agent: Annotated[str, Meta(description="What signed in, in its own words.")]
+    current: Annotated[bool, Meta(description="Whether it is the one that asks.")]
 
 
 class Channel(_Public, frozen=True):
@@ -103,10 +124,12 @@ class Channel(_Public, frozen=True):
     created_by: Id
     created_at: Timestamp
     updated_at: Timestamp
-    role: Role | None
-    last_seq: Seq
-    read_seq: Seq | None
-    unread: int | None
+    role: Annotated[Role | None, Meta(description="The asker's; null: no member.")]
+    last_seq: Annotated[Seq, Meta(description="The head of its log.")]
+    read_seq: Annotated[Seq | None, Meta(description="How far the asker has read.")]
+    unread: Annotated[
+        int | None, Meta(ge=0, description="Messages of others behind that, counted up to a limit.")
+    ]
 
 
 class Member(_Public, frozen=True):
@@ -120,13 +143,13 @@ class Member(_Public, frozen=True):
 class Message(_Public, frozen=True):
     """A message as stored. `id` is channel and seq as one key; `nonce` is its author's only."""
 
-    id: str
+    id: Annotated[str, Meta(description="Channel and seq as one key: `17:1205`.")]
     channel_id: Id
-    seq: Seq
-    user_id: Id
-    content: str
+    seq: Annotated[Id, Meta(description="Its place in the channel's log.")]
+    user_id: Annotated[Id, Meta(description="Its author.")]
+    content: Annotated[str, Meta(description="As it is now; empty where it was deleted.")]
     timestamp: Timestamp
-    nonce: str | UnsetType = UNSET
+    nonce: Annotated[str | UnsetType, Meta(description="To its author only.")] = UNSET
     edited_at: Timestamp | UnsetType = UNSET
     deleted_at: Timestamp | UnsetType = UNSET
 

@@ -4,16 +4,16 @@ Pure. A notice may be lost: whatever must hold without it is read from the datab
 comes from the network, so `parse` checks it before anybody believes it.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from rtchat.events import Reason
 from rtchat.model import Id, Seq
 
 IDS_MAX = 1000  # in one notice; longer lists are told in several
 
-Reason = Literal["left", "removed", "deleted"]
 _Ids = Annotated[list[Id], Meta(max_length=IDS_MAX)]
 
 

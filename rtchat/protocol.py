@@ -1,87 +1,27 @@
 """The WebSocket's wire, pure: a client's text to a command, an event to a frame.
 
-Owns: every frame of the contract (§3), both ways, and the WebSocket's only JSON. Must never: do I/O
-or know a rule; that a command is well formed says nothing about whether it is allowed.
+Owns: the WebSocket's only JSON. What frames there are is in `commands` and `events`. Must never: do
+I/O, or let a text through that is no command.
 
 What comes in is decoded and checked by msgspec in one pass. What goes out is built once as a whole
 WebSocket frame (header and JSON: a server's frames are not masked, RFC 6455 §5.1), so that one
 bytes object serves every reader on every pod.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Annotated, Any, assert_never
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, assert_never
 
 import msgspec
 import orjson
-from msgspec import Meta
+from msgspec import UNSET
 
+from rtchat import events
+from rtchat.commands import REF_MAX_CHARS, Command, Ref
 from rtchat.envelope import ENTRIES_MAX, Control, ControlKind, Envelope
 from rtchat.errors import ERRORS, ChatError, Code
-from rtchat.model import ID_MAX, Channel, Id, Kind, LogEntry, Seq, User
+from rtchat.model import ID_MAX, Channel, Kind, LogEntry, User
 
 SUBPROTOCOL = "rtchat.v1"
-NONCE_MAX_CHARS = 64
-
-Ref = Annotated[int, Meta(ge=-ID_MAX, le=ID_MAX)] | Annotated[str, Meta(max_length=64)] | None
-Nonce = Annotated[str, Meta(min_length=1, max_length=NONCE_MAX_CHARS)]
-
-
-class _Command(msgspec.Struct, tag_field="t", kw_only=True, gc=False):
-    """Base of what a client sends: `t` tells which, `ref` comes back in the answer."""
-
-    ref: Ref = None
-
-
-class Auth(_Command, tag="auth"):
-    """Sign in, or renew the expiry of a live socket."""
-
-    token: Annotated[str, Meta(max_length=8192)]
-
-
-class Sub(_Command, tag="sub"):
-    """Follow channels from a cursor on; null: from the head on."""
-
-    ch: dict[Id, Seq | None]
-    epoch: Annotated[str, Meta(max_length=64)] | None = None
-
-
-class Unsub(_Command, tag="unsub"):
-    """Follow channels no longer."""
-
-    ch: list[Id]
-
-
-class Send(_Command, tag="send"):
-    """Write a message."""
-
-    ch: Id
-    content: str
-    nonce: Nonce | None = None
-
-
-class Edit(_Command, tag="edit"):
-    """Give a message of one's own other content."""
-
-    ch: Id
-    of: Id
-    content: str
-    nonce: Nonce | None = None
-
-
-class Del(_Command, tag="del"):
-    """Delete a message: its content, not its place in the log."""
-
-    ch: Id
-    of: Id
-    nonce: Nonce | None = None
-
-
-class Ping(_Command, tag="ping"):
-    """Ask for a pong."""
-
-
-Command = Auth | Sub | Unsub | Send | Edit | Del | Ping
-
 _decode: Callable[[str], Command] = msgspec.json.Decoder(Command).decode
 
 
@@ -125,7 +65,7 @@ def ref_of(text: str) -> int | str | None:
         return None
     if type(ref) is int:
         return ref if -ID_MAX <= ref <= ID_MAX else None
-    return ref if isinstance(ref, str) and len(ref) <= 64 else None
+    return ref if isinstance(ref, str) and len(ref) <= REF_MAX_CHARS else None
 
 
 def explain(error: msgspec.ValidationError) -> ChatError:
@@ -145,9 +85,12 @@ def explain(error: msgspec.ValidationError) -> ChatError:
 # --- what the server sends
 
 
-def frame(event: dict[str, Any]) -> bytes:
-    """Make a whole text frame of one JSON object (RFC 6455 §5.2), a fifth of `websockets`' time."""
-    text = orjson.dumps(event)
+_to_json = msgspec.json.Encoder().encode
+
+
+def frame(event: Any) -> bytes:
+    """Make a whole text frame of one event (RFC 6455 §5.2), a fifth of `websockets`' time."""
+    text = _to_json(event)
     size = len(text)
     if size < 126:
         return b"\x81%c%b" % (size, text)
@@ -158,25 +101,26 @@ def frame(event: dict[str, Any]) -> bytes:
 
 def entry(e: LogEntry) -> bytes:
     """Make the frame of a log entry; the tombstone of a channel has none."""
-    head = {"ch": e.channel_id, "seq": e.seq}
+    ch, seq, user, ts = e.channel_id, e.seq, e.user_id, e.ts
+    of: Any = e.target  # both are there where the kind has them
+    text: Any = e.content
+    event: Any
     match e.kind:
         case Kind.MESSAGE:
-            event = {"t": "msg", **head, "user": e.user_id, "content": e.content, "ts": e.ts}
-            if e.deleted:
-                event["deleted"] = True
+            deleted = True if e.deleted else UNSET
+            event = events.Msg(ch=ch, seq=seq, user=user, content=text, ts=ts, deleted=deleted)
         case Kind.JOIN | Kind.LEAVE:
-            t = "join" if e.kind is Kind.JOIN else "leave"
-            event = {"t": t, **head, "user": e.target, "by": e.user_id, "ts": e.ts}
+            kind = events.Joined if e.kind is Kind.JOIN else events.Left
+            event = kind(ch=ch, seq=seq, user=of, by=user, ts=ts)
         case Kind.RENAME:
-            event = {"t": "chan", **head, "user": e.user_id, "name": e.content, "ts": e.ts}
+            event = events.Renamed(ch=ch, seq=seq, user=user, name=text, ts=ts)
         case Kind.EDIT:
-            event = {"t": "edit", **head, "of": e.target, "user": e.user_id}
-            event |= {"content": e.content, "ts": e.ts}
+            event = events.Edited(ch=ch, seq=seq, of=of, user=user, content=text, ts=ts)
         case Kind.DELETE:
-            event = {"t": "del", **head, "of": e.target, "user": e.user_id, "ts": e.ts}
+            event = events.Deleted(ch=ch, seq=seq, of=of, user=user, ts=ts)
         case Kind.REACT | Kind.UNREACT:
-            event = {"t": "react", **head, "of": e.target, "user": e.user_id, "emoji": e.content}
-            event |= {"on": e.kind is Kind.REACT, "ts": e.ts}
+            on = e.kind is Kind.REACT
+            event = events.Reacted(ch=ch, seq=seq, of=of, user=user, emoji=text, on=on, ts=ts)
         case Kind.DROP:
             return b""
         case _:
@@ -217,80 +161,74 @@ def _control(index: int, e: LogEntry) -> Control | None:
 
 
 def hello(
-    *,
-    session: int,
-    user: User,
-    exp: int,
-    epoch: str,
-    heartbeat_s: int,
-    limits: dict[str, int],
+    *, session: int, user: User, exp: int, epoch: str, heartbeat_s: int, limits: events.Limits
 ) -> bytes:
     """Make the first frame after authentication; `exp` is in seconds since 1970."""
     return frame(
-        {
-            "t": "hello",
-            "session": str(session),
-            "user": msgspec.to_builtins(user),
-            "exp": exp,
-            "epoch": epoch,
-            "heartbeat": heartbeat_s,
-            "limits": limits,
-        }
+        events.Hello(
+            session=str(session),
+            user=user,
+            exp=exp,
+            epoch=epoch,
+            heartbeat=heartbeat_s,
+            limits=limits,
+        )
     )
 
 
-def ok(ref: Ref, **fields: Any) -> bytes:
+def ok(ref: Ref, *, ch: Mapping[str, events.Head] | None = None, exp: int | None = None) -> bytes:
     """Make the answer to a command that has one and succeeded."""
-    return frame({"t": "ok", "ref": ref, **fields})
+    heads = UNSET if ch is None else dict(ch)
+    return frame(events.Ok(ref=ref, ch=heads, exp=UNSET if exp is None else exp))
 
 
 def pong(ref: Ref) -> bytes:
     """Make the answer to `ping`."""
-    return frame({"t": "pong", "ref": ref})
+    return frame(events.Pong(ref=ref))
 
 
 def ack(ref: Ref, channel_id: int, seq: int, ts: int, *, dup: bool) -> bytes:
     """Make the answer to a write that is committed; `dup`: by an earlier try."""
-    event = {"t": "ack", "ref": ref, "ch": channel_id, "seq": seq, "ts": ts}
-    if dup:
-        event["dup"] = True
-    return frame(event)
+    return frame(events.Ack(ref=ref, ch=channel_id, seq=seq, ts=ts, dup=True if dup else UNSET))
 
 
 def error(ref: Ref, problem: ChatError) -> bytes:
     """Make the answer to a command that failed."""
-    event: dict[str, Any] = {"t": "error", "ref": ref, "code": problem.code.value}
-    event |= {"message": problem.message, "retry": ERRORS[problem.code].retry}
-    if problem.after_ms is not None:
-        event["after"] = problem.after_ms
-    if problem.field is not None:
-        event["field"] = problem.field
-    return frame(event)
+    return frame(
+        events.Error(
+            ref=ref,
+            code=problem.code,
+            message=problem.message,
+            retry=ERRORS[problem.code].retry,
+            after=UNSET if problem.after_ms is None else problem.after_ms,
+            field=UNSET if problem.field is None else problem.field,
+        )
+    )
 
 
 def reset(channel_id: int, head: int, epoch: str) -> bytes:
     """Tell that a cursor cannot be resumed, and of which `epoch` the log is; the sub has ended."""
-    return frame({"t": "reset", "ch": channel_id, "head": head, "epoch": epoch})
+    return frame(events.Reset(ch=channel_id, head=head, epoch=epoch))
 
 
 def added(channel: Channel) -> bytes:
     """Tell a user's connections of a channel that the user is a member of from now on."""
-    return frame({"t": "added", "ch": channel.id, "channel": msgspec.to_builtins(channel)})
+    return frame(events.Added(ch=channel.id, channel=channel))
 
 
-def removed(channel_id: int, reason: str) -> bytes:
+def removed(channel_id: int, reason: events.Reason) -> bytes:
     """Tell that the user is no member any more: `left`, `removed` or `deleted`."""
-    return frame({"t": "removed", "ch": channel_id, "reason": reason})
+    return frame(events.Removed(ch=channel_id, reason=reason))
 
 
 def expiring(in_s: int) -> bytes:
     """Ask for a renewal of the token."""
-    return frame({"t": "expiring", "in": in_s})
+    return frame(events.Expiring(in_=in_s))
 
 
 def bye(code: int, in_ms: int) -> bytes:
     """Tell that a close follows, and when to come back."""
-    return frame({"t": "bye", "code": code, "in": in_ms})
+    return frame(events.Bye(code=code, in_=in_ms))
 
 
 def payloads(frames: bytes) -> list[str]:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from rtchat import protocol
+from rtchat.commands import Auth, Command, Ping, Send, Sub, Unsub
 from rtchat.errors import ChatError, Code
 from rtchat.model import ID_MAX, Kind, LogEntry
-from rtchat.protocol import Auth, Ping, Send, Sub, Unsub
 from tests.wire import events
 
 
@@ -23,7 +23,7 @@ def refusal(text: str) -> tuple[str, str | None]:
     return caught.value.code.value, caught.value.field
 
 
-def outcome(text: str) -> protocol.Command | ChatError:
+def outcome(text: str) -> Command | ChatError:
     """What becomes of a frame. Nothing else may happen to it."""
     try:
         return protocol.decode(text)
@@ -54,7 +54,7 @@ FROM_CLIENTS = [
 
 
 @pytest.mark.parametrize(("text", "command"), FROM_CLIENTS)
-def test_the_contracts_frames_are_understood(text: str, command: protocol.Command):
+def test_the_contracts_frames_are_understood(text: str, command: Command):
     assert protocol.decode(text) == command
 
 
@@ -69,7 +69,7 @@ def test_the_contracts_frames_are_understood(text: str, command: protocol.Comman
         (' {"ref" : null,\n\t"t" : "ping" } ', Ping()),
     ],
 )
-def test_ref_nonce_and_epoch_may_be_left_out(text: str, command: protocol.Command):
+def test_ref_nonce_and_epoch_may_be_left_out(text: str, command: Command):
     assert protocol.decode(text) == command
 
 

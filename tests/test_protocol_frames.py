@@ -12,6 +12,7 @@ from websockets.frames import Frame, Opcode
 from rtchat import protocol
 from rtchat.envelope import ENTRIES_MAX, Control, ControlKind
 from rtchat.errors import ChatError, Close, Code
+from rtchat.events import Head, Limits
 from rtchat.model import Channel, ChannelType, Kind, LogEntry, Role, User
 from tests.wire import events, read_frames, texts
 
@@ -23,11 +24,11 @@ def entry(kind: Kind, seq: int, user: int, target: int | None, content: str | No
     return protocol.entry(LogEntry(17, seq, kind, user, target, content, TS))
 
 
-LIMITS = {"frameBytes": 65536, "contentChars": 4000, "subs": 1000, "sendsPerSecond": 20}
+LIMITS = Limits(frame_bytes=65536, content_chars=4000, subs=1000, sends_per_second=20)
 AT = f'"ts":{TS}'
 RATE_LIMITED = ChatError(Code.RATE_LIMITED, "…", field="…", after_ms=750)
 TO_CLIENTS: list[tuple[bytes, str]] = [
-    (protocol.ok(2, ch={"17": {"head": 1205}, "18": {"error": "not_found"}}),
+    (protocol.ok(2, ch={"17": Head(head=1205), "18": Head(error=Code.NOT_FOUND)}),
      '{"t":"ok","ref":2,"ch":{"17":{"head":1205},"18":{"error":"not_found"}}}'),
     (protocol.ok(3), '{"t":"ok","ref":3}'),
     (protocol.ok(1, exp=1763800900), '{"t":"ok","ref":1,"exp":1763800900}'),

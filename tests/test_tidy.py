@@ -37,6 +37,8 @@ COVERED_BY = {
     "auth/sso/people": "oidc/test_linking",
     "chat": "contract/test_authorization",
     # Tables, read by what they serve.
+    "commands": "test_protocol",
+    "events": "test_protocol_frames",
     "config/rates": "api/test_rates",
     "api/routes": "api/test_router",
     "api/types": "api/test_http",

@@ -18,6 +18,7 @@ from rtchat.app import App
 from rtchat.bus import Bus
 from rtchat.config import Config
 from rtchat.connection import Connection, Listener
+from rtchat.events import Head
 from rtchat.model import ChannelType
 
 SECRET = "in-process-tests-0123456789-abcdefgh"
@@ -116,13 +117,11 @@ class Socket:
         self._services.connections.discard(self.connection)
         self._services.hub.leave(self.connection)
 
-    async def sub(
-        self, cursors: dict[int, int | None], epoch: str | None = None
-    ) -> dict[str, dict[str, Any]]:
+    async def sub(self, cursors: dict[int, int | None], epoch: str | None = None) -> Any:
         """Subscribe; returns what `ok` says."""
-        answers: list[dict[str, dict[str, Any]]] = []
+        answers: list[dict[str, Head]] = []
         await self._services.hub.subscribe(self.connection, cursors, epoch, answers.append)
-        return answers[0]
+        return msgspec.to_builtins(answers[0])
 
     def read(self) -> list[dict[str, Any]]:
         """Take what has arrived."""

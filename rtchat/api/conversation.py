@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from rtchat import protocol
+from rtchat import commands, events, protocol
 from rtchat.api.asgi import Receive
 from rtchat.api.call import Services
 from rtchat.api.rates import Limited
@@ -32,12 +32,12 @@ def greeting(services: Services, connection: Connection, user: User) -> bytes:
         exp=connection.expires,
         epoch=services.hub.epoch,
         heartbeat_s=config.heartbeat_s,
-        limits={
-            "frameBytes": config.frame_max_bytes,
-            "contentChars": config.content_max_chars,
-            "subs": config.subs_max,
-            "sendsPerSecond": config.sends_per_second,
-        },
+        limits=events.Limits(
+            frame_bytes=config.frame_max_bytes,
+            content_chars=config.content_max_chars,
+            subs=config.subs_max,
+            sends_per_second=config.sends_per_second,
+        ),
     )
 
 
@@ -96,7 +96,7 @@ class Conversation:
             return True  # nothing of it will be answered
         if not self._idle or self._held_back():
             return False
-        ref: protocol.Ref = None
+        ref: commands.Ref = None
         try:
             try:
                 command = protocol.decode(text)
@@ -126,7 +126,7 @@ class Conversation:
             self._gate.set_result(None)
 
     async def _handle(self, text: str) -> None:
-        ref: protocol.Ref = None
+        ref: commands.Ref = None
         try:
             try:
                 command = protocol.decode(text)
@@ -148,11 +148,11 @@ class Conversation:
         if self._connection.leaving:
             raise ChatError(Code.DRAINING, after_ms=1000)
 
-    def _fail(self, ref: protocol.Ref, error: Exception) -> None:
+    def _fail(self, ref: commands.Ref, error: Exception) -> None:
         log.error("command failed", exc_info=error, extra={"connection": self._connection.id})
         self._refuse(ref, ChatError(Code.INTERNAL, after_ms=1000))
 
-    def _refuse(self, ref: protocol.Ref, error: ChatError) -> None:
+    def _refuse(self, ref: commands.Ref, error: ChatError) -> None:
         own_fault = not ERRORS[error.code].retry or error.code is Code.RATE_LIMITED
         if own_fault and self._errors.take(self._loop.time()):
             self._connection.close(Close.FLOOD, "too many errors")
@@ -161,7 +161,7 @@ class Conversation:
 
     # --- commands
 
-    def send(self, command: protocol.Send) -> None:
+    def send(self, command: commands.Send) -> None:
         """Hand a message to the writer."""
         self._spend()
         self._services.chat.submit_message(
@@ -174,7 +174,7 @@ class Conversation:
         )
         self._connection.unanswered += 1
 
-    def edit(self, command: protocol.Edit) -> None:
+    def edit(self, command: commands.Edit) -> None:
         """Hand an edit to the writer."""
         self._spend()
         self._services.chat.submit_edit(
@@ -188,7 +188,7 @@ class Conversation:
         )
         self._connection.unanswered += 1
 
-    def delete(self, command: protocol.Del) -> None:
+    def delete(self, command: commands.Del) -> None:
         """Hand a deletion to the writer."""
         self._spend()
         self._services.chat.submit_deletion(
@@ -234,7 +234,7 @@ class Conversation:
         if connection.on_answered is not None and not connection.unanswered:
             connection.on_answered()
 
-    async def sub(self, command: protocol.Sub) -> None:
+    async def sub(self, command: commands.Sub) -> None:
         """Subscribe."""
         connection = self._connection
         if self._subs is None:
@@ -247,16 +247,16 @@ class Conversation:
             lambda heads: connection.write(protocol.ok(command.ref, ch=heads)),
         )
 
-    def unsub(self, command: protocol.Unsub) -> None:
+    def unsub(self, command: commands.Unsub) -> None:
         """Unsubscribe."""
         self._services.hub.unsubscribe(self._connection, command.ch)
         self._connection.write(protocol.ok(command.ref))
 
-    def ping(self, command: protocol.Ping) -> None:
+    def ping(self, command: commands.Ping) -> None:
         """Answer."""
         self._connection.write(protocol.pong(command.ref))
 
-    async def auth(self, command: protocol.Auth) -> None:
+    async def auth(self, command: commands.Auth) -> None:
         """Renew the expiry; the new token may be of another session of the same user."""
         identity = self._services.sessions.authenticate(command.token)
         if identity.user_id != self._connection.user_id:
@@ -273,13 +273,13 @@ class Conversation:
 
 
 _AT_ONCE: dict[type, Callable[[Conversation, Any], None]] = {
-    protocol.Unsub: Conversation.unsub,
-    protocol.Send: Conversation.send,
-    protocol.Edit: Conversation.edit,
-    protocol.Del: Conversation.delete,
-    protocol.Ping: Conversation.ping,
+    commands.Unsub: Conversation.unsub,
+    commands.Send: Conversation.send,
+    commands.Edit: Conversation.edit,
+    commands.Del: Conversation.delete,
+    commands.Ping: Conversation.ping,
 }
 _WAITING: dict[type, Callable[[Conversation, Any], Awaitable[None]]] = {
-    protocol.Auth: Conversation.auth,
-    protocol.Sub: Conversation.sub,
+    commands.Auth: Conversation.auth,
+    commands.Sub: Conversation.sub,
 }

@@ -22,6 +22,7 @@ from rtchat.errors import ERRORS, ChatError, Code
 from rtchat.headers import AnswerHeaders
 from rtchat.protocol import explain, require_json
 
+JSON = b"application/json"
 PROBLEM = b"application/problem+json"
 _DIGITS = re.compile(r"0|[1-9][0-9]{0,16}")
 
@@ -175,14 +176,18 @@ class Responder:
         self.status = 0  # what was answered; 0: nothing yet
         self.last = False  # answer of its connection: the client may then reach another pod
 
-    async def answer(self, status: int, body: Any = None, headers: Headers | None = None) -> None:
-        """Send JSON (a problem has a type of its own), or nothing but a status."""
+    async def answer(
+        self, status: int, body: Any = None, headers: Headers | None = None, kind: bytes = JSON
+    ) -> None:
+        """Send JSON (a problem has a type of its own), bytes that are of `kind`, or a status."""
         headers = headers or []
         if body is None:
             await self._write(status, b"", headers)
-        else:
-            kind = PROBLEM if isinstance(body, Problem) else b"application/json"
-            await self._write(status, to_json(body), [(b"content-type", kind), *headers])
+            return
+        if isinstance(body, Problem):
+            kind = PROBLEM
+        data = body if isinstance(body, bytes) else to_json(body)
+        await self._write(status, data, [(b"content-type", kind), *headers])
 
     async def allow(self, methods: Iterable[str]) -> None:
         """Answer OPTIONS."""
@@ -214,7 +219,7 @@ class Responder:
         headers.append((b"x-request-id", self._request_id.encode()))
         if self.last:
             headers.append((b"connection", b"close"))
-        if status != 204:
+        if status not in (204, 304):
             headers.append((b"content-length", str(len(body)).encode()))
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         body = b"" if self._scope["method"] == "HEAD" else body

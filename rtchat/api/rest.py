@@ -6,8 +6,8 @@ import time
 
 from rtchat.api.asgi import Receive, Scope, Send, address_of, client_of, header, path_of
 from rtchat.api.call import Call, Services
-from rtchat.api.http import Disconnected, Responder, decode, parse_query, read_body
-from rtchat.api.router import Route, Router
+from rtchat.api.http import JSON, Disconnected, Responder, decode, parse_query, read_body
+from rtchat.api.router import Media, Route, Router
 from rtchat.api.routes import INTERNAL_ROUTES, ROUTES
 from rtchat.auth.sessions import Sessions
 from rtchat.auth.tokens import Identity
@@ -95,8 +95,9 @@ class Rest:
                 route.decoder, await read_body(scope, receive, self._services.config)
             )
         status, answer = await route.handler(call)
-        assert status in route.answers, (route.path, status)
-        await responder.answer(status, answer, call.headers)
+        kind = route.answers[status]
+        media_type = kind.media_type.encode() if isinstance(kind, Media) else JSON
+        await responder.answer(status, answer, call.headers, media_type)
         return call.identity.user_id if call.identity else None
 
 

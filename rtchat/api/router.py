@@ -19,14 +19,36 @@ from rtchat.model import ID_MAX
 Answer = tuple[int, Any]
 Handler = Callable[[Call], Awaitable[Answer]]
 
+# What any request may be told before it reaches its route: it is no HTTP, its head is too large, or
+# there is no room for its connection.
+BELOW = frozenset({Code.BAD_MESSAGE, Code.TOO_LARGE, Code.OVERLOADED})
+# What reading a body or a query may find.
+_OF_BODY = frozenset(
+    {Code.BAD_JSON, Code.BAD_MESSAGE, Code.BAD_FIELD, Code.TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE}
+)
+_OF_TOKEN = frozenset({Code.UNAUTHORIZED, Code.TOKEN_EXPIRED})
+
 _NUMBER = re.compile(r"[1-9][0-9]{0,15}")  # ASCII only, unlike str.isdigit and int
 _WORD = re.compile(r"[a-z0-9-]{1,32}")
 _WORD_MARK = ":word"
+_PARAMETER = re.compile(r"\{([^}]+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """An answer that is bytes of another media type than JSON of a struct: a page, a document."""
+
+    media_type: str
 
 
 @dataclass(frozen=True)
 class Route:
-    """One line of the route table: what comes in, who answers, what goes out."""
+    """One line of the route table: what comes in, who answers, what goes out.
+
+    `errors` are the codes that its handler answers with; those that follow from the other columns
+    (a body that cannot be read, no token, too often) need not stand there. `codes` is all of them:
+    what the documents say, and what the tests hold every answer to.
+    """
 
     method: str
     path: str
@@ -36,11 +58,30 @@ class Route:
     query: Any = None
     auth: bool = True
     limit: Limited | None = None
+    errors: frozenset[Code] = frozenset()
     decoder: "msgspec.json.Decoder[Any] | None" = field(init=False, default=None)
+    parameters: tuple[str, ...] = field(init=False)  # of the path, as they stand in it
+    codes: frozenset[Code] = field(init=False)
 
     def __post_init__(self) -> None:
         if self.body is not None:
             object.__setattr__(self, "decoder", msgspec.json.Decoder(self.body))
+        object.__setattr__(self, "parameters", tuple(_PARAMETER.findall(self.path)))
+        object.__setattr__(self, "codes", self._codes())
+
+    def _codes(self) -> frozenset[Code]:
+        found = BELOW | self.errors
+        if self.body is not None:
+            found |= _OF_BODY
+        if self.query is not None:
+            found |= {Code.BAD_FIELD}
+        if self.parameters:
+            found |= {Code.NOT_FOUND}
+        if self.auth:
+            found |= _OF_TOKEN
+        if self.limit is not None:
+            found |= {Code.RATE_LIMITED}
+        return found
 
 
 class Match(NamedTuple):

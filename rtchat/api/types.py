@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from rtchat.commands import Nonce
 from rtchat.model import (
     Channel,
     ChannelType,
@@ -17,7 +18,6 @@ from rtchat.model import (
     Timestamp,
     User,
 )
-from rtchat.protocol import Nonce
 
 
 class _Body(msgspec.Struct, frozen=True, rename="camel", kw_only=True):

@@ -9,7 +9,7 @@ import itertools
 import logging
 from typing import NamedTuple
 
-from rtchat import protocol
+from rtchat import commands, protocol
 from rtchat.api.asgi import Receive, Scope, Send, address_of, client_of, header, path_of
 from rtchat.api.call import Services
 from rtchat.api.conversation import Conversation, greeting
@@ -242,7 +242,7 @@ class WebSocketEndpoint:
             return None
         try:
             command = protocol.decode(event.get("text") or "")
-            if not isinstance(command, protocol.Auth):
+            if not isinstance(command, commands.Auth):
                 raise ChatError(Code.UNAUTHORIZED, "The first frame is auth.")
             identity = self._services.sessions.authenticate(command.token)
             self._services.rates.connect(identity.user_id, "")

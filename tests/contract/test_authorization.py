@@ -12,9 +12,9 @@ import asyncpg
 import httpx2
 import pytest
 
-from rtchat import protocol
 from rtchat.api.router import Route
 from rtchat.api.routes import ROUTES
+from rtchat.commands import Command
 from tests.contract.authorization import (
     CHANNEL,
     MISSING,
@@ -157,7 +157,7 @@ def test_every_route_and_every_command_has_a_row() -> None:
     assert {r for r in routes if r[1].startswith(CHANNEL)} <= tried
     assert routes - tried == set(ELSEWHERE)
     assert [test for test in ELSEWHERE.values() if missing_test(test)] == []
-    commands = {kind.__struct_config__.tag for kind in get_args(protocol.Command)}
+    commands = {kind.__struct_config__.tag for kind in get_args(Command)}
     assert commands == {OPERATIONS[name].command for name in COMMANDS} | OWN_COMMANDS
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from rtchat.api.conversation import Conversation
 from rtchat.connection import Connection, Listener
+from rtchat.events import Head
 from tests.fuzz import corpus
 from tests.fuzz.__main__ import DATABASE_VARIABLE
 from tests.fuzz.targets import TARGETS, Fuzzed, text_of
@@ -152,10 +153,10 @@ class FuzzedPod:
         """A socket that follows a channel."""
         connection, link = self.connect()
         services = self.world.services
-        heads: list[dict[str, dict[str, Any]]] = []
+        heads: list[dict[str, Head]] = []
         services.connections.add(connection)
         await services.hub.subscribe(connection, {channel: cursor}, None, heads.append)
-        assert heads == [{str(channel): {"head": 0}}]
+        assert heads == [{str(channel): Head(head=0)}]
         return connection, link
 
     def leave(self, connection: Connection) -> None:

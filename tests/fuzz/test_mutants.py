@@ -10,6 +10,7 @@ from hypothesis import Phase, given, settings
 from rtchat import envelope, notice, protocol
 from rtchat.api import http, router
 from rtchat.auth.tokens import Tokens
+from rtchat.commands import Command
 from rtchat.room import Room
 from tests.fuzz.targets import TARGETS
 
@@ -20,7 +21,7 @@ def _key_error(text: str) -> Any:
     """Let out what no interface states."""
     if '"of"' in text:
         raise KeyError("of")
-    return msgspec.json.decode(text, type=protocol.Command)
+    return msgspec.json.decode(text, type=Command)
 
 
 def _without_checks(data: bytes) -> Any:

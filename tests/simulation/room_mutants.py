@@ -12,6 +12,7 @@ from rtchat.config import Config
 from rtchat.connection import Connection
 from rtchat.envelope import Control, Envelope
 from rtchat.errors import ChatError
+from rtchat.events import Head
 from rtchat.hub import Hub
 from rtchat.model import LogEntry
 from rtchat.protocol import pack
@@ -345,7 +346,7 @@ class ForgetsToGoOn(Hub):
 class LetsAnybodyIn(Hub):
     """Does not look whether somebody has ceased to be a member while joining."""
 
-    def _decide(self, sub: Subscription | None, standing: Standing | None) -> dict[str, Any]:
+    def _decide(self, sub: Subscription | None, standing: Standing | None) -> Head:
         if sub is not None:
             sub.ended_at = 0
         return super()._decide(sub, standing)

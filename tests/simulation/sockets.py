@@ -5,10 +5,12 @@ import itertools
 from dataclasses import dataclass
 
 import orjson
+from msgspec import UNSET
 
 from rtchat import protocol
 from rtchat.connection import Connection, Listener
 from rtchat.errors import ChatError
+from rtchat.events import Head
 from rtchat.model import Kind
 from rtchat.room import Receiver, Room, State, Subscription
 from tests.simulation.channels import EPOCH, ChannelLog
@@ -142,15 +144,13 @@ class Socket:
         except Exception as error:  # noqa: BLE001
             self.pod.loop.broken(error)
 
-    def _ok(
-        self, wanted: dict[int, int | None], epoch: str | None, heads: dict[str, dict[str, object]]
-    ) -> None:
+    def _ok(self, wanted: dict[int, int | None], epoch: str | None, heads: dict[str, Head]) -> None:
         for channel_id, cursor in wanted.items():
             answer, log = heads[str(channel_id)], self.log(channel_id)
-            if "error" in answer:
-                self._refused(channel_id, answer["error"])
+            if answer.error is not UNSET:
+                self._refused(channel_id, answer.error)
                 continue
-            head = answer["head"]
+            head = answer.head
             assert isinstance(head, int)
             if head > log.head or not log.was_member(self.connection.user_id, head):
                 raise PromiseError(f"{self!r} was let into {channel_id} at {head}")
