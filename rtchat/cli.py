@@ -244,6 +244,24 @@ def new(alg: str) -> None:
     click.echo(keys.new(alg).rstrip())
 
 
+@main.command()
+def openapi() -> None:
+    """Print the OpenAPI 3.1 document of the REST interface, with the limits of these settings."""
+    from rtchat.api.openapi import served
+
+    config, _ = _load()
+    click.echo(served(config, ""))
+
+
+@main.command()
+def asyncapi() -> None:
+    """Print the AsyncAPI 3.0 document of the WebSocket, with the limits of these settings."""
+    from rtchat.api.asyncapi import served
+
+    config, _ = _load()
+    click.echo(served(config, ""))
+
+
 @main.command("config")
 def show_config() -> None:
     """Show each setting: its value, where it came from, what it means. Secrets are masked."""

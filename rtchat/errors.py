@@ -40,35 +40,105 @@ class Code(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ErrorInfo:
-    """What a code means: its HTTP status, whether a retry may help, and the problem's title."""
+    """What a code means: its HTTP status, whether a retry may help, the problem's title, and what
+    a client's author should know and do."""
 
     status: int
     retry: bool
     title: str
+    meaning: str
 
 
 ERRORS: dict[Code, ErrorInfo] = {
-    Code.BAD_JSON: ErrorInfo(400, False, "Not valid JSON"),
-    Code.BAD_MESSAGE: ErrorInfo(400, False, "Not a JSON object of the expected form"),
-    Code.UNKNOWN_TYPE: ErrorInfo(400, False, "Unknown frame type"),
-    Code.UNAUTHORIZED: ErrorInfo(401, False, "Not signed in"),
-    Code.TOKEN_EXPIRED: ErrorInfo(401, False, "Access token expired"),
-    Code.FORBIDDEN: ErrorInfo(403, False, "Not allowed"),
-    Code.NOT_FOUND: ErrorInfo(404, False, "Not found"),
-    Code.METHOD_NOT_ALLOWED: ErrorInfo(405, False, "Method not allowed"),
-    Code.CONFLICT: ErrorInfo(409, False, "Conflict"),
-    Code.NONCE_CONFLICT: ErrorInfo(409, False, "Nonce already used for other content"),
-    Code.TOO_LARGE: ErrorInfo(413, False, "Too large"),
-    Code.UNSUPPORTED_MEDIA_TYPE: ErrorInfo(415, False, "Unsupported media type"),
-    Code.BAD_FIELD: ErrorInfo(422, False, "Invalid field"),
-    Code.TOO_LONG: ErrorInfo(422, False, "Field too long"),
-    Code.UNSUPPORTED: ErrorInfo(422, False, "Not supported here"),
-    Code.RATE_LIMITED: ErrorInfo(429, True, "Rate limit reached"),
-    Code.OVERLOADED: ErrorInfo(503, True, "Overloaded"),
-    Code.UNAVAILABLE: ErrorInfo(503, True, "Temporarily unavailable"),
-    Code.DRAINING: ErrorInfo(503, True, "Shutting down"),
-    Code.INTERNAL: ErrorInfo(500, True, "Internal error"),
-}
+    Code.BAD_JSON: ErrorInfo(
+        400, False, "Not valid JSON",
+        "The body or frame is not JSON in UTF-8, or did not arrive in time.",
+    ),
+    Code.BAD_MESSAGE: ErrorInfo(
+        400, False, "Not a JSON object of the expected form",
+        "It is JSON, but no object; or the request is no HTTP or WebSocket handshake as the RFCs"
+        " want it; or a sign-in at a provider cannot go on here.",
+    ),
+    Code.UNKNOWN_TYPE: ErrorInfo(
+        400, False, "Unknown frame type",
+        "The frame's `t` is missing, or none that this server knows.",
+    ),
+    Code.UNAUTHORIZED: ErrorInfo(
+        401, False, "Not signed in",
+        "No token, one that is not good, or one whose session has ended; at sign-in: address or"
+        " password is wrong. Sign in again.",
+    ),
+    Code.TOKEN_EXPIRED: ErrorInfo(
+        401, False, "Access token expired",
+        "The access token was good once. Get another one with the refresh token.",
+    ),
+    Code.FORBIDDEN: ErrorInfo(
+        403, False, "Not allowed",
+        "One may see the channel, but not do this in it; or it takes a newer sign-in, the right"
+        " current password, or another origin.",
+    ),
+    Code.NOT_FOUND: ErrorInfo(
+        404, False, "Not found",
+        "There is no such thing, or none that one may see: the two are not told apart.",
+    ),
+    Code.METHOD_NOT_ALLOWED: ErrorInfo(
+        405, False, "Method not allowed",
+        "The path exists, with other methods: `Allow` lists them.",
+    ),
+    Code.CONFLICT: ErrorInfo(
+        409, False, "Conflict",
+        "What is there already stands against it: the address is taken, an owner would leave, it"
+        " is the last way to sign in.",
+    ),
+    Code.NONCE_CONFLICT: ErrorInfo(
+        409, False, "Nonce already used for other content",
+        "This nonce named another write before. Nothing was stored now; take a new nonce.",
+    ),
+    Code.TOO_LARGE: ErrorInfo(
+        413, False, "Too large",
+        "The body, the head of the request (431) or its path (414) is over its limit.",
+    ),
+    Code.UNSUPPORTED_MEDIA_TYPE: ErrorInfo(
+        415, False, "Unsupported media type",
+        "A body is `application/json` in UTF-8, without a content encoding.",
+    ),
+    Code.BAD_FIELD: ErrorInfo(
+        422, False, "Invalid field",
+        "A field or parameter is missing, of the wrong type, or not allowed: `field` names it,"
+        " the text says why.",
+    ),
+    Code.TOO_LONG: ErrorInfo(
+        422, False, "Field too long",
+        "A text or list is over its limit: `field` names it, the text says the limit.",
+    ),
+    Code.UNSUPPORTED: ErrorInfo(
+        422, False, "Not supported here",
+        "The operation does not exist for this channel: the members of a dm are fixed.",
+    ),
+    Code.RATE_LIMITED: ErrorInfo(
+        429, True, "Rate limit reached",
+        "Too often. Nothing was done; come again after the time that is told.",
+    ),
+    Code.OVERLOADED: ErrorInfo(
+        503, True, "Overloaded",
+        "A queue or the number of connections is at its limit. Nothing was done; come again after"
+        " the time that is told.",
+    ),
+    Code.UNAVAILABLE: ErrorInfo(
+        503, True, "Temporarily unavailable",
+        "The database, or a provider, does not answer in time. A write may or may not be stored:"
+        " try again with its nonce.",
+    ),
+    Code.DRAINING: ErrorInfo(
+        503, True, "Shutting down",
+        "This server is about to stop. Nothing was done; try again, another one may answer.",
+    ),
+    Code.INTERNAL: ErrorInfo(
+        500, True, "Internal error",
+        "A fault of the server, which is in its log under the request's id. A write may or may"
+        " not be stored: try again with its nonce.",
+    ),
+}  # fmt: skip
 
 
 class Close(IntEnum):
@@ -78,16 +148,47 @@ class Close(IntEnum):
     jitter. 1xxx as RFC 6455 §7.4.1 has them.
     """
 
-    UNSUPPORTED_DATA = 1003  # a binary frame
-    NOT_AUTHENTICATED = 4001  # no or a bad `auth` within the deadline
+    PROTOCOL_BROKEN = 1002
+    UNSUPPORTED_DATA = 1003
+    BAD_TEXT = 1007
+    TOO_BIG = 1009
+    FAILED = 1011
+    RESTART = 1012
+    NOT_AUTHENTICATED = 4001
     FORBIDDEN = 4003
-    SESSION_REVOKED = 4004  # logged out, password changed, refresh token reused
-    FLOOD = 4008  # errors faster than the limit
+    SESSION_REVOKED = 4004
+    FLOOD = 4008
     PROTOCOL_ERROR = 4009
     OVER_CAPACITY = 4101
-    TOO_SLOW = 4102  # did not read for longer than the deadline
+    TOO_SLOW = 4102
     DRAINING = 4201
     TOKEN_EXPIRED = 4202
+
+
+CLOSES: dict[Close, str] = {
+    Close.PROTOCOL_BROKEN: "Bytes that are no WebSocket frames as RFC 6455 has them. Mend the"
+    " client.",
+    Close.UNSUPPORTED_DATA: "A binary frame; frames are text. Mend the client.",
+    Close.BAD_TEXT: "A text that is not UTF-8. Mend the client.",
+    Close.TOO_BIG: "A message over `limits.frameBytes`. Mend the client.",
+    Close.FAILED: "No pong came in time, or the server failed. Come back after a back-off, and"
+    " resume by the cursors.",
+    Close.RESTART: "Whatever runs the server restarts it. Come back with a back-off.",
+    Close.NOT_AUTHENTICATED: "No `auth` frame in time, or its token is not good. Sign in again.",
+    Close.FORBIDDEN: "Kept for clients: origins that may not connect get 403 before the upgrade.",
+    Close.SESSION_REVOKED: "The session has ended: signed out, password changed, user disabled, a"
+    " refresh token used twice. Sign in again.",
+    Close.FLOOD: "Errors, frames or pings faster than their limit. Mend the client.",
+    Close.PROTOCOL_ERROR: "A message in too many fragments. Mend the client.",
+    Close.OVER_CAPACITY: "No room: too many sockets, opened too fast, or the database is away."
+    " Come back after a back-off, not before the `after` of the `error` that came first.",
+    Close.TOO_SLOW: "Did not read what was sent for too long. Come back after a back-off, and"
+    " resume by the cursors.",
+    Close.DRAINING: "The server is about to stop, or the log has another epoch. Come back after"
+    " the `in` of `bye`, and resume by the cursors.",
+    Close.TOKEN_EXPIRED: "The token ended and was not renewed. Refresh it, come back now with"
+    " jitter, and resume by the cursors.",
+}
 
 
 class StartError(Exception):

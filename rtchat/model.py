@@ -48,7 +48,7 @@ class ChannelType(StrEnum):
 
 
 class Role(StrEnum):
-    """What a member may do (contract §2)."""
+    """What a member may do."""
 
     OWNER = "owner"
     ADMIN = "admin"
@@ -127,9 +127,10 @@ class Channel(_Public, frozen=True):
     role: Annotated[Role | None, Meta(description="The asker's; null: no member.")]
     last_seq: Annotated[Seq, Meta(description="The head of its log.")]
     read_seq: Annotated[Seq | None, Meta(description="How far the asker has read.")]
-    unread: Annotated[
-        int | None, Meta(ge=0, description="Messages of others behind that, counted up to a limit.")
-    ]
+    unread: (
+        Annotated[int, Meta(ge=0, description="Messages of others behind that, up to a limit.")]
+        | None
+    )
 
 
 class Member(_Public, frozen=True):

@@ -7,7 +7,7 @@ from rtchat.errors import ChatError, Code
 
 EMAIL_MAX_CHARS = 254  # RFC 5321 §4.5.3.1.3, less the angle brackets
 # Deliberately loose: something, one @, a domain with a dot or none; no blanks, no controls.
-_EMAIL = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}@[^\s@\x00-\x1f\x7f]{1,189}")
+EMAIL = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}@[^\s@\x00-\x1f\x7f]{1,189}")
 
 
 def clean_name(name: str, max_chars: int, field: str = "name") -> str:
@@ -56,4 +56,4 @@ def check_storable(text: str, field: str) -> None:
 
 def is_email(text: str) -> bool:
     """Whether this may be somebody's address; mail alone would tell whether it is."""
-    return len(text) <= EMAIL_MAX_CHARS and _EMAIL.fullmatch(text) is not None
+    return len(text) <= EMAIL_MAX_CHARS and EMAIL.fullmatch(text) is not None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rtchat.errors import ERRORS, ChatError, Close, Code, spread_ms
+from rtchat.errors import CLOSES, ERRORS, ChatError, Close, Code, spread_ms
 
 # Copied from the contract, row by row: codes, HTTP status, retry.
 CONTRACT = [
@@ -36,6 +36,8 @@ def test_there_are_the_contracts_codes_and_no_others():
 def test_every_code_has_words_for_people():
     assert len({info.title for info in ERRORS.values()}) == len(ERRORS)
     assert all(info.title and info.title.isprintable() for info in ERRORS.values())
+    assert all(len(info.meaning) > 40 for info in ERRORS.values())
+    assert CLOSES.keys() == set(Close)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +53,9 @@ def test_every_code_has_words_for_people():
         (Close.DRAINING, 4201),
         (Close.TOKEN_EXPIRED, 4202),
         (Close.UNSUPPORTED_DATA, 1003),
+        (Close.BAD_TEXT, 1007),
+        (Close.TOO_BIG, 1009),
+        (Close.RESTART, 1012),
     ],
 )
 def test_close_codes_are_the_contracts(close: Close, number: int):
@@ -59,7 +64,7 @@ def test_close_codes_are_the_contracts(close: Close, number: int):
 
 def test_the_hundreds_of_a_close_code_tell_the_client_what_to_do():
     """40xx: stay away, 41xx: back off, 42xx: come back; all others are RFC 6455's."""
-    rfc_6455 = {1003, 1007, 1009, 1011, 1012}
+    rfc_6455 = {1002, 1003, 1007, 1009, 1011, 1012}
     assert all(code // 100 in (40, 41, 42) or code in rfc_6455 for code in Close)
 
 

@@ -42,6 +42,11 @@ COVERED_BY = {
     "config/rates": "api/test_rates",
     "api/routes": "api/test_router",
     "api/types": "api/test_http",
+    # What the documents are made of, in the documents.
+    "api/examples": "docs/test_examples",
+    "api/samples": "docs/test_examples",
+    "api/walk": "docs/test_walk",
+    "api/handlers/documents": "docs/test_served",
     # Parts of one machine.
     "bus/hearing": "bus/test_redis_faults",
     "bus/link": "bus/test_redis",

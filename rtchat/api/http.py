@@ -97,13 +97,18 @@ def decode(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:
 @functools.cache
 def _numbers(query_type: Any) -> frozenset[str]:
     """Which parameters of a query are numbers."""
-    found = set()
-    for field in msgspec.inspect.type_info(query_type).fields:  # type: ignore[attr-defined]
-        kind = field.type
-        kinds = kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,)
-        if any(isinstance(k, msgspec.inspect.IntType) for k in kinds):
-            found.add(field.encode_name)
-    return frozenset(found)
+    fields = msgspec.inspect.type_info(query_type).fields  # type: ignore[attr-defined]
+    return frozenset(field.encode_name for field in fields if _is_number(field.type))
+
+
+def _is_number(kind: msgspec.inspect.Type) -> bool:
+    match kind:
+        case msgspec.inspect.Metadata():  # what a description is wrapped in
+            return _is_number(kind.type)
+        case msgspec.inspect.UnionType():
+            return any(map(_is_number, kind.types))
+        case _:
+            return isinstance(kind, msgspec.inspect.IntType)
 
 
 def parse_query(scope: Scope, query_type: Any) -> Any:
@@ -155,7 +160,7 @@ def problem_of(error: ChatError) -> tuple[int, Headers, bytes]:
         title=info.title,
         status=info.status,
         detail=error.message,
-        code=error.code.value,
+        code=error.code,
         field=msgspec.UNSET if error.field is None else error.field,
         retry_after=msgspec.UNSET if after_s is None else after_s,
     )

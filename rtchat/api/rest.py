@@ -8,7 +8,7 @@ from rtchat.api.asgi import Receive, Scope, Send, address_of, client_of, header,
 from rtchat.api.call import Call, Services
 from rtchat.api.http import JSON, Disconnected, Responder, decode, parse_query, read_body
 from rtchat.api.router import Media, Route, Router
-from rtchat.api.routes import INTERNAL_ROUTES, ROUTES
+from rtchat.api.routes import ASSETS, INTERNAL_ROUTES, ROUTES
 from rtchat.auth.sessions import Sessions
 from rtchat.auth.tokens import Identity
 from rtchat.errors import ChatError, Code
@@ -27,7 +27,7 @@ class Rest:
         self._services = services
         self._headers = AnswerHeaders(services.config)
         internal = INTERNAL_ROUTES if services.config.internal_token else []
-        self._router = Router([*ROUTES, *internal])
+        self._router = Router([*ROUTES, *ASSETS, *internal])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request. Whatever fails is answered and logged here."""

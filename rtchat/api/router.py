@@ -56,8 +56,9 @@ class Route:
     answers: dict[int, Any]  # status to type; None: no body
     body: Any = None
     query: Any = None
-    auth: bool = True
-    limit: Limited | None = None
+    auth: bool | None = True  # None: with a token or without
+    limit: Limited | None = None  # spent before the handler is asked
+    spends: tuple[Limited, ...] = ()  # by the handler itself
     errors: frozenset[Code] = frozenset()
     decoder: "msgspec.json.Decoder[Any] | None" = field(init=False, default=None)
     parameters: tuple[str, ...] = field(init=False)  # of the path, as they stand in it
@@ -77,9 +78,9 @@ class Route:
             found |= {Code.BAD_FIELD}
         if self.parameters:
             found |= {Code.NOT_FOUND}
-        if self.auth:
+        if self.auth is not False:
             found |= _OF_TOKEN
-        if self.limit is not None:
+        if self.limit is not None or self.spends:
             found |= {Code.RATE_LIMITED}
         return found
 

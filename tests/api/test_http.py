@@ -22,6 +22,8 @@ from rtchat.api.types import (
     HistoryQuery,
     Login,
     Logout,
+    NewDm,
+    NewPrivate,
     SendMessage,
     SetRole,
     UserQuery,
@@ -29,7 +31,7 @@ from rtchat.api.types import (
 from rtchat.config import Config
 from rtchat.errors import ERRORS, ChatError, Code
 from rtchat.headers import AnswerHeaders
-from rtchat.model import ChannelType, Role, User
+from rtchat.model import Role, User
 from tests.api.exchange import GONE, JSON, Exchange, Headers, body
 
 LIMIT = 2000
@@ -138,12 +140,12 @@ async def test_a_body_must_arrive_in_time():
 # --- decoding it
 
 
-def decoded(body_type: type, text: str | bytes) -> Any:
+def decoded(body_type: Any, text: str | bytes) -> Any:
     data = text if isinstance(text, bytes) else text.encode()
     return decode(msgspec.json.Decoder(body_type), data)
 
 
-def body_refusal(body_type: type, text: str | bytes) -> tuple[str, str | None]:
+def body_refusal(body_type: Any, text: str | bytes) -> tuple[str, str | None]:
     with pytest.raises(ChatError) as caught:
         decoded(body_type, text)
     return said(caught.value)
@@ -151,9 +153,8 @@ def body_refusal(body_type: type, text: str | bytes) -> tuple[str, str | None]:
 
 def test_a_body_has_the_contracts_names():
     assert decoded(AddMember, '{"userId":5}') == AddMember(user_id=5, role=Role.MEMBER)
-    assert decoded(CreateChannel, '{"name":"n","type":"dm","members":[1]}') == CreateChannel(
-        name="n", type=ChannelType.DM, members=[1]
-    )
+    assert decoded(CreateChannel, '{"type":"dm","members":[1]}') == NewDm(members=[1])
+    assert decoded(CreateChannel, '{"name":"n","type":"private"}') == NewPrivate(name="n")
     assert decoded(Logout, '{"refreshToken":"r"}') == Logout(refresh_token="r", all=False)
 
 
@@ -187,7 +188,9 @@ def test_what_is_no_object_is_a_bad_message(text: str):
         (CreateChannel, '{"type":"secret"}', ("bad_field", "type")),
         (CreateChannel, '{"type":"dm","members":[0]}', ("bad_field", "members")),
         (CreateChannel, '{"type":"dm","members":[1.0]}', ("bad_field", "members")),
-        (CreateChannel, f'{{"type":"dm","members":{[1] * 1001}}}', ("too_long", "members")),
+        (CreateChannel, '{"type":"dm","members":[]}', ("bad_field", "members")),
+        (CreateChannel, '{"type":"dm","name":"n","members":[1]}', ("bad_field", "name")),
+        (CreateChannel, '{"type":"public"}', ("bad_field", "name")),
         (AddMember, '{"userId":"5"}', ("bad_field", "userId")),
         (AddMember, "{}", ("bad_field", "userId")),
         (AddMember, f'{{"userId":{2**53}}}', ("bad_field", "userId")),

@@ -7,7 +7,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from rtchat.api.rates import RATES, READS, REGISTERS, SENDS, Limited, RateLimits, Whose
+from rtchat.api.rates import (
+    LOGINS,
+    RATES,
+    READS,
+    REFRESHES,
+    REGISTERS,
+    SENDS,
+    Limited,
+    RateLimits,
+    Whose,
+)
 from rtchat.api.routes import ROUTES
 from rtchat.cache.memory import MemoryCache
 from rtchat.config import Config
@@ -20,6 +30,7 @@ NONE_MEANT = {  # reading one thing by its number is cheap; handlers count sign-
     "/auth/login", "/auth/refresh", "/auth/logout", "/auth/providers", "/auth/sessions",
     "/auth/sessions/{id}", "/auth/identities", "/auth/identities/{provider:word}",
     "/.well-known/jwks.json", "/ws", "/healthz", "/readyz",
+    "/openapi.json", "/asyncapi.json", "/docs", "/docs/ws",  # made once, and kept
 }  # fmt: skip
 
 
@@ -63,6 +74,8 @@ def test_the_documented_numbers_are_the_defaults():
 def test_every_route_has_a_limit_or_needs_none():
     without = {route.path for route in ROUTES if route.limit is None}
     assert without == NONE_MEANT
+    spent = {route.path: route.spends for route in ROUTES if route.spends}
+    assert spent == {"/auth/login": (LOGINS,), "/auth/refresh": (REFRESHES,)}
 
 
 def test_no_route_of_a_stranger_is_limited_by_user():

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx2
 
+from rtchat.api.schemas import structs_in
 from tests.people import Person
 from tests.pods import Pod
 
@@ -110,6 +111,13 @@ class Caller:
     async def reads(self, channel: JSON, **query: Any) -> JSON:
         """Read a page of a channel's history."""
         return answer(await self.get(f"/channels/{channel['id']}/messages", **query))
+
+
+def fields_of(body: Any) -> set[str]:
+    """The fields that a body may have, of whichever form."""
+    kinds = structs_in(body)
+    tags = {kind.__struct_config__.tag_field for kind in kinds} - {None}  # type: ignore[attr-defined]
+    return tags.union(*(kind.__struct_encode_fields__ for kind in kinds))  # type: ignore[attr-defined]
 
 
 # --- answers

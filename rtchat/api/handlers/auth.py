@@ -12,7 +12,10 @@ from rtchat.errors import ChatError, Code
 
 
 async def register(call: Call) -> Answer:
-    """Make an account and sign in."""
+    """Make an account and sign in.
+
+    A browser gets a cookie by which later failures elsewhere do not keep its owner out.
+    """
     body: types.Register = call.body
     session = await call.services.accounts.register(
         body.email, body.password, body.name, call.client
@@ -22,7 +25,11 @@ async def register(call: Call) -> Answer:
 
 
 async def login(call: Call) -> Answer:
-    """Sign in with address and password."""
+    """Sign in with address and password.
+
+    `unauthorized` has the same words for an unknown address and a wrong password. Failures are
+    throttled by account, device and address.
+    """
     body: types.Login = call.body
     throttle, client = call.services.throttle, call.client
     account = throttle.devices.account(body.email)
@@ -48,12 +55,13 @@ def _is_secure(call: Call) -> bool:
 
 
 async def refresh(call: Call) -> Answer:
-    """Trade a refresh token for a new access token and its successor.
+    """Trade a refresh token for a new access token and the refresh token's successor.
 
-    Only who has none is throttled: nobody is signed out by another one's failures at his address.
+    The old one is dead then. One that is used a second time ends its session: it was copied.
     """
     body: types.Refresh = call.body
     services, client = call.services, call.client
+    # Only who has none is throttled: nobody is signed out by another's failures at his address.
     holder = await services.sessions.holder(body.refresh_token)
     if holder is None:
         async with services.throttle.refresh(client.address):
@@ -63,7 +71,10 @@ async def refresh(call: Call) -> Answer:
 
 
 async def logout(call: Call) -> Answer:
-    """End one session by its refresh token, or all of one's sessions."""
+    """Sign out: end one session by its refresh token, or all of one's sessions.
+
+    `all` wants a bearer token. Live sockets of what ended close with 4004.
+    """
     body: types.Logout = call.body
     if body.all:
         await call.services.sessions.logout_all(call.user_id, call.client)
@@ -75,7 +86,11 @@ async def logout(call: Call) -> Answer:
 
 
 async def change_password(call: Call) -> Answer:
-    """Set another password, which takes the current one; ends one's other sessions."""
+    """Set another password.
+
+    It takes the current one (`forbidden` where it is wrong), or where there is none a sign-in of
+    the last minutes. One's other sessions end.
+    """
     body: types.ChangePassword = call.body
     who, client = call.who, call.client
     async with call.services.throttle.password(who.user_id, client.address):
@@ -95,12 +110,12 @@ async def sessions(call: Call) -> Answer:
 
 
 async def end_session(call: Call) -> Answer:
-    """End one of one's own sessions."""
+    """End one of one's sessions; its live sockets close with 4004."""
     await call.services.sessions.revoke(call.user_id, call.ids["id"], call.client)
     return 204, None
 
 
 async def key_set(call: Call) -> Answer:
-    """List the keys by which others may check our access tokens; none where a secret signs."""
+    """List the public keys that access tokens are signed with; none where a secret signs."""
     call.headers.append((b"cache-control", b"public, max-age=300"))
     return 200, types.KeySet(keys=call.services.sessions.public_keys())

@@ -12,16 +12,14 @@ READY_TIMEOUT_S = 2.0
 
 
 async def alive(_: Call) -> Answer:
-    """The event loop turns; no dependency is asked."""
+    """Tell that the process lives; no dependency is asked."""
     return 200, types.Health(status="ok")
 
 
 async def ready(call: Call) -> Answer:
-    """Not draining, and the database has answered lately, with its durable settings on.
-
-    Redis being away is no reason: acks and same-pod delivery go on without it, and if it were, one
-    Redis outage would take every pod out of service at once.
-    """
+    """Tell that it serves: not draining, and the database answers with its durable settings on."""
+    # Redis being away is no reason: acks and same-pod delivery go on without it, and if it were,
+    # one Redis outage would take every pod out of service at once.
     if call.services.drain.begun:
         raise ChatError(Code.DRAINING)
     if await call.services.database.probe(READY_TIMEOUT_S):

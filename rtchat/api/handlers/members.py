@@ -8,7 +8,7 @@ from rtchat.model import Role
 
 
 async def listing(call: Call) -> Answer:
-    """List the members."""
+    """List the members, by user id."""
     query: types.MemberQuery = call.query
     items = await call.services.chat.members(
         call.user_id, call.ids["id"], query.cursor, query.limit
@@ -18,7 +18,10 @@ async def listing(call: Call) -> Answer:
 
 
 async def add(call: Call) -> Answer:
-    """Make somebody a member."""
+    """Make somebody a member; no change, not even of the role, for one who is.
+
+    Only admins and owner make admins.
+    """
     body: types.AddMember = call.body
     if body.role is Role.OWNER:
         raise ChatError(Code.BAD_FIELD, "Ownership is handed over to a member.", field="role")
@@ -29,7 +32,7 @@ async def add(call: Call) -> Answer:
 
 
 async def set_role(call: Call) -> Answer:
-    """Change a member's role, or hand the channel over."""
+    """Change a member's role, or hand the channel over: `owner`, by the owner only."""
     body: types.SetRole = call.body
     member = await call.services.chat.set_role(
         call.user_id, call.ids["id"], call.ids["userId"], body.role
@@ -38,6 +41,6 @@ async def set_role(call: Call) -> Answer:
 
 
 async def remove(call: Call) -> Answer:
-    """End a membership."""
+    """Remove a member, for admins and owner; oneself: leave."""
     await call.services.chat.remove_member(call.user_id, call.ids["id"], call.ids["userId"])
     return 204, None

@@ -6,7 +6,10 @@ from rtchat.api.router import Answer
 
 
 async def history(call: Call) -> Answer:
-    """Read a page of messages."""
+    """Read a page of messages, in the order of seq; the newest without `before` and `after`.
+
+    One of the two at most. Only messages have a place here, so seqs may skip.
+    """
     query: types.HistoryQuery = call.query
     items, more = await call.services.chat.history(
         call.user_id, call.ids["id"], query.before, query.after, query.limit
@@ -15,7 +18,10 @@ async def history(call: Call) -> Answer:
 
 
 async def send(call: Call) -> Answer:
-    """Store a message; the answer comes when it is committed."""
+    """Write a message; the answer comes when it is committed.
+
+    With a nonce it may be sent again: 200 with the first one, never a second.
+    """
     body: types.SendMessage = call.body
     message, new = await call.services.chat.send(
         call.user_id, call.ids["id"], body.content, body.nonce
@@ -29,7 +35,7 @@ async def get(call: Call) -> Answer:
 
 
 async def edit(call: Call) -> Answer:
-    """Give one of my messages other content."""
+    """Give one of one's messages other content."""
     body: types.EditMessage = call.body
     message = await call.services.chat.edit(
         call.user_id, call.ids["id"], call.ids["seq"], body.content, body.nonce
@@ -38,6 +44,9 @@ async def edit(call: Call) -> Answer:
 
 
 async def delete(call: Call) -> Answer:
-    """Delete a message: its content, not its place."""
+    """Delete a message: its content, not its place in the log.
+
+    One's own; those of others for admins and owner.
+    """
     await call.services.chat.delete(call.user_id, call.ids["id"], call.ids["seq"])
     return 204, None

@@ -18,14 +18,17 @@ async def providers(call: Call) -> Answer:
 
 
 async def begin(call: Call) -> Answer:
-    """Send the browser to a provider."""
+    """Send the browser to a provider; it comes back to the callback."""
     beginning = await _begin(call)
     call.headers.append((b"location", beginning.url.encode()))
     return 302, None
 
 
 async def link(call: Call) -> Answer:
-    """Tell where to send the browser, which cannot send a bearer token by itself, to link."""
+    """Begin to link an identity: tells where to send the browser.
+
+    It takes a sign-in of the last minutes, else `forbidden`.
+    """
     call.user_id  # noqa: B018  raises where nobody asks
     beginning = await _begin(call, link=True)
     return 200, types.Linking(url=beginning.url)
@@ -41,7 +44,11 @@ async def _begin(call: Call, *, link: bool = False) -> Beginning:
 
 
 async def finish(call: Call) -> Answer:
-    """Take somebody back from a provider, and send the browser to the page."""
+    """Take the browser back from a provider, and send it to the page.
+
+    The page gets `code` to trade, `linked`, or `error`. What is no sign-in that began in this
+    browser is `bad_message`.
+    """
     query: types.CallbackQuery = call.query
     sent = Callback(query.state, query.code, query.error, query.iss)
     page, ended = await call.services.sso.finish(
@@ -54,7 +61,11 @@ async def finish(call: Call) -> Answer:
 
 
 async def exchange(call: Call) -> Answer:
-    """Trade the code that the page got for a session."""
+    """Trade the code that the page got for a session.
+
+    Once, within a minute, from the same browser. `conflict`: the address or identity is another
+    user's; the text tells the way out.
+    """
     body: types.Exchange = call.body
     session = await call.services.sso.exchange(body.code, _browser(call), call.client)
     call.headers.append((b"set-cookie", call.services.sso.pages.drop_cookie()))
@@ -69,7 +80,7 @@ async def identities(call: Call) -> Answer:
 
 
 async def unlink(call: Call) -> Answer:
-    """Remove one of one's identities."""
+    """Remove one of one's identities; the last way to sign in stays (`conflict`)."""
     people = call.services.sso.people
     await people.unlink(call.user_id, call.words["provider"], call.client)
     return 204, None

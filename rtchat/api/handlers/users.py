@@ -8,7 +8,7 @@ from rtchat.names import check_storable, clean_name
 
 
 async def me(call: Call) -> Answer:
-    """Tell who I am."""
+    """Tell who one is."""
     user = await call.services.users.get(call.user_id)
     if user is None:
         raise ChatError(Code.UNAUTHORIZED)
@@ -16,7 +16,7 @@ async def me(call: Call) -> Answer:
 
 
 async def update_me(call: Call) -> Answer:
-    """Change my name or status."""
+    """Change one's name or status."""
     body: types.UpdateUser = call.body
     name = body.name
     if name is not None:
@@ -30,7 +30,7 @@ async def update_me(call: Call) -> Answer:
 
 
 async def find(call: Call) -> Answer:
-    """Find users to write to, or names for ids."""
+    """Find users to write to, or names for ids: by `q` or by `ids`."""
     query: types.UserQuery = call.query
     store = call.services.users
     if query.ids is not None and query.q is None:

@@ -7,12 +7,16 @@ from rtchat.errors import Code
 
 
 async def upgrade_required(call: Call) -> Answer:
-    """Say what to ask for (RFC 9110 §15.5.22)."""
+    """Open a WebSocket; asked for without an upgrade, this says so.
+
+    The handshake is a GET with `Upgrade: websocket`, answered 101, or with one of these errors.
+    """
+    # RFC 9110 §15.5.22
     call.headers += [(b"upgrade", b"websocket"), (b"connection", b"upgrade")]
     return 426, types.Problem(
         type=f"urn:rtchat:error:{Code.BAD_MESSAGE.value}",
         title="Upgrade Required",
         status=426,
         detail="This is where a WebSocket begins; ask for the upgrade to one.",
-        code=Code.BAD_MESSAGE.value,
+        code=Code.BAD_MESSAGE,
     )
