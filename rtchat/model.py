@@ -98,9 +98,7 @@ class User(_Public, frozen=True):
     id: Id
     name: str
     status: str
-    last_active: Annotated[
-        Timestamp | None, Meta(description="When last seen; null: never, or not kept yet.")
-    ]
+    last_active: Annotated[Timestamp | None, Meta(description="When last seen; null: never.")]
     email: Annotated[str | UnsetType | None, Meta(description="Of oneself only.")] = UNSET
 
 

@@ -18,9 +18,9 @@ T = "2026-01-31T12:00:00.000Z"
 EXPIRES = "2026-03-02T12:00:00.000Z"
 URL = "http://localhost:8000"  # the server's public address, where an answer names it
 
-ANN = User(id=1, name="Ann", status="", last_active=None, email="ann@example.org")
-BOB = User(id=2, name="Bob", status="", last_active=None)
-CAL = User(id=3, name="Cal", status="", last_active=None, email="cal@example.org")
+ANN = User(id=1, name="Ann", status="", last_active=T, email="ann@example.org")
+BOB = User(id=2, name="Bob", status="", last_active=T)
+CAL = User(id=3, name="Cal", status="", last_active=T, email="cal@example.org")
 SESSION = Session(
     user=ANN, access_token=SHOWN["$TOKEN"], expires_in=900, refresh_token=SHOWN["$REFRESH"]
 )
@@ -127,7 +127,7 @@ EXAMPLES: tuple[Example, ...] = (
     Example(
         name="join", title="Join it, as Bob", method="POST", path="/channels/{id}/join",
         at={"id": 1}, who="$BOB",
-        answer=replace(LOBBY, role=Role.MEMBER, last_seq=2),
+        answer=replace(LOBBY, role=Role.MEMBER, last_seq=2, read_seq=2),
     ),
     Example(
         name="leave", title="Leave it, as Bob", method="POST", path="/channels/{id}/leave",
@@ -198,7 +198,7 @@ EXAMPLES: tuple[Example, ...] = (
         name="providers", title="Which providers there are", method="GET", path="/auth/providers",
         who=None,
         answer=types.Providers(
-            items=[types.Provider(name="corp", title="corp", url=f"{URL}/auth/oauth/corp")]
+            items=[types.Provider(name="corp", title="Corp", url=f"{URL}/auth/oauth/corp")]
         ),
     ),
     Example(

@@ -1,0 +1,12 @@
+"""Documents that are made from the code: which there are, and what makes each."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.docs import api_page
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+GENERATED: dict[Path, Callable[[], str]] = {
+    DOCS / "api.md": api_page.document,
+}
