@@ -1,0 +1,51 @@
+"""The documents as a server serves them, and as the command line prints them."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import httpx2
+import pytest
+
+from rtchat.api import asyncapi, openapi
+from rtchat.config import Config
+
+DOCUMENTS = [("openapi", openapi), ("asyncapi", asyncapi)]
+
+
+@pytest.mark.parametrize(("name", "maker"), DOCUMENTS)
+async def test_a_document_is_served_to_anybody(name: str, maker: Any, http: httpx2.AsyncClient):
+    response = await http.get(f"/{name}.json")
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    served, made = response.json(), maker.document(Config())
+    assert served.keys() == made.keys()
+    assert served["info"] == made["info"]
+    assert served["components"].keys() == made["components"].keys()
+    again = await http.get(f"/{name}.json")
+    assert again.content == response.content
+
+
+@pytest.mark.parametrize(("name", "maker"), DOCUMENTS)
+def test_a_document_is_printed_for_the_settings_at_hand(name: str, maker: Any):
+    settings = {"RTCHAT_CONTENT_MAX_CHARS": "77"}
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("RTCHAT_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "rtchat", name],
+        env={**clean, **settings},
+        capture_output=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == maker.document(Config(content_max_chars=77))
+    assert b"77" in done.stdout
+
+
+@pytest.mark.parametrize(("name", "maker"), DOCUMENTS)
+def test_a_document_says_nothing_of_secrets(name: str, maker: Any):
+    config = Config(secret_key="s3cret" * 8, internal_token="internal" * 4)
+    text = maker.served(config, "")
+    assert b"s3cret" not in text
+    assert b"internalinternal" not in text
+    assert b"/internal/" not in text
