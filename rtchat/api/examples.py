@@ -19,6 +19,7 @@ EXPIRES = "2026-03-02T12:00:00.000Z"
 URL = "http://localhost:8000"  # the server's public address, where an answer names it
 
 ANN = User(id=1, name="Ann", status="", last_active=T, email="ann@example.org")
+BUSY = replace(ANN, status="in a meeting")
 BOB = User(id=2, name="Bob", status="", last_active=T)
 CAL = User(id=3, name="Cal", status="", last_active=T, email="cal@example.org")
 SESSION = Session(
@@ -46,232 +47,243 @@ def _session(number: str, *, current: bool = False) -> LiveSession:
 
 
 KEPT = {"TOKEN": "accessToken", "REFRESH": "refreshToken"}
+BROWSER = "Single sign-on"  # the part of the story that takes a browser
 PASSWORD = "correct horse"  # noqa: S105  of nobody
 
-EXAMPLES: tuple[Example, ...] = (
-    # --- sign-in
-    Example(
-        name="register", title="Make an account", method="POST", path="/auth/register",
-        body={"email": "ann@example.org", "password": PASSWORD, "name": "Ann"}, who=None,
-        status=201, answer=SESSION, keeps=KEPT,
-    ),
-    Example(
-        name="register-bob", title="Make another one, to talk to", method="POST",
-        path="/auth/register", who=None,
-        body={"email": "bob@example.org", "password": PASSWORD, "name": "Bob"}, status=201,
-        answer=replace(
-            SESSION, user=replace(BOB, email="bob@example.org"), access_token=SHOWN["$BOB"]
+STORY: dict[str, tuple[Example, ...]] = {
+    "Sign-in": (
+        Example(
+            name="register", title="Make an account", op="POST /auth/register",
+            body={"email": "ann@example.org", "password": PASSWORD, "name": "Ann"}, who=None,
+            status=201, answer=SESSION, keeps=KEPT,
         ),
-        keeps={"BOB": "accessToken"},
-    ),
-    Example(
-        name="login", title="Sign in", method="POST", path="/auth/login",
-        body={"email": "ann@example.org", "password": PASSWORD}, who=None,
-        answer=SESSION, keeps=KEPT,
-    ),
-    Example(
-        name="refresh", title="Get another access token", method="POST", path="/auth/refresh",
-        body={"refreshToken": "$REFRESH"}, who=None, answer=SESSION, keeps=KEPT,
-    ),
-    Example(
-        name="sessions", title="See where one is signed in", method="GET", path="/auth/sessions",
-        answer=types.Sessions(items=[_session("3", current=True), _session("1")], next=None),
-    ),
-    Example(
-        name="end-session", title="End one of them", method="DELETE", path="/auth/sessions/{id}",
-        at={"id": 1}, status=204,
-    ),
-    Example(
-        name="change-password", title="Change the password", method="POST", path="/auth/password",
-        body={"currentPassword": PASSWORD, "newPassword": "battery staple"}, status=204,
-    ),
-    Example(
-        name="keys", title="The keys that tokens are signed with (none: a secret signs)",
-        method="GET", path="/.well-known/jwks.json", who=None, answer=types.KeySet(keys=[]),
-    ),
-    # --- users
-    Example(name="me", title="Who am I", method="GET", path="/users/me", answer=ANN),
-    Example(
-        name="update-me", title="Set a status", method="PATCH", path="/users/me",
-        body={"status": "in a meeting"}, answer=replace(ANN, status="in a meeting"),
-    ),
-    Example(
-        name="find-user", title="Find somebody by the beginning of a name", method="GET",
-        path="/users", query="q=bo&limit=5", answer=types.Users(items=[BOB]),
-    ),
-    # --- channels
-    Example(
-        name="create", title="Make a public channel", method="POST", path="/channels",
-        body={"name": "general", "type": "public"}, status=201, answer=GENERAL,
-    ),
-    Example(
-        name="create-dm", title="Begin a conversation", method="POST", path="/channels",
-        body={"type": "dm", "members": [2]}, status=201, answer=DM,
-    ),
-    Example(
-        name="create-dm-again", title="Find it again", method="POST", path="/channels",
-        body={"type": "dm", "members": [2]}, answer=DM,
-    ),
-    Example(
-        name="channels", title="One's channels", method="GET", path="/channels", query="scope=mine",
-        answer=types.Channels(items=[GENERAL, DM], next=None),
-    ),
-    Example(
-        name="channel", title="Look at one", method="GET", path="/channels/{id}", at={"id": 1},
-        answer=GENERAL,
-    ),
-    Example(
-        name="rename", title="Give it another name", method="PATCH", path="/channels/{id}",
-        at={"id": 1}, body={"name": "lobby"}, answer=LOBBY,
-    ),
-    Example(
-        name="join", title="Join it, as Bob", method="POST", path="/channels/{id}/join",
-        at={"id": 1}, who="$BOB",
-        answer=replace(LOBBY, role=Role.MEMBER, last_seq=2, read_seq=2),
-    ),
-    Example(
-        name="leave", title="Leave it, as Bob", method="POST", path="/channels/{id}/leave",
-        at={"id": 1}, who="$BOB", status=204,
-    ),
-    # --- members
-    Example(
-        name="add-member", title="Make Bob a member", method="POST", path="/channels/{id}/members",
-        at={"id": 1}, body={"userId": 2}, status=201, answer=_member(BOB, Role.MEMBER),
-    ),
-    Example(
-        name="add-member-again", title="Again: nothing changes", method="POST",
-        path="/channels/{id}/members", at={"id": 1}, body={"userId": 2},
-        answer=_member(BOB, Role.MEMBER),
-    ),
-    Example(
-        name="set-role", title="Make him an admin", method="PATCH",
-        path="/channels/{id}/members/{userId}", at={"id": 1, "userId": 2}, body={"role": "admin"},
-        answer=_member(BOB, Role.ADMIN),
-    ),
-    Example(
-        name="members", title="Who is in it", method="GET", path="/channels/{id}/members",
-        at={"id": 1},
-        answer=types.Members(
-            items=[
-                _member(replace(ANN, status="in a meeting"), Role.OWNER), _member(BOB, Role.ADMIN)
-            ],
-            next=None,
+        Example(
+            name="register-bob", title="Make another one, to talk to",
+            op="POST /auth/register", who=None,
+            body={"email": "bob@example.org", "password": PASSWORD, "name": "Bob"}, status=201,
+            answer=replace(
+                SESSION, user=replace(BOB, email="bob@example.org"), access_token=SHOWN["$BOB"]
+            ),
+            keeps={"BOB": "accessToken"},
+        ),
+        Example(
+            name="login", title="Sign in", op="POST /auth/login",
+            body={"email": "ann@example.org", "password": PASSWORD}, who=None,
+            answer=SESSION, keeps=KEPT,
+        ),
+        Example(
+            name="refresh", title="Get another access token", op="POST /auth/refresh",
+            body={"refreshToken": "$REFRESH"}, who=None, answer=SESSION, keeps=KEPT,
+        ),
+        Example(
+            name="sessions", title="See where one is signed in", op="GET /auth/sessions",
+            answer=types.Sessions(items=[_session("3", current=True), _session("1")], next=None),
+        ),
+        Example(
+            name="end-session", title="End one of them", op="DELETE /auth/sessions/{id}",
+            at={"id": 1}, status=204,
+        ),
+        Example(
+            name="change-password", title="Change the password", op="POST /auth/password",
+            body={"currentPassword": PASSWORD, "newPassword": "battery staple"}, status=204,
+        ),
+        Example(
+            name="keys", title="The keys that tokens are signed with (none: a secret signs)",
+            op="GET /.well-known/jwks.json", who=None, answer=types.KeySet(keys=[]),
         ),
     ),
-    # --- messages
-    Example(
-        name="send", title="Write a message", method="POST", path="/channels/{id}/messages",
-        at={"id": 1}, body={"content": "hello", "nonce": "a1"}, status=201, answer=HELLO,
-    ),
-    Example(
-        name="send-again", title="Again, with its nonce: the same message, not a second one",
-        method="POST", path="/channels/{id}/messages", at={"id": 1},
-        body={"content": "hello", "nonce": "a1"}, answer=HELLO,
-    ),
-    Example(
-        name="edit", title="Change it", method="PATCH", path="/channels/{id}/messages/{seq}",
-        at={"id": 1, "seq": 5}, body={"content": "hello, all", "nonce": "a2"}, answer=EDITED,
-    ),
-    Example(
-        name="message", title="Read it", method="GET", path="/channels/{id}/messages/{seq}",
-        at={"id": 1, "seq": 5}, answer=EDITED,
-    ),
-    Example(
-        name="history", title="Read the newest page", method="GET",
-        path="/channels/{id}/messages", at={"id": 1}, query="limit=50",
-        answer=types.Messages(items=[EDITED], has_more=False),
-    ),
-    Example(
-        name="delete", title="Delete it", method="DELETE", path="/channels/{id}/messages/{seq}",
-        at={"id": 1, "seq": 5}, status=204,
-    ),
-    Example(
-        name="remove-member", title="Remove Bob", method="DELETE",
-        path="/channels/{id}/members/{userId}", at={"id": 1, "userId": 2}, status=204,
-    ),
-    Example(
-        name="drop", title="Delete the channel", method="DELETE", path="/channels/{id}",
-        at={"id": 1}, status=204,
-    ),
-    # --- single sign-on; the browser brings CODE and STATE back from the provider
-    Example(
-        name="providers", title="Which providers there are", method="GET", path="/auth/providers",
-        who=None,
-        answer=types.Providers(
-            items=[types.Provider(name="corp", title="Corp", url=f"{URL}/auth/oauth/corp")]
+    "Users": (
+        Example(name="me", title="Who am I", op="GET /users/me", answer=ANN),
+        Example(
+            name="update-me", title="Set a status", op="PATCH /users/me",
+            body={"status": "in a meeting"}, answer=BUSY,
+        ),
+        Example(
+            name="find-user", title="Find somebody by the beginning of a name",
+            op="GET /users", query="q=bo&limit=5", answer=types.Users(items=[BOB]),
         ),
     ),
-    Example(
-        name="sso-begin", title="Go to one", method="GET", path="/auth/oauth/{provider}",
-        at={"provider": "corp"}, query="next=/chat", who=None, status=302,
-        answer="https://id.example/authorize?response_type=code&client_id=rtchat&state=…",
-        keeps={"COOKIE": "cookie"},
-    ),
-    Example(
-        name="sso-finish", title="Come back", method="GET", path="/auth/oauth/{provider}/callback",
-        at={"provider": "corp"}, query="code=$CODE&state=$STATE", who=None, cookie="$COOKIE",
-        status=302, answer=f"{URL}/chat?code=…",
-    ),
-    Example(
-        name="sso-exchange", title="Trade the code that the page got", method="POST",
-        path="/auth/oauth/exchange", body={"code": "$CODE"}, who=None, cookie="$COOKIE",
-        answer=replace(SESSION, user=CAL), keeps=KEPT,
-    ),
-    Example(
-        name="identities", title="One's identities", method="GET", path="/auth/identities",
-        answer=types.Identities(items=[types.LinkedIdentity(provider="corp", linked_at=T)]),
-    ),
-    Example(
-        name="link", title="Link another one", method="POST", path="/auth/oauth/{provider}/link",
-        at={"provider": "corp"}, who="$BOB", query="next=/chat",
-        answer=types.Linking(
-            url="https://id.example/authorize?response_type=code&client_id=rtchat&state=…"
+    "Channels": (
+        Example(
+            name="create", title="Make a public channel", op="POST /channels",
+            body={"name": "general", "type": "public"}, status=201, answer=GENERAL,
+        ),
+        Example(
+            name="create-dm", title="Begin a conversation", op="POST /channels",
+            body={"type": "dm", "members": [2]}, status=201, answer=DM,
+        ),
+        Example(
+            name="create-dm-again", title="Find it again", op="POST /channels",
+            body={"type": "dm", "members": [2]}, answer=DM,
+        ),
+        Example(
+            name="channels", title="One's channels", op="GET /channels", query="scope=mine",
+            answer=types.Channels(items=[GENERAL, DM], next=None),
+        ),
+        Example(
+            name="channel", title="Look at one", op="GET /channels/{id}", at={"id": 1},
+            answer=GENERAL,
+        ),
+        Example(
+            name="rename", title="Give it another name", op="PATCH /channels/{id}",
+            at={"id": 1}, body={"name": "lobby"}, answer=LOBBY,
+        ),
+        Example(
+            name="join", title="Join it, as Bob", op="POST /channels/{id}/join",
+            at={"id": 1}, who="$BOB",
+            answer=replace(LOBBY, role=Role.MEMBER, last_seq=2, read_seq=2),
+        ),
+        Example(
+            name="leave", title="Leave it, as Bob", op="POST /channels/{id}/leave",
+            at={"id": 1}, who="$BOB", status=204,
         ),
     ),
-    Example(
-        name="first-password", title="Set a first password", method="POST",
-        path="/auth/password", body={"newPassword": "battery staple"}, status=204,
-    ),
-    Example(
-        name="unlink", title="Remove one (the last way in stays)", method="DELETE",
-        path="/auth/identities/{provider}", at={"provider": "corp"}, status=204,
-    ),
-    # --- the rest
-    Example(
-        name="healthz", title="Does it live", method="GET", path="/healthz", who=None,
-        answer=types.Health(status="ok"),
-    ),
-    Example(
-        name="readyz", title="Does it serve", method="GET", path="/readyz", who=None,
-        answer=types.Health(status="ready"),
-    ),
-    Example(
-        name="ws", title="Without an upgrade", method="GET", path="/ws", who=None, status=426,
-        answer=types.Problem(
-            type="urn:rtchat:error:bad_message", title="Upgrade Required", status=426,
-            detail="This is where a WebSocket begins; ask for the upgrade to one.",
-            code=Code.BAD_MESSAGE,
+    "Members": (
+        Example(
+            name="add-member", title="Make Bob a member", op="POST /channels/{id}/members",
+            at={"id": 1}, body={"userId": 2}, status=201, answer=_member(BOB, Role.MEMBER),
+        ),
+        Example(
+            name="add-member-again", title="Again: nothing changes",
+            op="POST /channels/{id}/members", at={"id": 1}, body={"userId": 2},
+            answer=_member(BOB, Role.MEMBER),
+        ),
+        Example(
+            name="set-role", title="Make him an admin",
+            op="PATCH /channels/{id}/members/{userId}",
+            at={"id": 1, "userId": 2}, body={"role": "admin"},
+            answer=_member(BOB, Role.ADMIN),
+        ),
+        Example(
+            name="members", title="Who is in it", op="GET /channels/{id}/members",
+            at={"id": 1},
+            answer=types.Members(
+                items=[_member(BUSY, Role.OWNER), _member(BOB, Role.ADMIN)],
+                next=None,
+            ),
         ),
     ),
-    Example(
-        name="openapi", title="This interface, for programs", method="GET", path="/openapi.json",
-        who=None,
+    "Messages": (
+        Example(
+            name="send", title="Write a message", op="POST /channels/{id}/messages",
+            at={"id": 1}, body={"content": "hello", "nonce": "a1"}, status=201, answer=HELLO,
+        ),
+        Example(
+            name="send-again", title="Again, with its nonce: the same message, not a second one",
+            op="POST /channels/{id}/messages", at={"id": 1},
+            body={"content": "hello", "nonce": "a1"}, answer=HELLO,
+        ),
+        Example(
+            name="edit", title="Change it", op="PATCH /channels/{id}/messages/{seq}",
+            at={"id": 1, "seq": 5}, body={"content": "hello, all", "nonce": "a2"}, answer=EDITED,
+        ),
+        Example(
+            name="message", title="Read it", op="GET /channels/{id}/messages/{seq}",
+            at={"id": 1, "seq": 5}, answer=EDITED,
+        ),
+        Example(
+            name="history", title="Read the newest page",
+            op="GET /channels/{id}/messages", at={"id": 1}, query="limit=50",
+            answer=types.Messages(items=[EDITED], has_more=False),
+        ),
+        Example(
+            name="delete", title="Delete it", op="DELETE /channels/{id}/messages/{seq}",
+            at={"id": 1, "seq": 5}, status=204,
+        ),
     ),
-    Example(
-        name="asyncapi", title="The frames of the WebSocket", method="GET", path="/asyncapi.json",
-        who=None,
+    "Tidying up": (
+        Example(
+            name="remove-member", title="Remove Bob",
+            op="DELETE /channels/{id}/members/{userId}", at={"id": 1, "userId": 2}, status=204,
+        ),
+        Example(
+            name="drop", title="Delete the channel", op="DELETE /channels/{id}",
+            at={"id": 1}, status=204,
+        ),
     ),
-    Example(
-        name="docs", title="A page to read and try this", method="GET", path="/docs", who=None,
+    # The browser brings CODE and STATE back from the provider.
+    BROWSER: (
+        Example(
+            name="providers", title="Which providers there are", op="GET /auth/providers",
+            who=None,
+            answer=types.Providers(
+                items=[types.Provider(name="corp", title="Corp", url=f"{URL}/auth/oauth/corp")]
+            ),
+        ),
+        Example(
+            name="sso-begin", title="Go to one", op="GET /auth/oauth/{provider}",
+            at={"provider": "corp"}, query="next=/chat", who=None, status=302,
+            answer="https://id.example/authorize?response_type=code&client_id=rtchat&state=…",
+            keeps={"COOKIE": "cookie"},
+        ),
+        Example(
+            name="sso-finish", title="Come back", op="GET /auth/oauth/{provider}/callback",
+            at={"provider": "corp"}, query="code=$CODE&state=$STATE", who=None, cookie="$COOKIE",
+            status=302, answer=f"{URL}/chat?code=…",
+        ),
+        Example(
+            name="sso-exchange", title="Trade the code that the page got",
+            op="POST /auth/oauth/exchange", body={"code": "$CODE"}, who=None, cookie="$COOKIE",
+            answer=replace(SESSION, user=CAL), keeps=KEPT,
+        ),
+        Example(
+            name="identities", title="One's identities", op="GET /auth/identities",
+            answer=types.Identities(items=[types.LinkedIdentity(provider="corp", linked_at=T)]),
+        ),
+        Example(
+            name="link", title="Link another one", op="POST /auth/oauth/{provider}/link",
+            at={"provider": "corp"}, who="$BOB", query="next=/chat",
+            answer=types.Linking(
+                url="https://id.example/authorize?response_type=code&client_id=rtchat&state=…"
+            ),
+        ),
+        Example(
+            name="first-password", title="Set a first password",
+            op="POST /auth/password", body={"newPassword": "battery staple"}, status=204,
+        ),
+        Example(
+            name="unlink", title="Remove one (the last way in stays)",
+            op="DELETE /auth/identities/{provider}", at={"provider": "corp"}, status=204,
+        ),
     ),
-    Example(
-        name="docs-ws", title="A page for the frames", method="GET", path="/docs/ws", who=None,
+    "The server": (
+        Example(
+            name="healthz", title="Does it live", op="GET /healthz", who=None,
+            answer=types.Health(status="ok"),
+        ),
+        Example(
+            name="readyz", title="Does it serve", op="GET /readyz", who=None,
+            answer=types.Health(status="ready"),
+        ),
+        Example(
+            name="ws", title="Without an upgrade", op="GET /ws", who=None, status=426,
+            answer=types.Problem(
+                type="urn:rtchat:error:bad_message", title="Upgrade Required", status=426,
+                detail="This is where a WebSocket begins; ask for the upgrade to one.",
+                code=Code.BAD_MESSAGE,
+            ),
+        ),
+        Example(
+            name="openapi", title="This interface, for programs", op="GET /openapi.json",
+            who=None,
+        ),
+        Example(
+            name="asyncapi", title="The frames of the WebSocket", op="GET /asyncapi.json",
+            who=None,
+        ),
+        Example(
+            name="docs", title="A page to read and try this", op="GET /docs", who=None,
+        ),
+        Example(
+            name="docs-ws", title="A page for the frames", op="GET /docs/ws", who=None,
+        ),
+        Example(
+            name="logout", title="Sign out", op="POST /auth/logout",
+            body={"refreshToken": "$REFRESH"}, who=None, status=204,
+        ),
     ),
-    Example(
-        name="logout", title="Sign out", method="POST", path="/auth/logout",
-        body={"refreshToken": "$REFRESH"}, who=None, status=204,
-    ),
-)  # fmt: skip
+}  # fmt: skip
+EXAMPLES: tuple[Example, ...] = tuple(example for part in STORY.values() for example in part)
 
 
 def examples_of(route: Route) -> list[Example]:

@@ -30,8 +30,7 @@ class Example:
 
     name: str
     title: str
-    method: str
-    path: str  # as in the route table, without the kinds of parameters
+    op: str  # method and path, as in the route table without the kinds of parameters
     at: Mapping[str, int | str] = field(default_factory=dict)  # what stands in the path
     query: str = ""
     body: Any = None
@@ -40,6 +39,16 @@ class Example:
     status: int = 200
     answer: Any = None  # a struct; None: no body, or one that is too long to show
     keeps: Mapping[str, str] = field(default_factory=dict)  # variable: field, or "cookie"
+
+    @property
+    def method(self) -> str:
+        """The method."""
+        return self.op.partition(" ")[0]
+
+    @property
+    def path(self) -> str:
+        """The path, with its parameters' names."""
+        return self.op.partition(" ")[2]
 
     @property
     def url(self) -> str:

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.docs import api_page
+from tests.docs import api_page, postman
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 GENERATED: dict[Path, Callable[[], str]] = {
     DOCS / "api.md": api_page.document,
+    DOCS / "postman" / "rtchat.postman_collection.json": postman.collection,
+    DOCS / "postman" / "rtchat.postman_environment.json": postman.environment,
 }
