@@ -23,12 +23,13 @@ from rtchat.errors import StartError
 WELCOME = """
   rtchat {version} is running on {url}
 
+  in a browser:      {url}/docs (REST) and {url}/docs/ws (WebSocket)
   make an account:   curl -s {url}/auth/register -H 'content-type: application/json' \\
                        -d '{{"email":"ann@example.org","password":"correct horse"}}'
   look at yourself:  curl -s {url}/users/me -H "authorization: Bearer $TOKEN"
   open a socket:     python -m websockets {ws}/ws
                      then type {{"t":"auth","token":"…"}}
-  the 60-second tour is in README.md; data is in {data}
+  first messages are in README.md; data is in {data}
   stop with Ctrl+C
 """
 
