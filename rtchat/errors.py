@@ -173,7 +173,7 @@ CLOSES: dict[Close, str] = {
     Close.TOO_BIG: "A message over `limits.frameBytes`. Mend the client.",
     Close.FAILED: "No pong came in time, or the server failed. Come back after a back-off, and"
     " resume by the cursors.",
-    Close.RESTART: "Whatever runs the server restarts it. Come back with a back-off.",
+    Close.RESTART: "Whatever runs the server restarts it. Come back now, with jitter.",
     Close.NOT_AUTHENTICATED: "No `auth` frame in time, or its token is not good. Sign in again.",
     Close.FORBIDDEN: "Kept for clients: origins that may not connect get 403 before the upgrade.",
     Close.SESSION_REVOKED: "The session has ended: signed out, password changed, user disabled, a"

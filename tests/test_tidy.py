@@ -46,6 +46,7 @@ COVERED_BY = {
     "api/examples": "docs/test_examples",
     "api/samples": "docs/test_examples",
     "api/walk": "docs/test_walk",
+    "api/handlers/docs": "web/test_docs",
     "api/handlers/documents": "docs/test_served",
     # Parts of one machine.
     "bus/hearing": "bus/test_redis_faults",

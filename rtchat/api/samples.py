@@ -14,12 +14,12 @@ import msgspec
 
 # What stands in the documents for a variable's value.
 SHOWN = {
-    "$TOKEN": "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
-    "$BOB": "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiIyIn0.c2lnbmF0dXJl",
-    "$REFRESH": "cmVmcmVzaC10b2tlbi1vZi1BbjM",
-    "$COOKIE": "rtchat-sso=YnJvd3Nlcg",
-    "$CODE": "Y29kZS1vZi1hLXNpZ24taW4",
-    "$STATE": "c3RhdGUtb2YtYS1zaWduLWlu",
+    "$TOKEN": "eyJhbGciOi…",
+    "$BOB": "eyJhbGciOj…",
+    "$REFRESH": "cmVmcmVzaC…",
+    "$COOKIE": "rtchat-sso=YnJvd3Nlcg…",
+    "$CODE": "Y29kZS1vZi…",
+    "$STATE": "c3RhdGUtb2…",
 }
 _VARIABLE = re.compile(r"\$([A-Z]+)")
 

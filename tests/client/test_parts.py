@@ -20,12 +20,12 @@ def test_every_close_code_has_a_verdict() -> None:
         **{code: Verdict.BACK_OFF for code in Close if code < 4000},
         **{code: Verdict.GIVE_UP for code in Close if 4000 <= code < 4100},
         **{code: Verdict.BACK_OFF for code in Close if 4100 <= code < 4200},
+        Close.RESTART: Verdict.AT_ONCE,
         Close.DRAINING: Verdict.AT_ONCE,
         Close.TOKEN_EXPIRED: Verdict.RENEW,
     }
     assert {code: judge(code) for code in Close} == verdicts
     assert judge(None) is judge(1006) is judge(4301) is Verdict.BACK_OFF
-    assert judge(1012) is Verdict.AT_ONCE
 
 
 def test_back_off_is_full_jitter() -> None:
