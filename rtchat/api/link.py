@@ -1,25 +1,32 @@
 """The link over plain ASGI, for servers that know nothing of ready-made frames.
 
 Owns: the frames that the server has not taken yet, bounded by the marks at which the hub stops and
-goes on. One task a connection sends them, one event a frame. They are lost with the connection; the
-client resumes by its cursor.
+goes on; and the socket's end, which whoever waits in `receive` is told of. One task a connection
+sends the frames, one event a frame. They are lost with the connection; the client resumes by its
+cursor. Must never: leave the application waiting for a client that was given up.
 """
 
 import asyncio
 from collections import deque
 
 from rtchat import protocol
-from rtchat.api.asgi import Send
+from rtchat.api.asgi import Event, Receive, Send
 from rtchat.connection import Listener
 from rtchat.tasks import Tasks
 
 
 class AsgiLink:
-    """A `connection.Link` that sends through ASGI's `send`."""
+    """A `connection.Link` that sends through ASGI's `send`.
+
+    Once the socket was closed by its `send`, or dropped, its `receiver` says so: ASGI has no way to
+    drop a socket but to return from the application, and need not tell it of closes of its own.
+    """
 
     def __init__(self, send: Send, tasks: Tasks, *, high_bytes: int, low_bytes: int) -> None:
         self.listener: Listener | None = None
         self._send = send
+        self._over = False
+        self._waiting: asyncio.Timeout | None = None  # there while the receiver waits
         self._high, self._low = high_bytes, low_bytes
         self._queue: deque[bytes] = deque()
         self._size = 0
@@ -49,8 +56,40 @@ class AsgiLink:
         return self._taken
 
     def abort(self) -> None:
-        """Send nothing more. ASGI has no way to drop the socket; returning from the app ends it."""
+        """Send nothing more, and let the application return."""
         self._pump.cancel()
+        self._end()
+
+    def receiver(self, receive: Receive) -> Receive:
+        """`receive`, which tells of the end also where it is ours."""
+
+        async def next_event() -> Event:
+            if self._over:
+                return _gone()
+            waiting = self._waiting = asyncio.timeout(None)
+            try:
+                async with waiting:
+                    return await receive()
+            except TimeoutError:
+                if not waiting.expired():  # the server's own
+                    raise
+                return _gone()
+            finally:
+                self._waiting = None
+
+        return next_event
+
+    async def send(self, event: Event) -> None:
+        """Send an event, behind the frames that were flushed."""
+        await self._send(event)
+        if event["type"] == "websocket.close":
+            self._end()
+
+    def _end(self) -> None:
+        if not self._over:
+            self._over = True
+            if self._waiting is not None:
+                self._waiting.reschedule(0)
 
     async def flush(self) -> None:
         """Return when the server has taken everything that was written."""
@@ -90,3 +129,7 @@ class AsgiLink:
             self._paused = False
             if self.listener is not None:
                 self.listener.resumed()
+
+
+def _gone() -> Event:
+    return {"type": "websocket.disconnect", "code": 1006}

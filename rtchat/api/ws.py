@@ -130,7 +130,7 @@ class WebSocketEndpoint:
             await _deny(scope, send, error, self._headers)
             return
         address = address_of(scope)
-        link = self._link(scope, send)
+        link, receive, send = self._link(scope, receive, send)
         try:
             chosen = protocol.SUBPROTOCOL if protocol.SUBPROTOCOL in scope["subprotocols"] else None
             await send({"type": "websocket.accept", "subprotocol": chosen})
@@ -206,18 +206,19 @@ class WebSocketEndpoint:
         if origin not in own and origin not in self._services.config.origin_list:
             raise ChatError(Code.FORBIDDEN, "This origin may not connect.")
 
-    def _link(self, scope: Scope, send: Send) -> Link:
+    def _link(self, scope: Scope, receive: Receive, send: Send) -> tuple[Link, Receive, Send]:
+        """The server's link, or one of our own, which is told of what is sent and received."""
         offered = scope.get("extensions", {}).get(LINK_EXTENSION)
         if offered is not None:
-            link: Link = offered["link"]
-            return link
+            return offered["link"], receive, send
         config = self._services.config
-        return AsgiLink(
+        link = AsgiLink(
             send,
             self._services.tasks,
             high_bytes=config.write_high_bytes,
             low_bytes=config.write_low_bytes,
         )
+        return link, link.receiver(receive), link.send
 
     async def _enter(self, guest: _Guest | None, receive: Receive) -> _Guest | None:
         """Who it is at last; None: the client went away. While the pod drains nobody comes in."""
