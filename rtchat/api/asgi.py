@@ -24,7 +24,11 @@ def path_of(scope: Scope) -> str:
     if b"%2f" in raw.lower():  # or rules for paths, say at a proxy, would see another one
         path = raw.decode("latin-1")
     root: str = scope.get("root_path", "")
-    return path.removeprefix(root) if root and path.startswith(f"{root}/") else path
+    if not root or path.startswith(f"{root}/"):
+        return path[len(root) :]
+    # FastAPI(root_path=…): a proxy takes that prefix away, so the path has only the mount's.
+    mount = root.removeprefix(scope.get("app_root_path", ""))
+    return path[len(mount) :] if path.startswith(f"{mount}/") else path
 
 
 def address_of(scope: Scope) -> str:
