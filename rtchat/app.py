@@ -2,7 +2,9 @@
 
 Owns: which parts there are, who knows whom, and the order of starting and stopping. Only this file
 knows all of them. The app is valid ASGI: under rtchat's own server frames go out ready-made, under
-any other through `send`; mounted in another application, that one runs `lifespan`.
+any other through `send`. In another application, that one's lifespan is ours: docs/embedding.md
+says how, and what of this file it may rely on. Must never: make anything when it is imported, or
+set up logging, which belongs to whoever runs the process.
 """
 
 import asyncio
@@ -11,6 +13,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from rtchat import settings
 from rtchat.addresses import Proxies
 from rtchat.api.asgi import Receive, Scope, Send
 from rtchat.api.call import Services
@@ -19,6 +22,7 @@ from rtchat.api.rates import RateLimits
 from rtchat.api.rest import Rest
 from rtchat.api.ws import WebSocketEndpoint
 from rtchat.auth.accounts import Accounts
+from rtchat.auth.keys import KeyRing
 from rtchat.auth.passwords import Passwords
 from rtchat.auth.sessions import Sessions
 from rtchat.auth.sso.flow import SingleSignOn
@@ -48,9 +52,21 @@ from rtchat.writer import Writer
 
 log = logging.getLogger(__name__)
 
+SETTLE_S = 2.0  # for accepted writes to be answered, where the server did not see to that
 HOUSEKEEPING_S = 10.0
 PURGE_AFTER_S = 60.0  # longer than any pod takes to hear that a channel is gone
 PURGE_ROWS = 1000
+
+
+class NotRunningError(RuntimeError):
+    """The app was asked for something, and nobody runs it. A mistake of the application's."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "rtchat is not running. A mounted application gets no lifespan of its own: let that of"
+            " the application around it run it, as in FastAPI(lifespan=chat.lifespan), or with"
+            " `async with chat.running(): yield` in a lifespan that does more"
+        )
 
 
 class App:
@@ -59,25 +75,28 @@ class App:
     def __init__(self, config: Config, bus: Bus | None = None) -> None:
         """`bus`: another than the one that `config` asks for, as pods of one process share."""
         self.config = config
-        self.bus = bus
-        self.services: Services | None = None
         self.port: int | None = None
-        self._behind = Behind(Proxies(config.trusted_proxies))
         self.writer: Writer | None = None
-        self._rest: Rest | None = None
+        self.bus = self._given_bus = bus
+        self._behind = Behind(Proxies(config.trusted_proxies))
+        self._services: Services | None = None  # of the latest run
+        self._settled = False
+        self._rest: Rest | None = None  # there while it runs, as `_ws`
         self._ws: WebSocketEndpoint | None = None
 
     # --- ASGI
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one scope."""
+        """Serve one scope. Raises NotRunningError outside of `running`."""
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
-            assert self._rest is not None, "the lifespan has not begun"
+            if self._rest is None:
+                raise NotRunningError
             await self._rest(self._behind(scope), receive, send)
         elif scope["type"] == "websocket":
-            assert self._ws is not None, "the lifespan has not begun"
+            if self._ws is None:
+                raise NotRunningError
             await self._ws(self._behind(scope), receive, send)
         else:
             raise ValueError(f"unknown ASGI scope {scope['type']}")
@@ -99,36 +118,61 @@ class App:
 
     # --- the parts
 
+    @property
+    def services(self) -> Services:
+        """The parts, for whoever acts beside the interface. Raises NotRunningError at first."""
+        if self._services is None:
+            raise NotRunningError
+        return self._services
+
+    @asynccontextmanager
+    async def lifespan(self, _: object) -> AsyncIterator[None]:
+        """`running`, as Starlette and FastAPI take it: `FastAPI(lifespan=chat.lifespan)`."""
+        async with self.running():
+            yield
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Services]:
-        """Build the parts, bottom first; end them, top first."""
-        config = self.config
+        """Build the parts, bottom first; end them, top first. Again and again, but not twice."""
+        if self._rest is not None:
+            raise RuntimeError("rtchat runs already: one lifespan is enough")
         async with AsyncExitStack() as stack:
-            database = Database(config)
-            stack.push_async_callback(database.close)
-            bus = self.bus = self.bus or make_bus(config)
-            stack.push_async_callback(bus.close)
-            cache = make_cache(config)
-            stack.push_async_callback(cache.close)
-            services, writer = _build(config, database, bus, cache, stack)
-
-            async def begin(connection: AnyConnection) -> None:
-                await privileges.require(connection)
-                await services.hub.begin(connection)
-
-            await database.open(begin)  # is it away, the start goes on all the same
-            await bus.start()
-            services.hub.start()
-            writer.start()
-            services.connections.start()
-            services.sessions.start()
-            services.tasks.start(_housekeeping(services))
-
-            self.services, self.writer = services, writer
+            stack.callback(self._ended)
+            services, writer = await self._start(stack)
+            self._services, self.writer, self._settled = services, writer, False
             self._rest, self._ws = Rest(services), WebSocketEndpoint(services)
-            log.info("started", extra={"bus": type(bus).__name__, "lanes": config.lanes})
             yield services
             log.info("stopping")
+            if not self._settled:
+                await services.drain.run()  # rtchat's own server and uvicorn left nobody
+                await self.settle(SETTLE_S)
+
+    async def _start(self, stack: AsyncExitStack) -> tuple[Services, Writer]:
+        config = self.config
+        database = Database(config)
+        stack.push_async_callback(database.close)
+        bus = self.bus = self._given_bus or make_bus(config)
+        stack.push_async_callback(bus.close)
+        cache = make_cache(config)
+        stack.push_async_callback(cache.close)
+        services, writer = _build(config, database, bus, cache, stack)
+
+        async def begin(connection: AnyConnection) -> None:
+            await privileges.require(connection)
+            await services.hub.begin(connection)
+
+        await database.open(begin)  # is it away, the start goes on all the same
+        await bus.start()
+        services.hub.start()
+        writer.start()
+        services.connections.start()
+        services.sessions.start()
+        services.tasks.start(_housekeeping(services))
+        log.info("started", extra={"bus": type(bus).__name__, "lanes": config.lanes})
+        return services, writer
+
+    def _ended(self) -> None:
+        self._rest = self._ws = None
 
     def on_listening(self, port: int) -> None:
         """Told by the server once it accepts connections."""
@@ -137,23 +181,36 @@ class App:
 
     async def drain(self) -> None:
         """Send every socket away in its slot; what is asked over REST is served on."""
-        if self.services is not None:
-            await self.services.drain.run()
+        if self._services is not None:
+            await self._services.drain.run()
 
     def drain_by(self, everywhere: Callable[[], Awaitable[None]]) -> None:
         """Let the pre-stop call do this, which drains this process and its neighbours."""
-        if self.services is not None:
-            self.services.drain.everywhere = everywhere
+        if self._services is not None:
+            self._services.drain.everywhere = everywhere
 
     def hurry(self) -> None:
         """Send away at once whoever is still there."""
-        if self.services is not None:
-            self.services.drain.hurry()
+        if self._services is not None:
+            self._services.drain.hurry()
 
     async def settle(self, timeout_s: float) -> None:
         """Take no more writes, and answer those that were accepted."""
+        self._settled = True
         if self.writer is not None:
             await self.writer.drain(timeout_s)
+
+
+def create_app() -> App:
+    """The app as the variables RTCHAT_… want it: `uvicorn --factory rtchat.app:create_app`.
+
+    Raises ConfigError or StartError where they are not fit for production, as `rtchat serve` does;
+    whoever wants another configuration has `App(Config(…))`.
+    """
+    config, _ = settings.load()
+    settings.require_production(config)
+    KeyRing(config)
+    return App(config)
 
 
 def make_bus(config: Config) -> Bus:
