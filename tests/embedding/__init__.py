@@ -1,0 +1,1 @@
+"""rtchat in other ASGI applications and under stock uvicorn, in processes of their own."""
