@@ -23,6 +23,7 @@ from tests.people import People
 from tests.pods import SECRET_KEY
 from tests.raw import eventually
 from tests.services import Databases
+from tests.sockets import wire
 from tests.world import World
 
 FORGOTTEN = ["tests.embedding.app_forgotten:app"]
@@ -87,6 +88,25 @@ async def test_a_prefix_may_be_taken_away_before_or_not(tmp_path: Path, database
             async with httpx2.AsyncClient(base_url=server.root + prefix) as http:
                 assert (await http.get("/readyz")).json() == {"status": "ready"}
                 assert (await http.get("/nowhere")).json()["code"] == "not_found"
+
+
+async def test_the_pre_stop_call_drains_below_the_mount(tmp_path: Path, database_url: str) -> None:
+    """uvicorn itself closes without a word; whoever calls this first sends its clients away."""
+    token = "0123456789abcdef"
+    settings = {"internal_token": token}
+    async with (
+        outer(WATCHED, database_url, tmp_path, prefix="/chat", settings=settings) as server,
+        People(database_url) as people,
+        httpx2.AsyncClient(base_url=server.url) as http,
+        wire(server.ws_url, await people.new("ann")) as socket,
+    ):
+        headers = {"Authorization": f"Bearer {token}"}
+        drained = await http.post("/internal/drain", headers=headers)
+        assert drained.json() == {"status": "drained"}
+        code, frames = await socket.closed()
+        assert (code, [f["t"] for f in frames]) == (4201, ["bye"])
+        assert (await http.get("/readyz")).status_code == 503
+        await server.stop()
 
 
 @pytest.mark.parametrize(
