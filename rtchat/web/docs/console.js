@@ -140,7 +140,7 @@ export class Console {
         this.#transcript.counted,
         el("button", { type: "button", onclick: () => this.#transcript.clear() }, "Clear"),
       ),
-      this.#transcript.list,
+      this.#transcript.pane,
     )
   }
 

@@ -71,20 +71,19 @@ function grouped(frames) {
 
 /** @param {Frame} frame @param {(frame: Frame) => void} [onTry] */
 function section(frame, onTry) {
-  const title = `${frame.id}-title`
   return el(
     "section",
-    { class: "frame", id: frame.id, "aria-labelledby": title },
+    { class: "frame", id: frame.id },
     el(
       "header",
       {},
-      el("h3", { id: title }, el("code", {}, frame.t)),
+      el("h3", {}, el("code", {}, frame.t)),
       onTry
         ? el(
             "button",
             {
               type: "button",
-              "aria-label": `Try ${frame.t}`,
+              "aria-label": `Try it: ${frame.t}`,
               onclick: () => onTry(frame),
             },
             "Try it",

@@ -13,6 +13,8 @@ export const ROOT = new URL("../", import.meta.url)
 const KEY = `rtchat${ROOT.pathname}`
 const AGAIN_MS = 5_000 // after a renewal that did not get through
 const TIMER_MAX_MS = 2 ** 31 - 1 // beyond, timers fire at once
+const WORD_MS = 100 // what another tab posted has come by then
+const APART_MS = 2_000 // tabs that cannot wait for each other begin by chance within this
 
 /**
  * @typedef {{id: number, name: string, email?: string}} User
@@ -49,6 +51,16 @@ export async function ask(method, path, body, token) {
   return data
 }
 
+/**
+ * Do it when no other tab does. Browsers have locks on https and on this machine only.
+ * @param {() => Promise<void>} work
+ */
+async function oneTabAtATime(work) {
+  const after = (ms) => new Promise((resolve) => setTimeout(resolve, ms)).then(work)
+  if (navigator.locks) await navigator.locks.request(KEY, () => after(WORD_MS))
+  else await after(WORD_MS + Math.random() * APART_MS)
+}
+
 /** The sign-in of this tab; tells `change` when it is another one, or has new tokens. */
 class Session extends EventTarget {
   /** Why nobody is signed in any more; empty where somebody wanted it so. */
@@ -57,7 +69,7 @@ class Session extends EventTarget {
   #timer
   /** @type {Promise<void> | undefined} */
   #renewing
-  // A duplicated tab begins with this tab's tokens. Who renews first tells the other.
+  // A duplicated tab begins with this tab's tokens. Who renews them first tells the other.
   #others = new BroadcastChannel(KEY)
 
   constructor() {
@@ -111,6 +123,13 @@ class Session extends EventTarget {
   async #renew() {
     const held = this.held
     if (!held) return
+    await oneTabAtATime(async () => {
+      if (this.held?.refreshToken === held.refreshToken) await this.#trade(held)
+    })
+  }
+
+  /** @param {Held} held */
+  async #trade(held) {
     try {
       const session = await ask("POST", "auth/refresh", { refreshToken: held.refreshToken })
       if (this.held?.refreshToken !== held.refreshToken) return // signed out meanwhile
@@ -118,7 +137,7 @@ class Session extends EventTarget {
       this.#others.postMessage({ used: held.refreshToken, held: this.held })
     } catch (error) {
       const refused = error instanceof Refused ? error : null
-      if (this.held?.refreshToken !== held.refreshToken) return // another tab was first
+      if (this.held?.refreshToken !== held.refreshToken) return
       if (refused?.status === 401) this.#drop("The session has ended. Sign in again.")
       else this.#wait(Math.max(AGAIN_MS, refused?.retryAfterMs ?? 0))
     }
@@ -126,8 +145,7 @@ class Session extends EventTarget {
 
   /** @param {any} session as the server gives it */
   #hold({ user, accessToken, refreshToken, expiresIn }) {
-    // With a minute or two in hand; by chance, so that two tabs do not renew at the same moment.
-    const renewAt = Date.now() + expiresIn * 1000 * (0.75 + 0.15 * Math.random())
+    const renewAt = Date.now() + expiresIn * 1000 * 0.85 // of 15 minutes, two are left
     this.#keep({ user, accessToken, refreshToken, renewAt })
   }
 

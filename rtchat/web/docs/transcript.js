@@ -62,7 +62,12 @@ function line({ way, text, at, bad }) {
 
 /** A bounded list; entries that come within one frame of the screen are put in together. */
 export class Transcript {
-  list = el("ol", { class: "transcript", role: "log", "aria-label": "Frames", tabindex: 0 })
+  list = el("ol")
+  pane = el(
+    "div",
+    { class: "transcript", role: "log", "aria-label": "Frames", tabindex: 0 },
+    this.list,
+  )
   counted = el("span", { class: "quiet" })
   /** @type {Entry[]} */
   #waiting = []
@@ -90,11 +95,11 @@ export class Transcript {
 
   #flush() {
     this.#due = false
-    const { list } = this
-    const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40
+    const { list, pane } = this
+    const atEnd = pane.scrollHeight - pane.scrollTop - pane.clientHeight < 40
     list.append(...this.#waiting.splice(0).map(line))
     while (list.children.length > ENTRIES_MAX) list.firstElementChild?.remove()
-    if (atEnd) list.scrollTop = list.scrollHeight
+    if (atEnd) pane.scrollTop = pane.scrollHeight
     this.#count()
   }
 
