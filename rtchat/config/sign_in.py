@@ -47,33 +47,76 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True):
     ] = "rtchat"  # noqa: S105  a name
 
     # --- sign-in
-    access_token_s: Annotated[int, number(30, 3600, "life of an access token, seconds")] = 900
+    access_token_s: Annotated[
+        int,
+        number(30, 3600, "life of an access token, seconds", "token: `token_expired`, close 4202"),
+    ] = 900
     session_s: Annotated[
-        int, number(600, 31_536_000, "life of a session, seconds; then sign in again")
+        int,
+        number(
+            600,
+            31_536_000,
+            "life of a session, seconds; then sign in again",
+            "session: `unauthorized`",
+        ),
     ] = 2_592_000
     sessions_per_user: Annotated[
-        int, number(0, 10_000, "sessions a user; beyond: the one unused longest ends")
+        int,
+        number(
+            0,
+            10_000,
+            "sessions a user; beyond: the one unused longest ends",
+            "user: the one unused longest ends, close 4004",
+        ),
     ] = 100
     fresh_sign_in_s: Annotated[
-        int, number(30, 3600, "another way in is added in a session at most so old, seconds")
+        int,
+        number(
+            30,
+            3600,
+            "another way in is added in a session at most so old, seconds",
+            "session: `forbidden`",
+        ),
     ] = 300
     token_leeway_s: Annotated[
         int, number(0, 120, "clock skew that a token's times are allowed, seconds")
     ] = 30
-    password_min_chars: Annotated[int, number(8, 64, "shortest password, code points")] = 8
-    password_max_bytes: Annotated[int, number(64, 4096, "longest password, UTF-8 bytes")] = 1024
+    password_min_chars: Annotated[
+        int, number(8, 64, "shortest password, code points", "password: `bad_field`")
+    ] = 8
+    password_max_bytes: Annotated[
+        int, number(64, 4096, "longest password, UTF-8 bytes", "password: `too_long`")
+    ] = 1024
     bcrypt_cost: Annotated[int, number(10, 16, "log2 of bcrypt's rounds")] = 12
     password_threads: Annotated[int, number(1, 16, "passwords hashed at once")] = 1
     password_queue: Annotated[
-        int, number(1, 10_000, "passwords waiting to be hashed; beyond: `overloaded`")
+        int,
+        number(
+            1,
+            10_000,
+            "passwords waiting to be hashed; beyond: `overloaded`",
+            "process: `overloaded`",
+        ),
     ] = 32
 
     # --- guessing
     account_failures_max: Annotated[
-        int, number(0, 10_000, "wrong passwords an account in 24 hours; as many on a known device")
+        int,
+        number(
+            0,
+            10_000,
+            "wrong passwords an account in 24 hours; as many on a known device",
+            "account, on all pods: `rate_limited`",
+        ),
     ] = 100
     address_failures_max: Annotated[
-        int, number(0, 10**6, "failed sign-ins an address in 24 hours; and failed refreshes")
+        int,
+        number(
+            0,
+            10**6,
+            "failed sign-ins an address in 24 hours; and failed refreshes",
+            "address, on all pods: `rate_limited`",
+        ),
     ] = 1000
 
     # --- single sign-on: see `providers`
@@ -104,24 +147,50 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True):
         str, text("further providers, a JSON list: name, title, issuer, clientId …", secret=True)
     ] = ""
     sso_state_s: Annotated[
-        int, number(1, 3600, "a sign-in at a provider must end within this, seconds")
+        int,
+        number(
+            1,
+            3600,
+            "a sign-in at a provider must end within this, seconds",
+            "sign-in: `bad_message`",
+        ),
     ] = 600
     sso_code_s: Annotated[
-        int, number(1, 60, "life of the code that the page trades for a session, seconds")
+        int,
+        number(
+            1,
+            60,
+            "life of the code that the page trades for a session, seconds",
+            "sign-in: `not_found`",
+        ),
     ] = 60
     sso_flows_max: Annotated[
-        int, number(0, 10**6, "sign-ins begun within that time; beyond: `overloaded`")
+        int,
+        number(
+            0,
+            10**6,
+            "sign-ins begun within that time; beyond: `overloaded`",
+            "process: `overloaded`",
+        ),
     ] = 20_000
     sso_calls_max: Annotated[
-        int, number(1, 1000, "calls to providers at once; beyond: `overloaded`")
+        int,
+        number(
+            1, 1000, "calls to providers at once; beyond: `unavailable`", "process: `unavailable`"
+        ),
     ] = 32
     sso_call_timeout_ms: Annotated[
         int,
-        number(100, 60_000, "one call to a provider, from its name's look-up to its last byte"),
+        number(
+            100,
+            60_000,
+            "one call to a provider, from its name's look-up to its last byte",
+            "call: `unavailable`",
+        ),
     ] = 5000
-    sso_answer_max_bytes: Annotated[int, number(4096, 2**24, "largest answer of a provider")] = (
-        262_144
-    )
+    sso_answer_max_bytes: Annotated[
+        int, number(4096, 2**24, "largest answer of a provider", "answer: `unavailable`")
+    ] = 262_144
     sso_metadata_s: Annotated[
         int, number(0, 86_400, "age at which a provider's document and keys are asked for again")
     ] = 3600

@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.docs import api_page, postman, websocket_page
+from tests.docs import api_page, errors_page, limits_page, postman, settings_page, websocket_page
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 GENERATED: dict[Path, Callable[[], str]] = {
     DOCS / "api.md": api_page.document,
     websocket_page.PAGE: websocket_page.document,
+    errors_page.PAGE: errors_page.document,
+    limits_page.PAGE: limits_page.document,
+    settings_page.PAGE: settings_page.document,
     DOCS / "postman" / "rtchat.postman_collection.json": postman.collection,
     DOCS / "postman" / "rtchat.postman_environment.json": postman.environment,
 }
