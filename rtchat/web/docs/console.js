@@ -44,6 +44,7 @@ function inShapeOf(ch, id) {
 export class Console {
   #transcript = new Transcript()
   #ref = 1
+  #listedFor = 0 // the user whose channels are offered
   #state = el("p", { class: "state", role: "status" }, "Not connected.")
   #connect = el("button", { type: "button", class: "first" }, "Connect")
   #disconnect = el("button", { type: "button", disabled: true }, "Disconnect")
@@ -221,7 +222,11 @@ export class Console {
 
   async #listChannels() {
     this.#newChannel.disabled = !session.token
-    if (!session.token) return
+    const userId = session.held?.user.id ?? 0
+    if (userId === this.#listedFor) return // new tokens, or still nobody
+    this.#listedFor = userId
+    this.#channels.replaceChildren()
+    if (!userId) return
     const { items } = await ask(
       "GET",
       "channels?scope=mine&limit=20",

@@ -129,28 +129,6 @@ function within(doc, schema, path, depth) {
 }
 
 /**
- * A value that a schema allows, for a frame without examples.
- * @param {Node_} doc
- * @param {Node_} schema
- * @param {number} [depth]
- * @returns {any}
- */
-export function sampleOf(doc, schema, depth = 0) {
-  const of = whole(doc, schema)
-  const example = of.examples?.[0] ?? of.default ?? of.const ?? of.enum?.[0]
-  if (example != null) return example
-  if (of.anyOf || of.oneOf) return sampleOf(doc, choices(doc, of)[0] ?? {}, depth)
-  if (of.properties && depth < DEPTH_MAX) {
-    const names = (of.required ?? []).filter((name) => of.properties[name])
-    return Object.fromEntries(names.map((n) => [n, sampleOf(doc, of.properties[n], depth + 1)]))
-  }
-  if (isMap(of)) return { 1: sampleOf(doc, of.additionalProperties, depth + 1) }
-  if (of.type === "array") return [sampleOf(doc, of.items ?? {}, depth + 1)]
-  if (of.type === "integer" || of.type === "number") return Math.max(of.minimum ?? 1, 1)
-  return of.type === "boolean" ? true : "…"
-}
-
-/**
  * All frames of the document, each once, in its order.
  * @param {Node_} doc
  * @returns {Frame[]}
@@ -202,7 +180,7 @@ function frameOf(doc, ref, from, group, operation) {
     group,
     words: message.description ?? message.summary ?? operation.summary ?? "",
     fields: fieldsOf(doc, payload),
-    examples: message.examples?.map((one) => one.payload) ?? [sampleOf(doc, payload)],
+    examples: (message.examples ?? []).map((one) => one.payload),
     answers: replies.map((one) => ({
       id: `${other}-${follow(doc, one).name}`,
       t: follow(doc, one).name,
