@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rtchat.config import Config
+from rtchat.paths import path_of
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -70,8 +71,7 @@ class AnswerHeaders:
             (b"access-control-allow-origin", page),
             (b"access-control-expose-headers", EXPOSED),
         ]
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if path.startswith(COOKIES_BELOW):
+        if path_of(scope).startswith(COOKIES_BELOW):
             headers.append((b"access-control-allow-credentials", b"true"))
         return headers
 

@@ -7,7 +7,7 @@ from rtchat.errors import ChatError, Code
 
 EMAIL_MAX_CHARS = 254  # RFC 5321 §4.5.3.1.3, less the angle brackets
 # Deliberately loose: something, one @, a domain with a dot or none; no blanks, no controls.
-EMAIL = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}@[^\s@\x00-\x1f\x7f]{1,189}")
+EMAIL = re.compile(r"[^\s@\x00-\x1f\x7f-\x9f]{1,64}@[^\s@\x00-\x1f\x7f-\x9f]{1,189}")
 
 
 def clean_name(name: str, max_chars: int, field: str = "name") -> str:
@@ -21,13 +21,22 @@ def clean_name(name: str, max_chars: int, field: str = "name") -> str:
         raise ChatError(Code.BAD_FIELD, "A name has at least one visible character.", field=field)
     if len(name) > max_chars:
         raise ChatError(Code.TOO_LONG, f"At most {max_chars} characters.", field=field)
-    # Cc: controls; Cf: format (bidi, zero width); Cs: lone surrogates; Zl, Zp: line breaks.
-    # U+200D joins emoji, and is allowed for it.
-    if any((unicodedata.category(c) in _INVISIBLE and c != "\u200d") or c in _BLANK for c in name):
+    if _hides(name):
         raise ChatError(Code.BAD_FIELD, "A name has no invisible characters.", field=field)
     if not any(unicodedata.category(c) not in ("Cf", "Zs", "Mn") for c in name):
         raise ChatError(Code.BAD_FIELD, "A name has at least one visible character.", field=field)
     return name
+
+
+def _hides(text: str) -> bool:
+    """Whether there is a character in it that shows nothing, or hides or moves others.
+
+    Cc: controls; Cf: format (bidi, zero width); Cs: lone surrogates; Zl, Zp: line breaks. U+200D
+    joins emoji, and is allowed for it.
+    """
+    return any(
+        (unicodedata.category(c) in _INVISIBLE and c != "\u200d") or c in _BLANK for c in text
+    )
 
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -56,4 +65,4 @@ def check_storable(text: str, field: str) -> None:
 
 def is_email(text: str) -> bool:
     """Whether this may be somebody's address; mail alone would tell whether it is."""
-    return len(text) <= EMAIL_MAX_CHARS and EMAIL.fullmatch(text) is not None
+    return len(text) <= EMAIL_MAX_CHARS and EMAIL.fullmatch(text) is not None and not _hides(text)

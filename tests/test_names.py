@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from rtchat.errors import ChatError
-from rtchat.names import check_storable, check_text, clean_name
+from rtchat.names import check_storable, check_text, clean_name, is_email
 
 PROPERTY = settings(max_examples=100, deadline=None, derandomize=True)
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"  # one picture of three, with joiners
@@ -120,3 +120,25 @@ def test_what_postgresql_cannot_keep_is_refused(text: str):
 @given(st.text())
 def test_what_is_storable_has_a_form_in_utf_8_without_nul(text: str):
     check_storable(text.replace("\0", ""), "content")
+
+
+# --- addresses
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["a@b", "ann@example.org", "o'neil+chat@sub.example", "用户@例子.广告", "ü@ö.example"],
+)
+def test_an_address_is_something_at_a_host(address: str):
+    assert is_email(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "", "@", "a@", "@b", "a@b@c", "a b@c", "a@b\n", "a@b\0", "a\x1f@b", "a\x7f@b", "a\x92@b",
+        "a\u202e@b", "a\ufeff@b", "a\u200b@b", "a@b\u2800", "x" * 65 + "@b", "a@" + "b" * 190,
+    ],
+)  # fmt: skip
+def test_an_address_has_nothing_that_hides(address: str):
+    assert not is_email(address)

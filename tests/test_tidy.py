@@ -48,6 +48,7 @@ COVERED_BY = {
     "api/walk": "docs/test_walk",
     "api/handlers/docs": "web/test_docs",
     "api/handlers/documents": "docs/test_served",
+    "paths": "embedding/test_mounted",
     # Parts of one machine.
     "bus/hearing": "bus/test_redis_faults",
     "bus/link": "bus/test_redis",

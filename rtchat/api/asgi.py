@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
 from rtchat.headers import Headers as Headers
+from rtchat.paths import path_of as path_of
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Event: TypeAlias = MutableMapping[str, Any]
@@ -15,20 +16,6 @@ def header(scope: Scope, name: bytes) -> str | None:
     """The value of a header that may stand once; None where it is missing or stands twice."""
     found = [value for key, value in scope["headers"] if key == name]
     return found[0].decode("latin-1") if len(found) == 1 else None
-
-
-def path_of(scope: Scope) -> str:
-    """The path below where the app is mounted. A slash that came encoded separates nothing."""
-    path: str = scope["path"]
-    raw: bytes = scope.get("raw_path") or b""
-    if b"%2f" in raw.lower():  # or rules for paths, say at a proxy, would see another one
-        path = raw.decode("latin-1")
-    root: str = scope.get("root_path", "")
-    if not root or path.startswith(f"{root}/"):
-        return path[len(root) :]
-    # FastAPI(root_path=…): a proxy takes that prefix away, so the path has only the mount's.
-    mount = root.removeprefix(scope.get("app_root_path", ""))
-    return path[len(mount) :] if path.startswith(f"{mount}/") else path
 
 
 def address_of(scope: Scope) -> str:

@@ -32,9 +32,9 @@ class _Body(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 Email = Annotated[
     str,
     Meta(
-        description="An e-mail address, compared without case.",
+        description="An e-mail address, of any script, compared without case.",
         extra_json_schema={
-            "format": "email", "maxLength": EMAIL_MAX_CHARS, "pattern": f"^{EMAIL.pattern}$",
+            "maxLength": EMAIL_MAX_CHARS, "pattern": f"^{EMAIL.pattern}$",
         },
     ),
 ]  # fmt: skip
@@ -234,17 +234,22 @@ class BeginQuery(msgspec.Struct, frozen=True, kw_only=True):
 class CallbackQuery(msgspec.Struct, frozen=True, kw_only=True):
     """What a provider sends back with somebody (RFC 6749 §4.1.2, RFC 9207 §2)."""
 
-    state: str | None = None
-    code: str | None = None
-    error: str | None = None
-    iss: str | None = None
+    state: Annotated[str, Meta(description="As it was sent along.")] | None = None
+    code: Annotated[str, Meta(description="To be redeemed at the provider.")] | None = None
+    error: Annotated[str, Meta(description="Why there is no code.")] | None = None
+    iss: Annotated[str, Meta(description="Which provider it says it is.")] | None = None
 
 
 class ChannelQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which channels, and where to go on."""
 
     scope: Annotated[
-        str, Meta(pattern=r"^(mine|public)$", extra_json_schema={"enum": ["mine", "public"]})
+        str,
+        Meta(
+            pattern=r"^(mine|public)$",
+            description="Those that one is a member of, or all public ones.",
+            extra_json_schema={"enum": ["mine", "public"]},
+        ),
     ] = "mine"
     cursor: Cursor = 0
     limit: Limit = 50

@@ -160,7 +160,7 @@ class SessionStore:
         rows = await self._database.fetch(
             "SELECT id, created_at, refreshed_at, expires_at, agent FROM sessions"
             " WHERE user_id = $1 AND ended_at IS NULL AND expires_at > now()"
-            " AND ($2 = 0 OR id < $2) ORDER BY id DESC LIMIT $3",
+            " AND ($2::bigint = 0 OR id < $2) ORDER BY id DESC LIMIT $3",
             user_id,
             before,
             limit,
