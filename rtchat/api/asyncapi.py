@@ -64,6 +64,9 @@ def document(config: Config, root_path: str = "") -> dict[str, Any]:
     frames = [*COMMANDS, *EVENTS]
     sent = set().union(*(structs_in(kind) for kind in EVENTS))
     _, schemas = schemas_of(frames, config, sent=sent)
+    for kind in frames:
+        schema = schemas[kind.__name__]
+        schema["properties"] = _in_order(schema["properties"])
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -131,10 +134,18 @@ def _message(kind: type[Any]) -> dict[str, Any]:
         "summary": " ".join(text.split()),
         "payload": {"$ref": f"#/components/schemas/{kind.__name__}"},
         "examples": [
-            {"name": f"example{i}", "payload": msgspec.json.decode(msgspec.json.encode(frame))}
+            {
+                "name": f"example{i}",
+                "payload": _in_order(msgspec.json.decode(msgspec.json.encode(frame))),
+            }
             for i, frame in enumerate(frames_like(kind), 1)
         ],
     }
+
+
+def _in_order(frame: dict[str, Any]) -> dict[str, Any]:
+    """A frame, or its fields, as people write it: `ref` behind `t`."""
+    return {name: frame[name] for name in ("t", "ref") if name in frame} | frame
 
 
 def _reference(kind: type[Any]) -> dict[str, str]:
