@@ -38,10 +38,10 @@ def header(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/headers/{name}"}
 
 
-def statuses_of(code: Code, route: Route) -> list[int]:
-    """The statuses with which a route answers this code."""
-    if code is Code.TOO_LARGE:  # a head's are the server's own; a body's is the table's
-        return [*([413] if route.body is not None else []), 414, 431]
+def statuses_of(code: Code) -> list[int]:
+    """The statuses with which any route answers this code."""
+    if code is Code.TOO_LARGE:  # a body, also one that nobody asked for; a path; a head
+        return [413, 414, 431]
     return [ERRORS[code].status]
 
 
@@ -55,7 +55,7 @@ class Problems:
         """What a route answers besides its `answers`: a reference for each status."""
         by_status: dict[int, set[Code]] = {}
         for code in route.codes:
-            for status in statuses_of(code, route):
+            for status in statuses_of(code):
                 by_status.setdefault(status, set()).add(code)
         return {
             str(status): {"$ref": f"#/components/responses/{self._named(status, codes)}"}

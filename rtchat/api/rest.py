@@ -9,6 +9,7 @@ from rtchat.api.call import Call, Services
 from rtchat.api.http import JSON, Disconnected, Responder, decode, parse_query, read_body
 from rtchat.api.router import Media, Route, Router
 from rtchat.api.routes import ASSETS, INTERNAL_ROUTES, ROUTES
+from rtchat.api.types import Problem
 from rtchat.auth.sessions import Sessions
 from rtchat.auth.tokens import Identity
 from rtchat.errors import ChatError, Code
@@ -36,58 +37,63 @@ class Rest:
         responder = Responder(scope, receive, send, request_id, self._headers)
         responder.last = self._services.drain.begun
         path = path_of(scope)
-        user_id = None
+        known = _Known()
         try:
-            user_id = await self._handle(scope, path, receive, responder)
+            await self._handle(scope, path, receive, responder, known)
         except Disconnected:
             return
         except ChatError as error:
+            known.code = error.code
             await responder.problem(error, drain_bytes=self._services.config.body_drain_bytes)
         except Exception:
             log.exception("request failed", extra={"request": request_id})
             if not responder.status:
+                known.code = Code.INTERNAL
                 text = f"Request {request_id} failed."
                 await responder.problem(ChatError(Code.INTERNAL, text, after_ms=1000))
         if path not in QUIET_PATHS:
-            log.info(
-                "request",
-                extra={
-                    "request": request_id,
-                    "method": scope["method"],
-                    "path": path,
-                    "status": responder.status,
-                    "ms": round((time.perf_counter() - started) * 1000, 1),
-                    "user": user_id,
-                    "client": client_of(scope),
-                },
-            )
+            line = {
+                "request": request_id,
+                "method": scope["method"],
+                "path": path,
+                "route": known.route,
+                "status": responder.status,
+                "ms": round((time.perf_counter() - started) * 1000, 1),
+                "user": known.user_id,
+                "client": client_of(scope),
+            }
+            if known.code is not None:
+                line["code"] = known.code
+            log.info("request", extra=line)
 
     async def _handle(
-        self, scope: Scope, path: str, receive: Receive, responder: Responder
-    ) -> int | None:
-        """Answer by the route; returns who asked."""
+        self, scope: Scope, path: str, receive: Receive, responder: Responder, known: "_Known"
+    ) -> None:
+        """Answer by the route."""
         if (scope["method"], path) == ("OPTIONS", "*"):  # RFC 9110 §9.3.7: of the whole server
             await responder.allow({"HEAD", "OPTIONS", *self._router.methods})
-            return None
+            return
         routes, ids, words = self._router.match(path)
         methods = _methods(routes)
         if scope["method"] == "OPTIONS":
             await responder.allow(methods)
-            return None
+            return
         route = routes.get("GET" if scope["method"] == "HEAD" else scope["method"])
         if route is None:
+            known.code = Code.METHOD_NOT_ALLOWED
             await responder.problem(ChatError(Code.METHOD_NOT_ALLOWED), methods=methods)
-            return None
+            return
+        known.route = route.template
         call = Call(self._services, scope, ids=ids, words=words, bearer=_bearer(scope))
         try:
             call.identity = identify(scope, self._services.sessions)
+            known.user_id = call.identity.user_id
         except ChatError as error:
             if route.auth:
                 raise
             call.refusal = error  # a stale token must not stand in the way of its own renewal
         if route.limit is not None:
-            asker = call.identity.user_id if call.identity else None
-            await self._services.rates.spend(route.limit, asker, address_of(scope))
+            await self._services.rates.spend(route.limit, known.user_id, address_of(scope))
         if route.query is not None:
             call.query = parse_query(scope, route.query)
         if route.decoder is not None:
@@ -95,10 +101,22 @@ class Rest:
                 route.decoder, await read_body(scope, receive, self._services.config)
             )
         status, answer = await route.handler(call)
+        if isinstance(answer, Problem):
+            known.code = answer.code
         kind = route.answers[status]
         media_type = kind.media_type.encode() if isinstance(kind, Media) else JSON
         await responder.answer(status, answer, call.headers, media_type)
-        return call.identity.user_id if call.identity else None
+
+
+class _Known:
+    """What is known of a request by its end, for the log: who asked for what, and why not."""
+
+    __slots__ = ("code", "route", "user_id")
+
+    def __init__(self) -> None:
+        self.code: Code | None = None
+        self.route: str | None = None  # as the documents write it; None: there is none
+        self.user_id: int | None = None
 
 
 def identify(scope: Scope, sessions: Sessions) -> Identity:

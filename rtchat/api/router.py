@@ -59,19 +59,22 @@ class Route:
     auth: bool | None = True  # None: with a token or without
     limit: Limited | None = None  # spent before the handler is asked
     spends: tuple[Limited, ...] = ()  # by the handler itself
+    reserved: bool = False  # answered also where there is no room for others: see `server.http`
     errors: frozenset[Code] = frozenset()
     decoder: "msgspec.json.Decoder[Any] | None" = field(init=False, default=None)
     parameters: tuple[str, ...] = field(init=False)  # of the path, as they stand in it
+    template: str = field(init=False)  # the path, as the documents and the log have it
     codes: frozenset[Code] = field(init=False)
 
     def __post_init__(self) -> None:
         if self.body is not None:
             object.__setattr__(self, "decoder", msgspec.json.Decoder(self.body))
         object.__setattr__(self, "parameters", tuple(_PARAMETER.findall(self.path)))
+        object.__setattr__(self, "template", self.path.replace(_WORD_MARK, ""))
         object.__setattr__(self, "codes", self._codes())
 
     def _codes(self) -> frozenset[Code]:
-        found = BELOW | self.errors
+        found = (BELOW - {Code.OVERLOADED} if self.reserved else BELOW) | self.errors
         if self.body is not None:
             found |= _OF_BODY
         if self.query is not None:

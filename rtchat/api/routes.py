@@ -173,10 +173,10 @@ ROUTES: list[Route] = [
         "GET", "/ws", ws.upgrade_required, {426: types.Problem},
         auth=None, errors=_STORE | {Code.FORBIDDEN, Code.RATE_LIMITED, Code.DRAINING},
     ),
-    Route("GET", "/healthz", health.alive, {200: types.Health}, auth=False),
+    Route("GET", "/healthz", health.alive, {200: types.Health}, auth=False, reserved=True),
     Route(
         "GET", "/readyz", health.ready, {200: types.Health},
-        auth=False, errors=_codes(Code.UNAVAILABLE, Code.DRAINING),
+        auth=False, reserved=True, errors=_codes(Code.UNAVAILABLE, Code.DRAINING),
     ),
     Route("GET", "/openapi.json", documents.openapi, {200: _DOCUMENT}, auth=False),
     Route("GET", "/asyncapi.json", documents.asyncapi, {200: _DOCUMENT}, auth=False),
@@ -202,6 +202,7 @@ INTERNAL_ROUTES: list[Route] = [
         health.drain,
         {200: types.Health, 202: types.Health},
         auth=False,  # it has a token of its own
+        reserved=True,
         errors=_REFUSED,
     ),
 ]

@@ -57,7 +57,7 @@ def test_an_operation_says_what_its_handler_says(route: Route):
 @each_route
 def test_an_operation_has_its_routes_answers_and_errors(route: Route):
     responses = operation(route)["responses"]
-    statuses = {s for code in route.codes for s in statuses_of(code, route)}
+    statuses = {s for code in route.codes for s in statuses_of(code)}
     assert {int(status) for status in responses} == statuses | route.answers.keys()
     told: set[Code] = set()
     for status, answer in responses.items():
