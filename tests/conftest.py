@@ -11,6 +11,7 @@ from hypothesis import settings
 
 from rtchat.server.postgres import EmbeddedPostgres
 from rtchat.server.valkey import PrivateValkey
+from tests import documented
 from tests.bus.valkey_cluster import ValkeyCluster
 from tests.people import People
 from tests.pods import Pod, Pods
@@ -116,4 +117,5 @@ async def http(pod: Pod) -> AsyncIterator[httpx2.AsyncClient]:
     # The server closes what is idle for 5 s; a request must not be on its way just then.
     limits = httpx2.Limits(keepalive_expiry=2)
     async with httpx2.AsyncClient(base_url=pod.url, limits=limits, timeout=20) as client:
+        documented.watch(client)
         yield client

@@ -1,7 +1,8 @@
 """Pods: `rtchat serve` in processes of their own, with a real database, over real sockets.
 
 Owns: the child process, its log, and finding out where it listens. A pod does not outlive the tests
-(on Linux, not even when they are killed).
+(on Linux, not even when they are killed). At their end, every answer in the logs must be one that
+its route documents.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rtchat.server.launch import end_with_parent
+from tests import documented
 
 # What all pods of a test session sign tokens with, so that a token of one is good at the others.
 SECRET_KEY = secrets.token_urlsafe(48)
@@ -70,6 +72,7 @@ class Pod:
         self.settings = {**SETTINGS, "RTCHAT_DATABASE_URL": database_url, **given}
         self.database_url = database_url
         self.log_path = log_path
+        self.fails = False  # whether a test lets its handlers fail, and wants `internal`
         self._port: int | None = None
         if "RTCHAT_TEST_DATABASE_URL" in os.environ or "RTCHAT_TEST_REDIS_URL" in os.environ:
             self.settings.setdefault("RTCHAT_TLS_REQUIRED", "0")  # given servers may be anywhere
@@ -159,6 +162,11 @@ class Pod:
                     lines.append(line)
         return lines
 
+    def wrong_lines(self) -> list[str]:
+        """Those that tell of an answer which its route does not document."""
+        with self.log_path.open(errors="replace") as lines:
+            return documented.wrong_lines(lines, fails=self.fails)
+
     def workers(self) -> dict[int, int]:
         """The process of each worker that was started last, by its number."""
         return {line["worker"]: line["pid"] for line in self.events("worker started")}
@@ -212,6 +220,11 @@ class Pods:
         return await self.spawn(database_url, **settings).listening()
 
     def close(self) -> None:
-        """End all, as fast as they can: what they do at SIGTERM has tests of its own."""
+        """End all, as fast as they can: what they do at SIGTERM has tests of its own.
+
+        Raises AssertionError where one has answered what its route does not document.
+        """
         for pod in self._pods:
             pod.kill()
+        wrong = [f"{pod}: {line}" for pod in self._pods for line in pod.wrong_lines()]
+        assert not wrong, "\n".join(["undocumented answers:", *wrong[:20]])

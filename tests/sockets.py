@@ -1,4 +1,7 @@
-"""A WebSocket client that hides nothing: frames as they come, in order, and how it ended."""
+"""A WebSocket client that hides nothing: frames as they come, in order, and how it ended.
+
+Each is held to the documents on its way (`documented`).
+"""
 
 import asyncio
 import contextlib
@@ -7,8 +10,9 @@ from typing import Any
 
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from tests import documented
 from tests.people import Person
 
 PATIENCE_S = 10.0  # on two busy cores; what is expected comes in milliseconds
@@ -19,16 +23,20 @@ class Wire:
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
+        self._said = documented.Socket()
 
     async def send(self, frame: dict[str, Any] | str | bytes) -> None:
         """Send an object as JSON, or exactly this text or these bytes."""
-        await self.socket.send(orjson.dumps(frame).decode() if isinstance(frame, dict) else frame)
+        data = orjson.dumps(frame).decode() if isinstance(frame, dict) else frame
+        self._said.sent(data)
+        await self.socket.send(data)
 
     async def recv(self) -> dict[str, Any]:
         """The next frame."""
         async with asyncio.timeout(PATIENCE_S):
             frame: dict[str, Any] = orjson.loads(await self.socket.recv())
-            return frame
+        self._said.received(frame)
+        return frame
 
     async def ask(self, frame: dict[str, Any]) -> dict[str, Any]:
         """Send, and return the next frame, which must be the answer: it has the same `ref`."""
@@ -58,6 +66,7 @@ class Wire:
                 frames.append(await self.recv())
         except ConnectionClosed:
             assert self.socket.close_code is not None
+            self._said.ended(self.socket.close_code)
             return self.socket.close_code, frames
 
     async def alive(self) -> None:
@@ -72,8 +81,21 @@ async def wire(ws_url: str, person: Person | None = None, **options: Any) -> Asy
     options.setdefault("close_timeout", 0.5)  # a test that stops reading will not see the answer
     if person is not None:
         options["additional_headers"] = person.headers
-    async with connect(ws_url, proxy=None, **options) as socket:
+    async with _connected(ws_url, options) as socket:
         opened = Wire(socket)
         if person is not None:
             assert (await opened.recv())["t"] == "hello"
         yield opened
+
+
+@contextlib.asynccontextmanager
+async def _connected(ws_url: str, options: dict[str, Any]) -> AsyncIterator[ClientConnection]:
+    try:
+        socket = await connect(ws_url, proxy=None, **options)
+    except InvalidStatus as refused:
+        answer, target = refused.response, "/ws" + ws_url.partition("/ws")[2]
+        headers = {name.lower(): value for name, value in answer.headers.raw_items()}
+        documented.check_answer("GET", target, answer.status_code, headers, bytes(answer.body))
+        raise
+    async with socket:
+        yield socket

@@ -1,7 +1,7 @@
 """Speaking REST as somebody, and the words in which tests check what comes back.
 
 Written from the contract, not from the server's code: the statuses and the fields of every answer
-stand here a second time on purpose.
+stand here a second time on purpose. What the documents say of it is held to as well (`documented`).
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from typing import Any
 import httpx2
 
 from rtchat.api.schemas import structs_in
+from tests import documented
 from tests.people import Person
 from tests.pods import Pod
 
@@ -55,6 +56,7 @@ class Caller:
     def __init__(self, http: httpx2.AsyncClient, person: Person | None = None) -> None:
         self.http = http
         self._person = person
+        documented.watch(http)
 
     @property
     def person(self) -> Person:
@@ -168,6 +170,7 @@ def problem(response: httpx2.Response, *codes: str, field: str | None = None) ->
 
 def is_safe(response: httpx2.Response) -> None:
     """Check the headers that every answer carries, and those that none does."""
+    documented.check_response(response)
     assert response.headers["x-content-type-options"] == "nosniff"
     assert response.headers["cache-control"] == "no-store"
     assert response.headers["content-security-policy"].startswith("default-src 'none'")
@@ -275,9 +278,11 @@ async def exchange(pod: Pod, *parts: bytes, within_s: float = 10) -> Reply:
             for part in parts:
                 writer.write(part)
                 await writer.drain()
-            return await read_reply(reader)
+            reply = await read_reply(reader)
     finally:
         writer.close()
+    documented.check_raw(b"".join(parts), reply.status, reply.headers, reply.body)
+    return reply
 
 
 async def read_reply(reader: asyncio.StreamReader) -> Reply:
