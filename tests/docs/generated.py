@@ -3,7 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.docs import api_page, errors_page, limits_page, postman, settings_page, websocket_page
+from tests.docs import (
+    api_page,
+    architecture_page,
+    errors_page,
+    limits_page,
+    postman,
+    settings_page,
+    websocket_page,
+)
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -13,6 +21,7 @@ GENERATED: dict[Path, Callable[[], str]] = {
     errors_page.PAGE: errors_page.document,
     limits_page.PAGE: limits_page.document,
     settings_page.PAGE: settings_page.document,
+    architecture_page.PAGE: architecture_page.document,
     DOCS / "postman" / "rtchat.postman_collection.json": postman.collection,
     DOCS / "postman" / "rtchat.postman_environment.json": postman.environment,
 }
