@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from rtchat import protocol
+from rtchat import events, protocol
 from rtchat.bus.memory import Exchange, MemoryBus
 from rtchat.envelope import Envelope
 from rtchat.errors import ChatError, Code
-from rtchat.events import Head
 from rtchat.store import epoch
 from rtchat.store.messages import Heads, MessageStore
 from tests.world import Socket, World, world
@@ -326,7 +325,7 @@ async def test_who_is_joining_is_reset_behind_its_answer(
     await pod.services.hub.subscribe(
         socket.connection, {channel: 2}, None, lambda heads: order.append((heads, socket.read()))
     )
-    assert order == [({str(channel): Head(head=2)}, [])]
+    assert order == [({str(channel): events.Head(head=2)}, [])]
     assert [event["t"] for event in socket.read()] == ["reset"]
     assert socket.connection.subs == {}
 

@@ -25,8 +25,12 @@ from rtchat.protocol import SUBPROTOCOL
 
 CHANNEL = "#/channels/socket"
 _ANSWERS = {kind for command in COMMANDS for kind in command.answers} | {Error}
+MEND = "mend the client"
+# By the code, or by its hundred (contract §4).
 WHAT_TO_DO = {
-    10: "as RFC 6455 has it",
+    **dict.fromkeys((1002, 1003, 1007, 1009), MEND),
+    1011: "come back after a back-off",
+    1012: "come back now, with jitter",
     40: "do not come back as you are",
     41: "come back after a back-off",
     42: "come back now, with jitter",
@@ -208,7 +212,7 @@ def _closes() -> dict[str, Any]:
     return {
         str(int(close)): {
             "name": close.name.lower(),
-            "do": WHAT_TO_DO[close // 100],
+            "do": WHAT_TO_DO.get(close) or WHAT_TO_DO[close // 100],
             "description": words,
         }
         for close, words in CLOSES.items()

@@ -53,6 +53,7 @@ from rtchat.client.events import (
     Reset,
     Typing,
     Unknown,
+    UnknownEntry,
 )
 from rtchat.client.model import Channel, LiveSession, Member, Message, Session, User
 from rtchat.client.rest import Renewing, Rest, make_http
@@ -95,6 +96,7 @@ __all__ = [
     "Tokens",
     "Typing",
     "Unknown",
+    "UnknownEntry",
     "UnreachableError",
     "User",
     "make_http",

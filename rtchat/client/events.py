@@ -235,6 +235,16 @@ class Unknown(msgspec.Struct, gc=False):
     raw: bytes
 
 
+class UnknownEntry(msgspec.Struct, gc=False):
+    """An entry of a kind that this version does not know: it has its place in the log all the same,
+    and the next one does not come too early."""
+
+    t: str
+    ch: int
+    seq: int
+    raw: bytes
+
+
 AnyEntry = Msg | Edit | Del | React | Join | Leave | Chan
 Known = (
     AnyEntry
@@ -242,15 +252,18 @@ Known = (
     | Reset | Added | Removed
     | Hello | Ok | Ack | Error | Pong | Expiring | Bye
 )  # fmt: skip
-AnyEvent = Known | Unknown
+AnyEvent = Known | Unknown | UnknownEntry
 
-ENTRIES = (Msg, Edit, Del, React, Join, Leave, Chan)
+ENTRIES = (Msg, Edit, Del, React, Join, Leave, Chan, UnknownEntry)
+_NO_ENTRIES = frozenset({"ack", "read"})  # which have a channel and a seq as well
 # What the contract lets nobody lose; the rest are hints (§3) and ephemeral events.
 KEPT = frozenset({*ENTRIES, Reset, Removed})
 
 
 class _Head(msgspec.Struct):
     t: Any = None
+    ch: Any = None
+    seq: Any = None
 
 
 _decode: Callable[[Raw], Known] = msgspec.json.Decoder(Known).decode
@@ -258,13 +271,16 @@ _decode_head = msgspec.json.Decoder(_Head).decode
 
 
 def decode(raw: Raw) -> AnyEvent:
-    """Read one frame. Never fails: what cannot be read is `Unknown`."""
+    """Read one frame. Never fails: what cannot be read is `Unknown`, or an `UnknownEntry`."""
     try:
         return _decode(raw)
     except (msgspec.DecodeError, UnicodeError):
         pass
     try:
-        kind = _decode_head(raw).t
+        head = _decode_head(raw)
     except (msgspec.DecodeError, UnicodeError):
-        kind = None
-    return Unknown(kind if isinstance(kind, str) else "", bytes(raw))
+        head = _Head()
+    kind = head.t if isinstance(head.t, str) else ""
+    if type(head.ch) is int and type(head.seq) is int and kind not in _NO_ENTRIES:
+        return UnknownEntry(kind, head.ch, head.seq, bytes(raw))
+    return Unknown(kind, bytes(raw))

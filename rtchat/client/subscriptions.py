@@ -14,7 +14,16 @@ from typing import Any
 from rtchat.client.backoff import Backoff
 from rtchat.client.connection import Link, LinkLostError
 from rtchat.client.errors import ClientError, ClosedError, RefusedError, UnreachableError
-from rtchat.client.events import AnyEntry, AnyEvent, Limits, Ok, Removed, Reset, Standing
+from rtchat.client.events import (
+    AnyEntry,
+    AnyEvent,
+    Limits,
+    Ok,
+    Removed,
+    Reset,
+    Standing,
+    UnknownEntry,
+)
 from rtchat.client.wire import AGAIN_S, TryAgainError, Wire
 
 CHANNELS_MAX = 1000  # of one `sub`
@@ -162,7 +171,7 @@ class Subscriptions:
         delay_s = self._backoff.delay(hint_s=after_s)
         asyncio.get_running_loop().call_later(delay_s, self._resume, link, list(channels))
 
-    def on_entry(self, entry: AnyEntry) -> None:
+    def on_entry(self, entry: AnyEntry | UnknownEntry) -> None:
         """Hand out the next entry of a channel. Raises GapError for one that comes too early."""
         cursor = self._cursors.get(entry.ch)
         if entry.seq - 1 == cursor:

@@ -4,7 +4,16 @@ import asyncio
 
 import pytest
 
-from rtchat.client import Client, ClosedError, Msg, RefusedError, Rest, Typing, Unknown
+from rtchat.client import (
+    Client,
+    ClosedError,
+    Msg,
+    RefusedError,
+    Rest,
+    Typing,
+    Unknown,
+    UnknownEntry,
+)
 from rtchat.client.backoff import BASE_S, CAP_S, Backoff, Verdict, judge
 from rtchat.client.events import Known, Ok, decode
 from rtchat.client.rest import endpoints
@@ -70,6 +79,17 @@ def test_unknown_fields_and_types_are_no_error() -> None:
         (b"\xff", ""),
     ]:
         assert decode(raw) == Unknown(t=kind, raw=raw)
+
+
+def test_an_entry_of_an_unknown_kind_has_its_place_in_the_log() -> None:
+    """Or the next one would seem to come too early, and the client came back for ever."""
+    raw = b'{"t":"pin","ch":1,"seq":3,"of":2}'
+    entry = decode(raw)
+    assert entry == UnknownEntry(t="pin", ch=1, seq=3, raw=raw)
+    for raw in (b'{"t":"ack","ch":1,"seq":3}', b'{"t":"read","ch":1,"seq":3}'):
+        assert not isinstance(decode(raw), UnknownEntry)
+    for raw in (b'{"t":"pin","ch":"1","seq":3}', b'{"t":"pin","ch":1,"seq":true}'):
+        assert isinstance(decode(raw), Unknown)
 
 
 def test_every_struct_has_its_own_tag() -> None:
