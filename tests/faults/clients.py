@@ -20,6 +20,7 @@ import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
+from tests import documented
 from tests.faults.history import History
 from tests.people import Person
 
@@ -63,6 +64,7 @@ class Chatter:
         self._history = history
         self._rng = rng
         self._socket: ClientConnection | None = None
+        self._said = documented.Socket()
         self._last_heard = 0.0
         self._again: dict[str, float] = {}  # by nonce: when it may be sent again
         history.person(number, person.id)
@@ -93,8 +95,10 @@ class Chatter:
 
     async def _write(self, frame: dict[str, Any]) -> None:
         if self._socket is not None and self.session:
+            data = orjson.dumps(frame)
+            self._said.sent(data)
             with contextlib.suppress(ConnectionClosed):
-                await self._socket.send(orjson.dumps(frame), text=True)
+                await self._socket.send(data, text=True)
 
     async def _retry(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -144,6 +148,7 @@ class Chatter:
             max_queue=16,
         )
         self.places.append((time.monotonic_ns(), url))
+        self._said = documented.Socket()
         try:
             async with asyncio.TaskGroup() as group:
                 watch = group.create_task(self._watch(self._socket))
@@ -167,7 +172,9 @@ class Chatter:
                 await self.reads.wait()
             text = await link.recv(decode=False)
             self._last_heard = loop.time()
-            await self._take(orjson.loads(text))
+            frame = orjson.loads(text)
+            self._said.received(frame)
+            await self._take(frame)
 
     async def _watch(self, link: ClientConnection) -> None:
         """Notice a dead link; send again what is unanswered."""

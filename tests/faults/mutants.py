@@ -198,7 +198,7 @@ def _unknown_refused() -> None:
             return await store(writer, writes, wait=wait)
         except CommitUnknownError:
             for write in writes:
-                write.error = ChatError(Code.CONFLICT)
+                write.error = ChatError(Code.NONCE_CONFLICT)
             return Decision()
 
     replace(LogWriter, "store", certain)
