@@ -54,6 +54,7 @@ ASSETS: tuple[Asset, ...] = (
     Asset("/docs/frames.js", _JS, "docs/frames.js"),
     Asset("/docs/link.js", _JS, "docs/link.js"),
     Asset("/docs/rest.js", _JS, "docs/rest.js"),
+    Asset("/docs/samples.js", _JS, "docs/samples.js"),
     Asset("/docs/session.js", _JS, "docs/session.js"),
     Asset("/docs/transcript.js", _JS, "docs/transcript.js"),
     Asset("/docs/ws.js", _JS, "docs/ws.js"),

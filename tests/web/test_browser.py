@@ -278,5 +278,7 @@ async def test_below_a_prefix_everything_is_asked_below_it(tab: Tab):
     await tab.page.get_by_label("Interfaces").get_by_role("link", name="REST").click()
     await tab.page.locator(".opblock").first.wait_for()
     await tab.sees("Signed in as")
+    await tab.page.locator(".opblock-summary-control").first.click()
+    await tab.page.locator(".samples pre", has_text=f"API={tab.origin}/chat\n").wait_for()
     asked = [url for url in tab.asked if not url.startswith("data:")]
     assert [url for url in asked if not url.startswith(f"{tab.origin}/chat/")] == []

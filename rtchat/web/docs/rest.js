@@ -8,6 +8,7 @@
 
 import { showAccount } from "./account.js"
 import { byId } from "./dom.js"
+import { samples } from "./samples.js"
 import { ROOT, ask, session } from "./session.js"
 
 const SCHEME = "bearer" // the security scheme's name in the document
@@ -34,6 +35,7 @@ function start(document_) {
     // Whatever address the document names, the page may ask only where it came from.
     spec: { ...document_, servers: [{ url: ROOT.href.replace(/\/$/, "") }] },
     presets: [SwaggerUIBundle.presets.apis],
+    plugins: [samples],
     layout: "BaseLayout",
     validatorUrl: null,
     deepLinking: true,
