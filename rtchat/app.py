@@ -41,6 +41,7 @@ from rtchat.drain import Drain
 from rtchat.envelope import Envelope
 from rtchat.errors import ChatError, StartError
 from rtchat.hub import Hub
+from rtchat.reached import Reached
 from rtchat.store import privileges
 from rtchat.store.channels import ChannelStore
 from rtchat.store.database import AnyConnection, Database
@@ -75,6 +76,7 @@ class App:
     def __init__(self, config: Config, bus: Bus | None = None) -> None:
         """`bus`: another than the one that `config` asks for, as pods of one process share."""
         self.config = config
+        self.reached = Reached()  # whatever ends and begins again, it counts on
         self.port: int | None = None
         self.writer: Writer | None = None
         self.bus = self._given_bus = bus
@@ -153,9 +155,9 @@ class App:
         stack.push_async_callback(database.close)
         bus = self.bus = self._given_bus or make_bus(config)
         stack.push_async_callback(bus.close)
-        cache = make_cache(config)
+        cache = make_cache(config, self.reached)
         stack.push_async_callback(cache.close)
-        services, writer = _build(config, database, bus, cache, stack)
+        services, writer = _build(config, database, bus, cache, self.reached, stack)
 
         async def begin(connection: AnyConnection) -> None:
             await privileges.require(connection)
@@ -229,7 +231,7 @@ def make_bus(config: Config) -> Bus:
     return MemoryBus(Exchange())
 
 
-def make_cache(config: Config) -> Cache:
+def make_cache(config: Config, reached: Reached) -> Cache:
     """The cache that the configuration asks for: on the nodes of the bus, or in memory."""
     if not config.redis_nodes:
         return MemoryCache(config.cache_entries_max, config.cache_max_bytes)
@@ -242,20 +244,26 @@ def make_cache(config: Config) -> Cache:
             connections=config.cache_connections,
             entries_max=config.cache_entries_max,
             local_share=config.cache_local_percent / 100,
+            on_late=lambda: reached.count("cache_timeout_ms"),
         )
     except (ValueError, OSError) as error:
         raise StartError(f"RTCHAT_REDIS_URLS cannot be used: {error}") from error
 
 
 def _build(
-    config: Config, database: Database, bus: Bus, cache: Cache, stack: AsyncExitStack
+    config: Config,
+    database: Database,
+    bus: Bus,
+    cache: Cache,
+    reached: Reached,
+    stack: AsyncExitStack,
 ) -> tuple[Services, Writer]:
     """Make the parts and introduce them to each other; nothing runs yet."""
     users = UserStore(database)
     channels = ChannelStore(database, config.unread_max)
     messages = MessageStore(database)
     hub = Hub(config, bus, channels, messages)
-    connections = Connections(config, bus, channels, users)
+    connections = Connections(config, bus, channels, users, reached)
 
     def on_commit(envelope: Envelope) -> None:
         hub.rooms.deliver(envelope)
@@ -272,15 +280,16 @@ def _build(
         config,
         database,
         Tokens(config),
+        reached,
         on_ended=connections.announce_ended,
         on_found=connections.end_sessions,
     )
     connections.on_sessions_ended = sessions.note_ended
     accounts = Accounts(config, database, passwords, sessions)
-    sso = SingleSignOn(config, database, sessions, cache)
+    sso = SingleSignOn(config, database, sessions, cache, reached)
     chat = Chat(config, channels, messages, writer, connections)
     tasks = Tasks("app")
-    drain = Drain(config, connections, tasks)
+    drain = Drain(config, connections, tasks, reached)
     hub.rooms.on_epoch = drain.send_back  # `hello` is where clients learn of it
 
     stack.callback(passwords.close)
@@ -302,6 +311,7 @@ def _build(
         cache,
         Throttle(config, cache),
         RateLimits(config, cache),
+        reached,
     )
     return services, writer
 

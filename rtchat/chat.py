@@ -194,8 +194,8 @@ class Chat:
             if name is None:
                 raise ChatError(Code.BAD_FIELD, "A channel has a name.", field="name")
             if len(others) >= self._config.new_channel_max_members:
-                limit = self._config.new_channel_max_members
-                raise ChatError(Code.TOO_LONG, f"At most {limit} members.", field="members")
+                text = f"At most {self._config.new_channel_max_members} members."
+                raise _too_many(text, "new_channel_max_members")
             name = clean_name(name, self._config.name_max_chars)
             channel_id, new = (
                 await self._channels.create(user_id, name, channel_type, others),
@@ -213,8 +213,8 @@ class Chat:
         if not others:
             raise ChatError(Code.BAD_FIELD, "A dm is with somebody.", field="members")
         if len(others) + 1 > self._config.dm_max_members:
-            limit = self._config.dm_max_members
-            raise ChatError(Code.TOO_LONG, f"At most {limit} people in a dm.", field="members")
+            text = f"At most {self._config.dm_max_members} people in a dm."
+            raise _too_many(text, "dm_max_members")
         return await self._channels.create_dm(user_id, [user_id, *others])
 
     async def channel(self, user_id: int, channel_id: int) -> Channel:
@@ -325,6 +325,10 @@ class Chat:
             )
         )
         return await _result(outcome)
+
+
+def _too_many(text: str, limit: str) -> ChatError:
+    return ChatError(Code.TOO_LONG, text, field="members", limit=limit)
 
 
 def _resolver(outcome: asyncio.Future[Write]) -> Done:

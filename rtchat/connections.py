@@ -22,6 +22,7 @@ from rtchat.connection import Connection
 from rtchat.errors import ChatError, Close, Code
 from rtchat.events import Reason
 from rtchat.notice import IDS_MAX, Added, Notice, Removed, SessionsEnded
+from rtchat.reached import Reached
 from rtchat.store.channels import ChannelStore
 from rtchat.store.users import UserStore
 from rtchat.tasks import Tasks
@@ -41,11 +42,19 @@ class Connections:
 
     on_sessions_ended: Callable[[list[int]], object]  # told of what other pods say
 
-    def __init__(self, config: Config, bus: Bus, channels: ChannelStore, users: UserStore) -> None:
+    def __init__(
+        self,
+        config: Config,
+        bus: Bus,
+        channels: ChannelStore,
+        users: UserStore,
+        reached: Reached,
+    ) -> None:
         self._config = config
         self._bus = bus
         self._channels = channels
         self._users = users
+        self._reached = reached
         self._seen: set[int] = set()  # who came or went since the last note of it
         self._tasks = Tasks("connections")
         self._seldom = Seldom(log)
@@ -114,10 +123,11 @@ class Connections:
         else:
             of_kind, limit = len(self._by_user.get(user_id, ())), config.connections_per_user
         if limit and of_kind >= limit:
-            whose = "sockets that are not signed in" if user_id is None else "sockets of this user"
-            raise _full(f"There are {limit} {whose}.")
+            if user_id is None:
+                raise _full(f"There are {limit} sockets that are not signed in.", "guests_max")
+            raise _full(f"There are {limit} sockets of this user.", "connections_per_user")
         if config.connections_max and len(self._all) + self._guests >= config.connections_max:
-            raise _full("No more connections here.")
+            raise _full("No more connections here.", "connections_max")
 
     def enter(self, address: str) -> None:
         """Count a socket of this address until `leave`. Raises ChatError(overloaded)."""
@@ -125,7 +135,8 @@ class Connections:
             return
         key = counted_as(address)
         if self._by_address[key] >= self._per_address:
-            raise _full(f"There are {self._per_address} sockets of this address.")
+            text = f"There are {self._per_address} sockets of this address."
+            raise _full(text, "sockets_per_address")
         self._by_address[key] += 1
 
     def leave(self, address: str) -> None:
@@ -271,6 +282,7 @@ class Connections:
         left = connection.expires - wall_s
         if left <= 0:
             if not connection.unanswered or left <= -ANSWER_S:
+                self._reached.count("access_token_s")
                 connection.close(Close.TOKEN_EXPIRED, "token expired")
         elif left <= self._config.expiring_s and not connection.warned:
             connection.warned = True
@@ -280,6 +292,7 @@ class Connections:
             connection.taken = None
         elif monotonic_s - self._paid_until(connection, monotonic_s) > slow_s:
             log.info("client too slow", extra={"connection": connection.id})
+            self._reached.count("slow_deadline_ms")
             connection.close(Close.TOO_SLOW, "too slow")
 
     def _paid_until(self, connection: Connection, now: float) -> float:
@@ -302,8 +315,8 @@ class Connections:
         return connection.paused_at
 
 
-def _full(detail: str) -> ChatError:
-    return ChatError(Code.OVERLOADED, detail, after_ms=FULL_AFTER_MS)
+def _full(detail: str, limit: str) -> ChatError:
+    return ChatError(Code.OVERLOADED, detail, after_ms=FULL_AFTER_MS, limit=limit)
 
 
 def _parts(ids: list[int]) -> Iterable[list[int]]:

@@ -22,6 +22,7 @@ from rtchat.config import Config
 from rtchat.connection import Connection
 from rtchat.connections import Connections
 from rtchat.errors import ChatError, Close, Code, spread_ms
+from rtchat.reached import Reached
 from rtchat.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -38,8 +39,11 @@ def window_s(sockets: int, longest_s: float, per_second: int) -> float:
 class Drain:
     """Sends the sockets of this pod away: for good once, or back as often as the epoch changes."""
 
-    def __init__(self, config: Config, connections: Connections, tasks: Tasks) -> None:
+    def __init__(
+        self, config: Config, connections: Connections, tasks: Tasks, reached: Reached
+    ) -> None:
         self._config = config
+        self._reached = reached
         self._connections = connections
         self._tasks = tasks
         self._task: asyncio.Task[None] | None = None
@@ -114,6 +118,8 @@ class Drain:
         loop = asyncio.get_running_loop()
         random.shuffle(order)
         window = window_s(len(order), self._config.drain_s, self._config.drain_per_second)
+        if window < len(order) / self._config.drain_per_second:
+            self._reached.count("drain_s")  # once: what is told all of them is no fault of theirs
         log.info("draining", extra={"sockets": len(order), "window_s": round(window, 1)})
         began = loop.time()
         for number, connection in enumerate(order):

@@ -198,7 +198,8 @@ class StartError(Exception):
 class ChatError(Exception):
     """An operating error that a client is told of.
 
-    `field` names the input at fault; `after_ms` is how long to wait where waiting helps.
+    `field` names the input at fault; `after_ms` is how long to wait where waiting helps; `limit` is
+    the setting whose limit it tells of, or two that make one: whoever answers counts them.
     """
 
     def __init__(
@@ -208,12 +209,14 @@ class ChatError(Exception):
         *,
         field: str | None = None,
         after_ms: int | None = None,
+        limit: str | tuple[str, ...] = (),
     ) -> None:
         super().__init__(message or ERRORS[code].title)
         self.code = code
         self.message = message or ERRORS[code].title
         self.field = field
         self.after_ms = after_ms
+        self.limits = (limit,) if isinstance(limit, str) else limit
 
 
 def spread_ms(at_least_ms: int) -> int:

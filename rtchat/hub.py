@@ -82,9 +82,8 @@ class Hub:
         Raises ChatError, and then nothing has changed.
         """
         if self._config.subs_max and len(connection.subs.keys() | wanted) > self._config.subs_max:
-            raise ChatError(
-                Code.TOO_LONG, f"At most {self._config.subs_max} subscriptions.", field="ch"
-            )
+            text = f"At most {self._config.subs_max} subscriptions."
+            raise ChatError(Code.TOO_LONG, text, field="ch", limit="subs_max")
         joining = await self._join(connection, wanted)
         try:
             found = await self._channels.standing(connection.user_id, list(wanted))

@@ -20,7 +20,8 @@ def clean_name(name: str, max_chars: int, field: str = "name") -> str:
     if not name:
         raise ChatError(Code.BAD_FIELD, "A name has at least one visible character.", field=field)
     if len(name) > max_chars:
-        raise ChatError(Code.TOO_LONG, f"At most {max_chars} characters.", field=field)
+        text = f"At most {max_chars} characters."
+        raise ChatError(Code.TOO_LONG, text, field=field, limit="name_max_chars")
     if _hides(name):
         raise ChatError(Code.BAD_FIELD, "A name has no invisible characters.", field=field)
     if not any(unicodedata.category(c) not in ("Cf", "Zs", "Mn") for c in name):
@@ -46,7 +47,8 @@ _BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and symbols that
 def check_text(text: str, max_chars: int, field: str) -> None:
     """Raise ChatError unless `text` can be stored and returned exactly as it is."""
     if len(text) > max_chars:
-        raise ChatError(Code.TOO_LONG, f"At most {max_chars} characters.", field=field)
+        detail = f"At most {max_chars} characters."
+        raise ChatError(Code.TOO_LONG, detail, field=field, limit="content_max_chars")
     if not text or text.isspace():
         raise ChatError(Code.BAD_FIELD, "Something other than white space.", field=field)
     check_storable(text, field)

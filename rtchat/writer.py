@@ -49,6 +49,7 @@ CANNOT_STORE = (
 # Of these it may be one row that cannot be stored, ever: a page or an index entry that is broken.
 ONE_PERHAPS = (pg.PostgresSystemError, pg.InternalServerError)
 
+_LATE = ("write_timeout_ms",)  # what a write that is answered before its time came has met
 OpenLog = Callable[[], Awaitable[LogWriter]]
 OnCommit = Callable[[Envelope], None]
 OnKnown = Callable[[int, int], None]
@@ -85,7 +86,9 @@ class Writer:
         if self._draining:
             raise ChatError(Code.DRAINING, after_ms=spread_ms(1000))
         if self._rows >= self._config.queue_max_rows or self._bytes >= self._config.queue_max_bytes:
-            raise ChatError(Code.OVERLOADED, after_ms=spread_ms(500))
+            rows = self._rows >= self._config.queue_max_rows
+            limit = "queue_max_rows" if rows else "queue_max_bytes"
+            raise ChatError(Code.OVERLOADED, after_ms=spread_ms(500), limit=limit)
         if not self._rows:
             self._idle.clear()
         self._rows += 1
@@ -327,11 +330,13 @@ class _LaneRunner:
         self._settle(second)
         await self._store(store, Batch(batch.writes[:half], batch.wait))
 
-    def _refuse(self, writes: list[Write], code: Code, error: Exception) -> None:
+    def _refuse(
+        self, writes: list[Write], code: Code, error: Exception, limit: tuple[str, ...] = ()
+    ) -> None:
         log.warning("writes refused", extra={"writes": len(writes), "error": type(error).__name__})
         for write in writes:
             write.reset()  # of what a try decided that was rolled back
-            write.error = ChatError(code, after_ms=spread_ms(1000))
+            write.error = ChatError(code, after_ms=spread_ms(1000), limit=limit)
         self._answer(writes, None)
 
     def expire(self) -> None:
@@ -339,7 +344,7 @@ class _LaneRunner:
         now = self._now()
         late = self._lane.expired(now)
         if late:
-            self._refuse(late, Code.UNAVAILABLE, TimeoutError())
+            self._refuse(late, Code.UNAVAILABLE, TimeoutError(), _LATE)
             self._tell_settled()
         overdue = [w for w in self._lane.overdue(now) if w.done is not _told]
         if overdue:
@@ -348,7 +353,7 @@ class _LaneRunner:
             # A copy: the write itself goes its way, and may be decided on in this very turn.
             told = copy.copy(write)
             told.reset()
-            told.error = ChatError(Code.UNAVAILABLE, after_ms=spread_ms(1000))
+            told.error = ChatError(Code.UNAVAILABLE, after_ms=spread_ms(1000), limit=_LATE)
             done, write.done = write.done, _told
             done([told])
 

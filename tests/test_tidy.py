@@ -27,6 +27,7 @@ COVERED_BY = {
     "api/handlers/health": "contract/test_rest_health",
     "api/handlers/members": "contract/test_rest_members",
     "api/handlers/messages": "contract/test_rest_messages",
+    "api/handlers/metrics": "contract/test_metrics",
     "api/handlers/sso": "oidc/test_sign_in",
     "api/handlers/users": "contract/test_rest_users",
     "api/handlers/ws": "contract/test_handshake_rows",

@@ -1,5 +1,6 @@
 """What a handler gets: the services, who asks, and what came with the request."""
 
+import hmac
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from rtchat.connections import Connections
 from rtchat.drain import Drain
 from rtchat.errors import ChatError, Code
 from rtchat.hub import Hub
+from rtchat.reached import Reached
 from rtchat.store.channels import ChannelStore
 from rtchat.store.database import Database
 from rtchat.store.users import UserStore
@@ -43,6 +45,7 @@ class Services:
     cache: Cache
     throttle: Throttle
     rates: RateLimits
+    reached: Reached
 
 
 @dataclass
@@ -71,6 +74,12 @@ class Call:
     def user_id(self) -> int:
         """The user who asks; raises as `who` does."""
         return self.who.user_id
+
+    def require_operator(self) -> None:
+        """Raise ChatError(unauthorized) unless the token is the operators' (`internal_token`)."""
+        token = self.services.config.internal_token
+        if not token or not hmac.compare_digest(self.bearer.encode(), token.encode()):
+            raise ChatError(Code.UNAUTHORIZED)
 
     @property
     def client(self) -> Client:

@@ -153,10 +153,14 @@ class Conversation:
         self._refuse(ref, ChatError(Code.INTERNAL, after_ms=1000))
 
     def _refuse(self, ref: commands.Ref, error: ChatError) -> None:
+        if self._connection.closed:
+            return  # nobody is told
         own_fault = not ERRORS[error.code].retry or error.code is Code.RATE_LIMITED
         if own_fault and self._errors.take(self._loop.time()):
+            self._services.reached.count("errors_per_second", "errors_burst")
             self._connection.close(Close.FLOOD, "too many errors")
-        elif not self._connection.closed:
+        else:
+            self._services.reached.count(*error.limits)
             self._connection.write(protocol.error(ref, error))
 
     # --- commands
@@ -205,14 +209,18 @@ class Conversation:
         """Count a write, the connection's and the user's. Raises ChatError(rate_limited)."""
         now = self._loop.time()
         wait_s = self._sends.take(now)
-        if not wait_s:
-            mine = self._user_sends
-            if mine is None:
-                mine = self._user_sends = self._services.rates.sender(self._connection.user_id)
-            wait_s = mine.take(now)
         if wait_s:
-            user_id = self._connection.user_id
-            raise self._services.rates.refusal(Limited.SENDS, user_id, wait_s, user_id, "")
+            raise self._too_often(wait_s, "sends_per_second", "sends_burst")
+        mine = self._user_sends
+        if mine is None:
+            mine = self._user_sends = self._services.rates.sender(self._connection.user_id)
+        wait_s = mine.take(now)
+        if wait_s:
+            raise self._too_often(wait_s, "user_sends_factor")
+
+    def _too_often(self, wait_s: float, *limits: str) -> ChatError:
+        user_id = self._connection.user_id
+        return self._services.rates.refusal(Limited.SENDS, user_id, wait_s, user_id, "", limits)
 
     def _written(self, writes: list[Write]) -> None:
         """Answer what was written: one piece of bytes, whatever their number."""

@@ -59,7 +59,8 @@ async def read_body(scope: Scope, receive: Receive, config: Config) -> bytes:
                 if not event.get("more_body", False):
                     return b"".join(parts)
     except TimeoutError:
-        raise TooSlowError(Code.BAD_JSON, "The body did not arrive in time.") from None
+        text = "The body did not arrive in time."
+        raise TooSlowError(Code.BAD_JSON, text, limit="body_read_s") from None
 
 
 def _announced(scope: Scope) -> int:
@@ -71,7 +72,8 @@ def _announced(scope: Scope) -> int:
 
 
 def _too_large(config: Config) -> TooLargeError:
-    return TooLargeError(Code.TOO_LARGE, f"At most {config.body_max_bytes} bytes.")
+    text = f"At most {config.body_max_bytes} bytes."
+    return TooLargeError(Code.TOO_LARGE, text, limit="body_max_bytes")
 
 
 def _require_json(scope: Scope) -> None:

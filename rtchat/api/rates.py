@@ -174,16 +174,26 @@ class RateLimits:
                 raise self.refusal(what, user_id, wait_s, user_id, "")
 
     def refusal(
-        self, what: Limited, key: Hashable, wait_s: float, user_id: int | None, address: str
+        self,
+        what: Limited,
+        key: Hashable,
+        wait_s: float,
+        user_id: int | None,
+        address: str,
+        limit: str | tuple[str, ...] = (),
     ) -> ChatError:
-        """The error that tells to wait; counted, and logged once a minute for each key."""
+        """The error that tells to wait; counted, and logged once a minute for each key.
+
+        `limit`: another than the one of the table.
+        """
         self.refused[what] += 1
         if not self._told.spend((what, key), _TOLD, self._loop.time()):
             log.warning(
                 "rate limited",
                 extra={"limit": str(what), "user": user_id, "client": address or None},
             )
-        return ChatError(Code.RATE_LIMITED, after_ms=math.ceil(wait_s * 1000))
+        limit = limit or RATES[what].setting
+        return ChatError(Code.RATE_LIMITED, after_ms=math.ceil(wait_s * 1000), limit=limit)
 
     def _settle(
         self, what: Limited, key: Hashable, wait_s: float, user_id: int | None, address: str

@@ -44,6 +44,7 @@ class Rest:
             return
         except ChatError as error:
             known.code = error.code
+            self._services.reached.count(*error.limits)
             await responder.problem(error, drain_bytes=self._services.config.body_drain_bytes)
         except Exception:
             log.exception("request failed", extra={"request": request_id})
@@ -51,7 +52,7 @@ class Rest:
                 known.code = Code.INTERNAL
                 text = f"Request {request_id} failed."
                 await responder.problem(ChatError(Code.INTERNAL, text, after_ms=1000))
-        if path not in QUIET_PATHS:
+        if path not in QUIET_PATHS and not (path == "/metrics" and responder.status == 200):
             line = {
                 "request": request_id,
                 "method": scope["method"],

@@ -12,6 +12,7 @@ from rtchat.api.handlers import (
     health,
     members,
     messages,
+    metrics,
     sso,
     users,
     ws,
@@ -202,6 +203,15 @@ INTERNAL_ROUTES: list[Route] = [
         health.drain,
         {200: types.Health, 202: types.Health},
         auth=False,  # it has a token of its own
+        reserved=True,
+        errors=_REFUSED,
+    ),
+    Route(
+        "GET",
+        "/metrics",
+        metrics.metrics,
+        {200: Media(metrics.MEDIA_TYPE)},
+        auth=False,
         reserved=True,
         errors=_REFUSED,
     ),

@@ -127,6 +127,7 @@ class WebSocketEndpoint:
         try:
             guest = await self._admit(scope)
         except ChatError as error:
+            self._services.reached.count(*error.limits)
             await _deny(scope, send, error, self._headers)
             return
         address = address_of(scope)
@@ -146,6 +147,7 @@ class WebSocketEndpoint:
             finally:
                 await session.end()
         except RefusedError as refused:
+            self._services.reached.count(*refused.error.limits)
             draining = refused.code is Close.DRAINING
             bye = self._services.drain.bye
             link.write(bye() if draining else protocol.error(None, refused.error))
@@ -237,7 +239,7 @@ class WebSocketEndpoint:
             async with asyncio.timeout(self._services.config.auth_deadline_ms / 1000):
                 event = await receive()
         except TimeoutError:
-            late = ChatError(Code.UNAUTHORIZED, "No auth frame in time.")
+            late = ChatError(Code.UNAUTHORIZED, "No auth frame in time.", limit="auth_deadline_ms")
             raise RefusedError(late, Close.NOT_AUTHENTICATED) from None
         if event["type"] == "websocket.disconnect":
             return None

@@ -108,7 +108,8 @@ class Accounts:
             if now is None or now.password_hash != found.password_hash:
                 raise ChatError(Code.CONFLICT, "The password was changed in this moment.")
             if now.password_hash is None and age_s > self._config.fresh_sign_in_s:
-                raise ChatError(Code.FORBIDDEN, "Sign in anew to set a first password.")
+                text = "Sign in anew to set a first password."
+                raise ChatError(Code.FORBIDDEN, text, limit="fresh_sign_in_s")
             await self._users.set_password(c, user.id, hashed)
             others = await self._sessions.end_others(c, identity)
         note(Event.PASSWORD_CHANGED, client, user=user.id, session=identity.session_id)

@@ -56,7 +56,7 @@ class Passwords:
         least = self._config.password_min_chars
         if len(password) < least:
             detail = f"A password has at least {least} characters."
-            raise ChatError(Code.BAD_FIELD, detail, field=field)
+            raise ChatError(Code.BAD_FIELD, detail, field=field, limit="password_min_chars")
         self._bound(password, field)
         if reason := reason_against(password, email, name):
             raise ChatError(Code.BAD_FIELD, reason, field=field)
@@ -91,12 +91,16 @@ class Passwords:
                 Code.TOO_LONG,
                 f"A password has at most {self._config.password_max_bytes} bytes.",
                 field=field,
+                limit="password_max_bytes",
             )
 
     async def _run(self, work: Callable[[], T]) -> T:
         if self._waiting >= self._config.password_queue:
             raise ChatError(
-                Code.OVERLOADED, "Too many sign-ins at once.", after_ms=spread_ms(self._wait_ms())
+                Code.OVERLOADED,
+                "Too many sign-ins at once.",
+                after_ms=spread_ms(self._wait_ms()),
+                limit="password_queue",
             )
         self._waiting += 1
         try:

@@ -22,6 +22,7 @@ from rtchat.config import Config
 from rtchat.connection import Connection
 from rtchat.errors import ChatError, Close, Code
 from rtchat.model import LiveSession, User
+from rtchat.reached import Reached
 from rtchat.store.database import AnyConnection, Database
 from rtchat.store.sessions import Holder, SessionStore
 from rtchat.store.users import UserStore
@@ -52,6 +53,7 @@ class Sessions:
         config: Config,
         database: Database,
         tokens: Tokens,
+        reached: Reached,
         *,
         on_ended: Callable[[list[int]], None],
         on_found: Callable[[list[int]], None],
@@ -62,6 +64,7 @@ class Sessions:
         self._users = UserStore(database)
         self._store = SessionStore(database)
         self._tokens = tokens
+        self._reached = reached
         self._on_ended = on_ended
         self._on_found = on_found
         self._revoked: dict[int, float] = {}  # ended sessions, as long as their tokens could live
@@ -96,6 +99,7 @@ class Sessions:
         if limit := self._config.sessions_per_user:
             for ended in await self._store.end_beyond(connection, user.id, limit):
                 note(Event.SESSION_ENDED, client, user=user.id, session=ended, why=Ended.LIMIT)
+                self._reached.count("sessions_per_user")
         return self._session(user, session_id, token, self._config.session_s)
 
     def opened(self, event: Event, session: Session, client: Client) -> None:
@@ -105,7 +109,11 @@ class Sessions:
 
     async def holder(self, refresh_token: str) -> Holder | None:
         """Whose a refresh token is, used or not; None: no standing session's."""
-        return await self._store.holder(_hash(refresh_token))
+        found = await self._store.holder(_hash(refresh_token))
+        if found is not None and found.left_s <= 0:
+            self._reached.count("session_s")
+            return None
+        return found
 
     async def refresh(self, refresh_token: str, holder: Holder, client: Client) -> Session:
         """Trade a refresh token for a new pair; a token used before ends its whole session.

@@ -111,10 +111,12 @@ class Throttle:
                         "wait_s": math.ceil(wait_s),
                     },
                 )
+                of_address = limit is self._of_address
                 raise ChatError(
                     Code.RATE_LIMITED,
                     "Too many failed attempts.",
                     after_ms=math.ceil(wait_s * 1000),
+                    limit="address_failures_max" if of_address else "account_failures_max",
                 )
             taken[key] = limit
 

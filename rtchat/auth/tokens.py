@@ -98,7 +98,7 @@ class Tokens:
                 options={"require": _CLAIMS},
             )
         except jwt.ExpiredSignatureError:
-            raise ChatError(Code.TOKEN_EXPIRED) from None
+            raise ChatError(Code.TOKEN_EXPIRED, limit="access_token_s") from None
         except jwt.ImmatureSignatureError:
             detail = "This token is not valid yet: its issuer's clock is ahead."
             raise ChatError(Code.UNAUTHORIZED, detail) from None

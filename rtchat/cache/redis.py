@@ -25,7 +25,12 @@ from redis.asyncio import Redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisClusterException, RedisError
+from redis.exceptions import (
+    NoScriptError,
+    RedisClusterException,
+    RedisError,
+    TimeoutError as RedisTimeoutError,
+)
 
 from rtchat.bus.address import Address
 from rtchat.bus.seldom import Seldom
@@ -87,8 +92,10 @@ class RedisCache:
         entries_max: int = 100_000,
         local_share: float = 0.25,
         clock: Callable[[], float] = time.monotonic,
+        on_late: Callable[[], object] = lambda: None,
     ) -> None:
-        """`connections`: to each node; `local_share`: of a limit, which holds while Redis is away.
+        """`connections`: to each node; `local_share`: of a limit, which holds while Redis is away;
+        `on_late`: told of each call that was not answered in time.
 
         Raises ValueError and OSError for URLs that cannot be used.
         """
@@ -98,6 +105,7 @@ class RedisCache:
         self._timeout_s = timeout_s
         self._share = local_share
         self._clock = clock
+        self._on_late = on_late
         self._local = Buckets(entries_max)
         self._seldom = Seldom(log)
         options: dict[str, Any] = {
@@ -174,6 +182,8 @@ class RedisCache:
                 asked = self._tasks.start(_outcome(work(self._clients[at], self._prefix + key)))
                 asked.add_done_callback(lambda _: slots.release())
                 answer = await asyncio.shield(asked)
+        if isinstance(answer, TimeoutError | RedisTimeoutError):
+            self._on_late()
         if isinstance(answer, Exception):
             breaker.failed(self._clock())
             why = str(answer) or type(answer).__name__

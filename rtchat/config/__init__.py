@@ -241,7 +241,10 @@ class Config(Edge, frozen=True, kw_only=True):
         ),
     ] = 28  # Kubernetes kills after 30
     internal_token: Annotated[
-        str, _text("bearer token of `rtchat drain`; empty: no such path", secret=True)
+        str,
+        _text(
+            "bearer token of `rtchat drain` and of `/metrics`; empty: no such paths", secret=True
+        ),
     ] = ""
 
     def __post_init__(self) -> None:

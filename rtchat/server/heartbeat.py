@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from websockets.frames import Frame
 from websockets.protocol import State
 
+from rtchat.reached import Reached
 from rtchat.server import tcp
 from rtchat.server.upgrade import UpgradedProtocol
 
@@ -73,6 +74,7 @@ class Wheel:
 class HeartbeatProtocol(UpgradedProtocol):
     """A WebSocket that is pinged, in place of uvicorn's keepalive."""
 
+    reached: Reached  # of the class that is made
     wheel = Wheel()
 
     ping_every_s = 25.0
@@ -155,6 +157,7 @@ class HeartbeatProtocol(UpgradedProtocol):
             self._late_pongs += not forgiven
             self._look_in(self.pong_within_s)
             return
+        self.reached.count("heartbeat_timeout_s")
         super().keepalive_timeout()
         if self.transport.get_write_buffer_size():
             self.drop()

@@ -19,11 +19,13 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from rtchat.config import Config
 from rtchat.headers import AnswerHeaders
+from rtchat.reached import Reached
 from rtchat.server.limits import Capacity, Room
 from rtchat.server.refusal import (
     BAD_HANDSHAKE,
     BAD_HOST,
     HEAD_TOO_LARGE,
+    HEAD_UNFIT,
     MALFORMED,
     NO_ROOM,
     TOO_MANY_CHUNKS,
@@ -46,8 +48,8 @@ CHUNKS_MAX = 1024  # of a body; each costs 4 µs, of a byte or of 64 KB: 3 s for
 PIPELINE_MAX = 100  # requests that wait for the answers before them, 3 KB each; beyond: cut off
 LINGER_S = 1.0  # what a client sends on is dropped for so long, so that it reads the answer
 SURPLUS_READ_S = 1.0  # for a head, where there is no room; a probe's is one packet
-# Let in where there is no room: probes, and the pre-stop call, which wants a token.
-OPERATORS = (b"/healthz", b"/readyz", b"/internal/drain")
+# Let in where there is no room: probes, and what wants the operators' token.
+OPERATORS = (b"/healthz", b"/readyz", b"/internal/drain", b"/metrics")
 
 
 class StoppedError(Exception):
@@ -62,6 +64,8 @@ class HttpProtocol(HttpToolsProtocol):
     drain_bytes = 4_194_304
     capacity = Capacity(0, 0)
     common = AnswerHeaders(Config())
+    reached: Reached  # of the class that is made
+    _full = ""  # the limit by which there is no room
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -79,7 +83,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._dropped = 0  # bytes that no request wanted
 
     @classmethod
-    def for_config(cls, config: Config, capacity: Capacity) -> "type[HttpProtocol]":
+    def for_config(
+        cls, config: Config, capacity: Capacity, reached: Reached
+    ) -> "type[HttpProtocol]":
         """Make the class with the limits of `config`."""
         limits = {
             "head_max_bytes": config.header_max_bytes,
@@ -87,6 +93,7 @@ class HttpProtocol(HttpToolsProtocol):
             "drain_bytes": config.body_drain_bytes,
             "capacity": capacity,
             "common": AnswerHeaders(config),
+            "reached": reached,
         }
         return type("HttpProtocol", (cls,), limits)
 
@@ -96,7 +103,10 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._address = self.client[0] if self.client else ""
         self._room = self.capacity.enter(self._address)
+        if self._room is not Room.FREE:
+            self._full = self.capacity.reached()
         if self._room is Room.NONE:
+            self.reached.count(self._full)
             transport.abort()
         else:
             self._await_head()
@@ -178,7 +188,7 @@ class HttpProtocol(HttpToolsProtocol):
         headers = self.headers
         headers.append((name, value))
         if len(headers) > HEADERS_MAX:
-            self._stop(HEAD_TOO_LARGE)
+            self._stop(HEAD_UNFIT)
 
     def on_headers_complete(self) -> None:
         self._dropped = 0
@@ -189,9 +199,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._require_plain()
         surplus = self._room is Room.SURPLUS
         if surplus and self.url.partition(b"?")[0] not in OPERATORS:
-            self._stop(NO_ROOM)
+            self._stop(NO_ROOM._replace(limit=self._full))
         if self.parser.should_upgrade() and self._longest_line() > UPGRADE_LINE_BYTES:
-            self._stop(HEAD_TOO_LARGE)
+            self._stop(HEAD_UNFIT)
         if len(self.url) > URL_BYTES:
             self._stop(URL_TOO_LONG)
         self._kept = 0
@@ -199,7 +209,7 @@ class HttpProtocol(HttpToolsProtocol):
         if not self.pipeline:
             self._chunks = 0
         if len(self.pipeline) > PIPELINE_MAX:
-            self._stop(HEAD_TOO_LARGE)
+            self._stop(HEAD_UNFIT)
         if surplus and self._answering():
             self.cycle.keep_alive = False
 
@@ -298,6 +308,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._deaf = True
         self._stop_timer()
         cycle = self.cycle
+        if refusal.limit:
+            self.reached.count(refusal.limit)
         log.info("request refused", extra={"status": refusal.status, "client": self._address})
         if self.pipeline:
             self.transport.abort()

@@ -58,6 +58,11 @@ class Capacity:
             rooms.append(_room(mine, self._per_address, SURPLUS_PER_ADDRESS))
         return max(rooms, key=lambda room: room.value)
 
+    def reached(self) -> str:
+        """The setting for which the connection that has just entered found no room."""
+        full = self.max and self.count > self.max
+        return "connections_max" if full else "connections_per_address"
+
     def leave(self, address: str) -> None:
         """A connection has ended."""
         self.count -= 1

@@ -23,13 +23,15 @@ class Refusal(NamedTuple):
     code: Code
     detail: str
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    limit: str = ""  # the setting whose limit it tells of
 
 
 MALFORMED = Refusal(400, Code.BAD_MESSAGE, "This is not HTTP/1.1.")
 BAD_HOST = Refusal(400, Code.BAD_MESSAGE, "A request names one host.")
 TOO_MANY_CHUNKS = Refusal(413, Code.TOO_LARGE, "The body comes in too many chunks.")
 URL_TOO_LONG = Refusal(414, Code.TOO_LARGE, "The request's path is too long.")
-HEAD_TOO_LARGE = Refusal(431, Code.TOO_LARGE, "The request's head is too large.")
+HEAD_UNFIT = Refusal(431, Code.TOO_LARGE, "The request's head is too large.")  # a fixed bound
+HEAD_TOO_LARGE = HEAD_UNFIT._replace(limit="header_max_bytes")
 UPGRADE_TOO_EARLY = Refusal(400, Code.BAD_MESSAGE, "An earlier answer is under way.")
 NO_ROOM = Refusal(503, Code.OVERLOADED, "No more connections here.")
 BAD_HANDSHAKE = Refusal(400, Code.BAD_MESSAGE, "This is no WebSocket handshake.")

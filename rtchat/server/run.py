@@ -22,6 +22,7 @@ from typing import Any, Protocol
 import uvicorn
 
 from rtchat.config import Config
+from rtchat.reached import Reached
 from rtchat.server.garbage import Garbage
 from rtchat.server.http import HttpProtocol
 from rtchat.server.limits import Capacity, fitting, raise_files_limit, set_peer_timeout
@@ -40,6 +41,8 @@ POLL_S = 0.02
 
 class App(Protocol):
     """The application, as far as its server knows it."""
+
+    reached: Reached  # where the server counts too
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI scope."""
@@ -188,8 +191,8 @@ def uvicorn_config(app: App, config: Config) -> uvicorn.Config:
         host=config.host,
         port=config.port,
         loop="uvloop",
-        http=HttpProtocol.for_config(config, capacity),
-        ws=FrameProtocol.for_config(config, capacity),
+        http=HttpProtocol.for_config(config, capacity, app.reached),
+        ws=FrameProtocol.for_config(config, capacity, app.reached),
         lifespan="on",
         ws_max_size=config.frame_max_bytes,
         ws_per_message_deflate=False,  # costs three times the CPU of a frame, and opens zip bombs

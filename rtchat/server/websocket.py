@@ -21,6 +21,7 @@ from websockets.protocol import State
 from rtchat.config import Config
 from rtchat.errors import Close
 from rtchat.headers import AnswerHeaders
+from rtchat.reached import Reached
 from rtchat.server.frames import payload_of, plain_text, pong
 from rtchat.server.heartbeat import HeartbeatProtocol, Wheel
 from rtchat.server.limits import Budget, Capacity
@@ -62,7 +63,9 @@ class FrameProtocol(HeartbeatProtocol):
         self._owed_pong = b""
 
     @classmethod
-    def for_config(cls, config: Config, capacity: Capacity) -> "type[FrameProtocol]":
+    def for_config(
+        cls, config: Config, capacity: Capacity, reached: Reached
+    ) -> "type[FrameProtocol]":
         """Make the class with the limits of `config`.
 
         A limit of frames would be one of writes as well, so it follows theirs.
@@ -79,6 +82,7 @@ class FrameProtocol(HeartbeatProtocol):
             "frames_burst": max(frames * FRAMES_BURST_S, 2 * config.sends_burst),
             "capacity": capacity,
             "common": AnswerHeaders(config),
+            "reached": reached,
             "wheel": Wheel(),
             "ping_every_s": config.heartbeat_s,
             "pong_within_s": config.heartbeat_timeout_s,
@@ -232,6 +236,7 @@ class FrameProtocol(HeartbeatProtocol):
     def handle_cont(self, event: Frame) -> None:
         self._fragments += 1
         if self.fragments_max and self._fragments > self.fragments_max:
+            self.reached.count("fragments_max")
             self._end(Close.PROTOCOL_ERROR, "too many fragments")
             return
         if event.fin:
@@ -274,6 +279,8 @@ class FrameProtocol(HeartbeatProtocol):
 
     def _may(self, budget: Budget) -> bool:
         if self._open and not budget.spend(self.loop.time):
+            control = budget is self._control
+            self.reached.count("control_frames_per_second" if control else "commands_per_second")
             self._end(Close.FLOOD, "too many frames")
         return self._open
 
@@ -297,6 +304,8 @@ class FrameProtocol(HeartbeatProtocol):
         self._open = False
         sent = self.conn.close_sent
         code, reason = (sent.code, sent.reason) if sent is not None else (1006, "")
+        if code == Close.TOO_BIG:
+            self.reached.count("frame_max_bytes")
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self._say_close()
 

@@ -168,7 +168,7 @@ class Database:
         try:
             c = await pool.acquire(timeout=timeout)
         except (*UNAVAILABLE, pg.PostgresError) as error:  # also: the password has changed, …
-            raise unavailable(error) from error
+            raise unavailable(error, _late(error, self._limit_of_acquiring(pool))) from error
         try:
             with translated():
                 try:
@@ -179,6 +179,13 @@ class Database:
                     raise
         finally:
             await _give_back(pool, c)
+
+    def _limit_of_acquiring(self, pool: asyncpg.Pool) -> str:
+        """Whose time it was that ended first: that to connect is one part of the other."""
+        config = self._config
+        connecting = pool.get_size() < pool.get_max_size()
+        first = config.connect_timeout_ms < config.acquire_timeout_ms
+        return "connect_timeout_ms" if connecting and first else "acquire_timeout_ms"
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AnyConnection]:
@@ -296,18 +303,24 @@ def translated() -> Iterator[None]:
     try:
         yield
     except UNAVAILABLE as error:
-        raise unavailable(error) from error
+        raise unavailable(error, _late(error, "query_timeout_ms")) from error
 
 
-def unavailable(error: BaseException) -> ChatError:
+def _late(error: BaseException, limit: str) -> tuple[str, ...]:
+    """That limit, if an error says that its time was over: one of the kernel's has a number."""
+    late = isinstance(error, TimeoutError) and error.errno is None
+    return (limit,) if late else ()
+
+
+def unavailable(error: BaseException, limits: tuple[str, ...] = ()) -> ChatError:
     """Log what the database said, and make what its asker is told."""
     log.warning("database unavailable", extra={"error": f"{type(error).__name__}: {error}"})
-    return unreached()
+    return unreached(limits)
 
 
-def unreached() -> ChatError:
+def unreached(limits: tuple[str, ...] = ()) -> ChatError:
     """Make what is told where the database cannot be asked."""
-    return ChatError(Code.UNAVAILABLE, after_ms=spread_ms(1000))
+    return ChatError(Code.UNAVAILABLE, after_ms=spread_ms(1000), limit=limits)
 
 
 async def _roll_back(work: Transaction, connection: AnyConnection) -> None:

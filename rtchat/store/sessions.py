@@ -26,7 +26,8 @@ class Rotation(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """Whose a refresh token is, used or not, and for how many seconds the session has still."""
+    """Whose a refresh token is, used or not, and how many seconds its session has still: none, or
+    less, where it has expired."""
 
     user: User
     left_s: float
@@ -60,7 +61,7 @@ class SessionStore:
         return session_id
 
     async def holder(self, token_hash: bytes) -> Holder | None:
-        """Whose a refresh token is; None: unknown, or its session is over."""
+        """Whose a refresh token is; None: unknown, or its session was ended."""
         return await self._holders.get(token_hash)
 
     async def _holders_of(self, hashes: Sequence[bytes]) -> list[Holder | None]:
@@ -69,7 +70,7 @@ class SessionStore:
             "       extract(epoch FROM s.expires_at - now())::float8 AS left_s"
             " FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id"
             " JOIN users u ON u.id = s.user_id"
-            " WHERE t.token_hash = ANY($1) AND s.ended_at IS NULL AND s.expires_at > now()",
+            " WHERE t.token_hash = ANY($1) AND s.ended_at IS NULL",
             hashes,
         )
         found = {row["token_hash"]: Holder(user_from(row, own=True), row["left_s"]) for row in rows}

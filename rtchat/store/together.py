@@ -71,8 +71,8 @@ class Together(Generic[K, V]):
         """Ask. False: it failed, and not because the database is away, so it may be one's fault."""
         try:
             answers = await self._ask([question for question, _ in asked])
-        except ChatError:
-            _release(asked)
+        except ChatError as error:
+            _release(asked, error.limits)
             return True
         except Exception as error:  # noqa: BLE001  its asker gets it
             if len(asked) > 1:
@@ -87,8 +87,8 @@ class Together(Generic[K, V]):
         return True
 
 
-def _release(asked: list[tuple[K, asyncio.Future[V]]]) -> None:
+def _release(asked: list[tuple[K, asyncio.Future[V]]], limits: tuple[str, ...] = ()) -> None:
     """Tell whoever still waits that the database is away, each with a time of its own to return."""
     for _, answer in asked:
         if not answer.done():
-            answer.set_exception(unreached())
+            answer.set_exception(unreached(limits))

@@ -32,6 +32,7 @@ from tests.sockets import Wire, wire
 
 PASSWORD = "correct horse 7 battery"
 SECRET = "x" * 43  # as a state or a code would look
+TOKEN = "operators-0123456789"
 # Low enough that a few requests of somebody new are too many.
 TIGHT: dict[str, Any] = {
     "trusted_proxies": "127.0.0.1",
@@ -53,6 +54,7 @@ TIGHT: dict[str, Any] = {
     "write_high_bytes": 16_384,
     "write_low_bytes": 4096,
     "slow_deadline_ms": 100,
+    "internal_token": TOKEN,
 }
 TABLES = "users channels members messages sessions refresh_tokens identities"
 
@@ -257,12 +259,17 @@ async def troubled(pods: Pods, url: str, broken_url: str, idp: Idp) -> AsyncIter
         proxy = await enter(FaultProxy(url))
         pod = pods.spawn(url, **providers, **TIGHT)
         broken = pods.spawn(
-            broken_url, **providers, heartbeat_s=1, heartbeat_timeout_s=3, auth_deadline_ms=60_000
+            broken_url,
+            **providers,
+            heartbeat_s=1,
+            heartbeat_timeout_s=3,
+            auth_deadline_ms=60_000,
+            internal_token=TOKEN,
         )
         away = pods.spawn(
             proxy.url, **providers, write_timeout_ms=150, lock_wait_ms=100, acquire_timeout_ms=500
         )
-        full = pods.spawn(url, connections_max=1, header_read_s=300)
+        full = pods.spawn(url, connections_max=1, header_read_s=300, internal_token=TOKEN)
         leaving = pods.spawn(url, header_read_s=30)
         people, others = await enter(People(url)), await enter(People(broken_url))
         sql, broken_sql = await asyncpg.connect(url), await asyncpg.connect(broken_url)

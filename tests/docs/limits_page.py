@@ -7,10 +7,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+from rtchat.api.handlers.metrics import LIMITS
 from rtchat.api.rates import RATES, Limited
 from rtchat.api.routes import ROUTES
 from rtchat.config import Config
 from rtchat.errors import ERRORS, Code
+from rtchat.reached import counted
 from rtchat.settings import NAMES, PREFIX, meta
 from tests.docs.sections import code, filled, row, table
 
@@ -51,7 +53,7 @@ def limits() -> str:
     for title, names in grouped().items():
         if title != "Rates":
             made.append(f"## {title}\n\n")
-            made.append(table("setting", "default", "what", "whose", "at the limit"))
+            made.append(table("setting", "default", "what", "whose", "at the limit", "metric"))
             made += [*map(_limit, names), "\n"]
     return "".join(made)
 
@@ -89,7 +91,13 @@ def _limit(name: str) -> str:
     extra: dict[str, Any] = about.extra or {}
     what = re.split(r"; (?:beyond|else|the oldest go)\b", about.description or "")[0]
     default = f"{getattr(Config(), name):,}".replace(",", " ")
-    return row(code(PREFIX + name.upper()), default, what, extra["of"], _there(name))
+    setting = code(PREFIX + name.upper())
+    return row(setting, default, what, extra["of"], _there(name), _metric(name))
+
+
+def _metric(name: str) -> str:
+    """Where what is told at the limit is counted."""
+    return code(f'{LIMITS}{{limit="{name}"}}') if name in counted() else "–"
 
 
 def _there(name: str) -> str:
@@ -107,7 +115,7 @@ def _there(name: str) -> str:
 
 def rates() -> str:
     """The table of rates, with the numbers of a new server."""
-    made = table("what", "whose", "a second", "at once", "setting", "at the limit")
+    made = table("what", "whose", "a second", "at once", "setting", "at the limit", "metric")
     return made + "".join(map(_rate, Limited))
 
 
@@ -122,7 +130,8 @@ def _rate(name: Limited) -> str:
         per_second, burst = rate.per_second, int(rate.burst)
     whose = f"{meta(line.setting).extra['of']}{', on all pods' if line.everywhere else ''}"  # type: ignore[index]
     setting = code(PREFIX + line.setting.upper())
-    return row(str(name), whose, f"{per_second:g}", str(burst), setting, _there(line.setting))
+    told, metric = _there(line.setting), _metric(line.setting)
+    return row(str(name), whose, f"{per_second:g}", str(burst), setting, told, metric)
 
 
 def operations() -> str:

@@ -11,6 +11,7 @@ import uvicorn
 
 from rtchat.api.asgi import Receive, Scope, Send
 from rtchat.config import Config
+from rtchat.reached import Reached
 from rtchat.server.heartbeat import Wheel
 from rtchat.server.run import uvicorn_config
 from rtchat.server.websocket import FrameProtocol
@@ -22,6 +23,9 @@ PING = b"\x89\x04"
 
 class Accepting:
     """Takes every socket, and what it says."""
+
+    def __init__(self) -> None:
+        self.reached = Reached()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         while (event := await receive())["type"] not in (

@@ -76,6 +76,7 @@ async def test_a_second_signal_that_comes_too_late_does_no_harm(database_url: st
 
 STUBBORN = """
 import asyncio, time
+from rtchat.app import App
 from rtchat.config import Config
 from rtchat.server import run
 
@@ -94,7 +95,7 @@ async def resist():
             print("no", flush=True)
 
 run.Server = Broken
-run.run(None, Config())
+run.run(App(Config()), Config())
 """
 
 

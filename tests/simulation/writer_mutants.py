@@ -90,7 +90,9 @@ class StoresTheSecondHalfAnyway(_LaneRunner):
 class AcksWhateverHappens(_LaneRunner):
     """Answers what is refused as if it were stored."""
 
-    def _refuse(self, writes: list[Write], code: Code, error: Exception) -> None:
+    def _refuse(
+        self, writes: list[Write], code: Code, error: Exception, limit: tuple[str, ...] = ()
+    ) -> None:
         self._answer(writes, None)
 
 

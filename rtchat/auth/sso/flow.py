@@ -29,6 +29,7 @@ from rtchat.cache import Cache
 from rtchat.config import Config
 from rtchat.errors import ChatError, Code
 from rtchat.providers import Provider, providers_of
+from rtchat.reached import Reached
 from rtchat.store.database import Database
 from rtchat.store.users import UserStore
 
@@ -91,7 +92,12 @@ class SingleSignOn:
     """Signs in and links by the providers that are set up."""
 
     def __init__(
-        self, config: Config, database: Database, sessions: Sessions, cache: Cache
+        self,
+        config: Config,
+        database: Database,
+        sessions: Sessions,
+        cache: Cache,
+        reached: Reached,
     ) -> None:
         self.pages = Pages(config)
         self.people = People(config, database, sessions)
@@ -100,6 +106,7 @@ class SingleSignOn:
         self._users = UserStore(database)
         self._sessions = sessions
         self._cache = cache
+        self._reached = reached
         slots = Slots(config.sso_calls_max)
         self._sources = {
             name: ProviderClient(config, provider, slots)
@@ -131,14 +138,15 @@ class SingleSignOn:
         if asker is not None:
             async with self._database.connection() as c:
                 if await self._sessions.age_s(c, asker) > self._config.fresh_sign_in_s:
-                    raise ChatError(Code.FORBIDDEN, "Sign in anew to link another way in.")
+                    text = "Sign in anew to link another way in."
+                    raise ChatError(Code.FORBIDDEN, text, limit="fresh_sign_in_s")
         self._bound()
         browser = browser or new_secret()
         state, nonce, verifier = new_secret(), new_secret(), new_secret()
         try:
             url = await source.authorization_url(state, nonce, verifier)
         except ProviderError as error:
-            _report(name, error)
+            self._report(name, error)
             text = "This provider cannot be reached now."
             raise ChatError(Code.UNAVAILABLE, text, after_ms=5000) from None
         begun = _Begun(
@@ -163,7 +171,8 @@ class SingleSignOn:
         while self._begun and self._begun[0] + self._config.sso_state_s <= now:
             self._begun.popleft()
         if limit and len(self._begun) >= limit:
-            raise ChatError(Code.OVERLOADED, "Too many sign-ins at once.", after_ms=5000)
+            text = "Too many sign-ins at once."
+            raise ChatError(Code.OVERLOADED, text, after_ms=5000, limit="sso_flows_max")
         if limit:
             self._begun.append(now)
 
@@ -178,7 +187,7 @@ class SingleSignOn:
         in this browser: there is no page to be trusted with more.
         """
         source = self._source(name)
-        begun = await self._take("state", sent.state, _Begun)
+        begun = await self._take("state", sent.state, _Begun, "sso_state_s")
         if begun is None or begun.provider != name or not same(browser, begun.browser):
             raise _refused(name, "no such state in this browser", client)
         try:
@@ -195,7 +204,7 @@ class SingleSignOn:
         except RefusedCodeError as error:
             raise _refused(name, str(error), client) from None
         except ProviderError as error:
-            _report(name, error)
+            self._report(name, error)
             failure = Failure.UNAVAILABLE if error.away else Failure.FAILED
             note(Event.LOGIN_FAILED, client, provider=name, reason=failure.value)
             return self._end(begun, error=failure)
@@ -246,7 +255,7 @@ class SingleSignOn:
         Raises ChatError: not_found, whatever is wrong with the code; conflict with the way out;
         unauthorized for a user who is disabled.
         """
-        finished = await self._take("code", code, _Finished)
+        finished = await self._take("code", code, _Finished, "sso_code_s")
         if finished is None or not same(browser, finished.browser):
             raise ChatError(Code.NOT_FOUND, "This code is not valid.")
         if finished.conflict is not None:
@@ -265,12 +274,21 @@ class SingleSignOn:
     async def _put(self, what: str, secret: str, value: _Begun | _Finished, life_s: int) -> None:
         await self._cache.put(_key(what, secret), msgspec.json.encode(value), float(life_s))
 
-    async def _take(self, what: str, secret: str | None, kind: type[T]) -> T | None:
-        """What a secret stands for, once; None for none that was given out, or not lately."""
+    async def _take(self, what: str, secret: str | None, kind: type[T], limit: str) -> T | None:
+        """What a secret stands for, once; None for none that was given out, or not lately: the two
+        cannot be told apart, and count as the latter."""
         if secret is None or not CODE.fullmatch(secret):
             return None
         stored = await self._cache.take(_key(what, secret))
-        return None if stored is None else msgspec.json.decode(stored, type=kind)
+        if stored is None:
+            self._reached.count(limit)
+            return None
+        return msgspec.json.decode(stored, type=kind)
+
+    def _report(self, name: str, error: ProviderError) -> None:
+        """Log what a provider did, and count the limit that it met: pages are told no code."""
+        self._reached.count(*error.limits)
+        log.warning("provider failed", extra={"provider": name, "why": str(error)})
 
 
 async def _check_issuer(source: ProviderClient, issuer: str | None) -> None:
@@ -285,10 +303,6 @@ async def _check_issuer(source: ProviderClient, issuer: str | None) -> None:
 
 def _key(what: str, secret: str) -> str:
     return f"sso:{what}:{digest(secret)}"
-
-
-def _report(name: str, error: ProviderError) -> None:
-    log.warning("provider failed", extra={"provider": name, "why": str(error)})
 
 
 def _refused(name: str, why: str, client: Client) -> ChatError:

@@ -107,7 +107,8 @@ class ProviderClient:
             async with asyncio.timeout(self._timeout_s):
                 await self._lock.acquire()
         except TimeoutError:
-            raise ProviderError("it keeps others waiting", away=True) from None
+            text = "it keeps others waiting"
+            raise ProviderError(text, away=True, limit="sso_call_timeout_ms") from None
         try:
             yield
         finally:

@@ -31,12 +31,13 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 class ProviderError(Exception):
     """A provider cannot be asked, or did what none should; the text is for our log only.
 
-    `away` tells that the same may succeed later.
+    `away` tells that the same may succeed later; `limit` is the setting whose limit was reached.
     """
 
-    def __init__(self, reason: str, *, away: bool = False) -> None:
+    def __init__(self, reason: str, *, away: bool = False, limit: str = "") -> None:
         super().__init__(reason)
         self.away = away
+        self.limits = (limit,) if limit else ()
 
 
 class Slots:
@@ -49,7 +50,7 @@ class Slots:
     def one(self) -> Iterator[None]:
         """Hold one. Raises ProviderError where none is free."""
         if not self._free:
-            raise ProviderError("too many calls at once", away=True)
+            raise ProviderError("too many calls at once", away=True, limit="sso_calls_max")
         self._free -= 1
         try:
             yield
@@ -89,8 +90,9 @@ class Outbound:
             with self._slots.one():
                 async with asyncio.timeout(self._timeout_s):
                     yield
-        except TimeoutError:
-            raise ProviderError("no whole answer in time", away=True) from None
+        except (TimeoutError, httpx2.TimeoutException):
+            text = "no whole answer in time"
+            raise ProviderError(text, away=True, limit="sso_call_timeout_ms") from None
         except httpx2.HTTPError as error:
             said = str(error).partition("\n")[0]
             raise ProviderError(f"{type(error).__name__}: {said}", away=True) from None
@@ -172,7 +174,7 @@ class _Bounded(httpx2.AsyncByteStream):
         async for part in self._stream:
             self._left -= len(part)
             if self._left < 0:
-                raise ProviderError("an answer that is too large")
+                raise ProviderError("an answer that is too large", limit="sso_answer_max_bytes")
             yield part
 
     async def aclose(self) -> None:
