@@ -315,7 +315,7 @@ class Socket:
             self._entered = True
         elif frame["t"] == "error":
             allowed = self._codes.get(frame["ref"], self._of.every_code)
-            if not self._entered and frame["ref"] is None:  # whatever came in the place of `auth`
+            if not self._entered:  # whatever came in the place of `auth`
                 allowed = allowed | self._of.codes["auth"] | self._of.unreadable
             require(frame["code"] in allowed, "a code that is not documented", frame)
         elif "ref" in frame and frame["ref"] in self._answers:

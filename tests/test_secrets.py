@@ -29,7 +29,7 @@ GIVEN = re.compile(
     r"""(?P<name>\w*(?:PASSWORD|SECRET|TOKEN|PRIVATE_KEY)\w*)["']?\s*[:=]\s*["']?(?P<value>[^\s"'#]+)""",
     re.IGNORECASE,
 )
-REFERENCE = re.compile(r"^(\$\{?|/|\{\{|<|>|\||&|\*|\[|true$|false$|null$|read$|write$|none$)")
+REFERENCE = re.compile(r"^(\$\{?|/|\{\{|<|>|\||&|\*|\[|\{$|true$|false$|null$|read$|write$|none$)")
 
 
 def files() -> list[Path]:

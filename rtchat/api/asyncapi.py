@@ -19,7 +19,7 @@ from rtchat.api.schemas import schemas_of, structs_in
 from rtchat.api.walk import frames_like
 from rtchat.commands import COMMANDS, UNREADABLE
 from rtchat.config import Config
-from rtchat.errors import CLOSES, ERRORS, Code
+from rtchat.errors import CLOSES, ERRORS, Close, Code
 from rtchat.events import ENTRIES, EVENTS, Bye, Error
 from rtchat.protocol import SUBPROTOCOL
 
@@ -107,6 +107,11 @@ def document(config: Config, root_path: str = "") -> dict[str, Any]:
         "x-error-codes": _errors(),
         "x-close-codes": _closes(),
     }
+
+
+def do(close: Close) -> str:
+    """What a close code tells a client to do."""
+    return WHAT_TO_DO.get(close) or WHAT_TO_DO[close // 100]
 
 
 def tag_of(kind: type[Any]) -> str:
@@ -212,7 +217,7 @@ def _closes() -> dict[str, Any]:
     return {
         str(int(close)): {
             "name": close.name.lower(),
-            "do": WHAT_TO_DO.get(close) or WHAT_TO_DO[close // 100],
+            "do": do(close),
             "description": words,
         }
         for close, words in CLOSES.items()

@@ -18,6 +18,7 @@ from rtchat.api.link import AsgiLink
 from rtchat.api.rates import Limited
 from rtchat.api.rest import identify
 from rtchat.auth.tokens import Identity
+from rtchat.commands import Ref
 from rtchat.connection import LINK_EXTENSION, Connection, Link
 from rtchat.errors import ChatError, Close, Code
 from rtchat.headers import AnswerHeaders
@@ -32,15 +33,17 @@ CLOSE_TIMEOUT_S = 1.0  # for a close frame to leave; then the socket is dropped
 class RefusedError(Exception):
     """The socket was opened, but its client may not stay."""
 
-    def __init__(self, error: ChatError, code: Close) -> None:
+    def __init__(self, error: ChatError, code: Close, ref: Ref = None) -> None:
         super().__init__(error.message)
         self.error = error
         self.code = code
+        self.ref = ref
 
 
 class _Guest(NamedTuple):
     identity: Identity
     user: User
+    ref: Ref = None  # of its `auth` frame
 
 
 class Session:
@@ -150,7 +153,7 @@ class WebSocketEndpoint:
             self._services.reached.count(*refused.error.limits)
             draining = refused.code is Close.DRAINING
             bye = self._services.drain.bye
-            link.write(bye() if draining else protocol.error(None, refused.error))
+            link.write(bye() if draining else protocol.error(refused.ref, refused.error))
             await close(link, send, refused.code, refused.error.message)
         finally:
             link.release()
@@ -162,7 +165,7 @@ class WebSocketEndpoint:
         try:  # asked before, where the token came with the handshake; others may have come since
             self._services.connections.require_room(identity.user_id)
         except ChatError as error:
-            raise RefusedError(error, Close.OVER_CAPACITY) from None
+            raise RefusedError(error, Close.OVER_CAPACITY, guest.ref) from None
         return Connection(
             next(self._ids), identity.user_id, identity.session_id, identity.expires, link
         )
@@ -243,15 +246,18 @@ class WebSocketEndpoint:
             raise RefusedError(late, Close.NOT_AUTHENTICATED) from None
         if event["type"] == "websocket.disconnect":
             return None
+        text = event.get("text") or ""
         try:
-            command = protocol.decode(event.get("text") or "")
+            command = protocol.decode(text)
             if not isinstance(command, commands.Auth):
                 raise ChatError(Code.UNAUTHORIZED, "The first frame is auth.")
             identity = self._services.sessions.authenticate(command.token)
             self._services.rates.connect(identity.user_id, "")
-            return _Guest(identity, await self._services.sessions.user_of(identity))
+            user = await self._services.sessions.user_of(identity)
+            return _Guest(identity, user, command.ref)
         except ChatError as error:
-            raise RefusedError(error, _CLOSES.get(error.code, Close.NOT_AUTHENTICATED)) from None
+            close_code = _CLOSES.get(error.code, Close.NOT_AUTHENTICATED)
+            raise RefusedError(error, close_code, protocol.ref_of(text)) from None
 
 
 async def close(link: Link, send: Send, code: int, reason: str, *, stuck: bool = False) -> None:

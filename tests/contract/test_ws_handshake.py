@@ -102,6 +102,16 @@ async def test_a_first_frame_that_does_not_sign_in_closes(pod: Pod, first: str, 
     assert [f["code"] for f in frames] == [code]
 
 
+@pytest.mark.parametrize("ref", [7, "seven", None])
+async def test_what_refuses_the_first_frame_has_its_ref(pod: Pod, ref: int | str | None) -> None:
+    """As in every answer."""
+    for first in ({"t": "auth", "ref": ref, "token": "x"}, {"t": "ping", "ref": ref}, {"ref": ref}):
+        async with wire(pod.ws_url) as socket:
+            await socket.send(first)
+            _, frames = await socket.closed()
+        assert [frame["ref"] for frame in frames] == [ref]
+
+
 async def test_an_expired_token_says_so(pod: Pod, people: People) -> None:
     """4202 (refresh, then come back), or 401 in the handshake; within the leeway it is good."""
     ann = await people.new("ann")

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rtchat.api.asyncapi import WHAT_TO_DO, document as asyncapi, tag_of
+from rtchat.api.asyncapi import do, document as asyncapi, tag_of
 from rtchat.api.http import problem_of
 from rtchat.api.routes import ROUTES
 from rtchat.commands import COMMANDS, UNREADABLE
@@ -51,7 +51,7 @@ def closes() -> str:
     made = table("code", "name", "what to do", "meaning")
     for close, words in CLOSES.items():
         name = close.name.lower().replace("_", " ")
-        made += row(str(int(close)), name, WHAT_TO_DO[close // 100], words)
+        made += row(str(int(close)), name, do(close), words)
     return made
 
 
