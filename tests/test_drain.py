@@ -232,3 +232,14 @@ async def test_who_is_sent_back_for_another_epoch_goes_in_its_slot_too(database_
         assert [e["t"] for e in sockets[0].read()] == ["bye"]
         await asyncio.sleep(0.05)
         assert newcomer.closed_with is None
+
+
+@pytest.mark.parametrize(("per_second", "count"), [(1, 1), (1000, 0)])
+async def test_a_window_that_is_too_short_is_counted(
+    database_url: str, per_second: int, count: int
+):
+    """Once, as `drain_s`: three sockets fit into none, or into one long enough."""
+    async with world(database_url, drain_s=1 - count, drain_per_second=per_second) as pod:
+        await crowd(pod, 3)
+        await pod.services.drain.run()
+        assert pod.services.reached.counts["drain_s"] == count

@@ -5,9 +5,12 @@ import time
 
 import pytest
 
+from rtchat import app
 from rtchat.cache.redis import RedisCache
+from rtchat.config import Config
 from rtchat.errors import ChatError, Code
 from rtchat.limits import Rate
+from rtchat.reached import Reached
 from rtchat.server.valkey import PrivateValkey
 from tests.cache.conftest import MakeCache, comes_back
 
@@ -67,6 +70,28 @@ async def test_a_frozen_redis_costs_a_few_callers_the_time_limit_and_the_rest_no
     for number in range(500):
         await cache.spend(f"k{number}", SLOW)
     assert time.monotonic() - started < 500 * 0.1 / 2, "half of them waited"
+
+
+async def test_a_redis_that_is_late_is_counted_also_where_nobody_is_told(server: PrivateValkey):
+    reached = Reached()
+    cache = app.make_cache(Config(redis_urls=server.url, cache_timeout_ms=100), reached)
+    try:
+        await cache.spend("warm", SLOW)
+        assert reached.counts["cache_timeout_ms"] == 0
+        server.send_signal(signal.SIGSTOP)
+        await cache.spend("late", SLOW)
+        assert reached.counts["cache_timeout_ms"] == 1
+    finally:
+        await cache.close()
+
+
+async def test_a_redis_that_is_not_there_is_not_late():
+    reached = Reached()
+    cache = app.make_cache(Config(redis_urls="redis://127.0.0.1:1"), reached)
+    with pytest.raises(ChatError):
+        await cache.put("code", b"ann", 60)
+    await cache.close()
+    assert reached.counts["cache_timeout_ms"] == 0
 
 
 async def test_a_redis_that_was_restarted_has_forgotten_and_knows_its_script_again(

@@ -259,12 +259,7 @@ async def troubled(pods: Pods, url: str, broken_url: str, idp: Idp) -> AsyncIter
         proxy = await enter(FaultProxy(url))
         pod = pods.spawn(url, **providers, **TIGHT)
         broken = pods.spawn(
-            broken_url,
-            **providers,
-            heartbeat_s=1,
-            heartbeat_timeout_s=3,
-            auth_deadline_ms=60_000,
-            internal_token=TOKEN,
+            broken_url, **providers, heartbeat_s=1, heartbeat_timeout_s=3, auth_deadline_ms=60_000
         )
         away = pods.spawn(
             proxy.url, **providers, write_timeout_ms=150, lock_wait_ms=100, acquire_timeout_ms=500

@@ -125,3 +125,37 @@ async def test_what_was_done_is_not_called_unavailable(far: tuple[Database, Faul
         assert await c.fetchval("SELECT 7") == 7
         await database.reconnect()
         proxy.swallows = True  # so this connection cannot be closed in good order
+
+
+@pytest.mark.parametrize(
+    ("connect_ms", "acquire_ms", "limit"),
+    [(300, 2000, "connect_timeout_ms"), (2000, 300, "acquire_timeout_ms")],
+)
+async def test_a_connection_that_does_not_come_tells_whose_time_it_was(
+    server: EmbeddedPostgres, connect_ms: int, acquire_ms: int, limit: str
+):
+    """The shorter of the two ends first."""
+    async with FaultProxy(server.url) as proxy:
+        settings = {"connect_timeout_ms": connect_ms, "acquire_timeout_ms": acquire_ms}
+        database = Database(config(server, database_url=proxy.url, **settings))
+        await database.open()
+        async with database.connection() as held:
+            proxy.swallows = True
+            with pytest.raises(ChatError) as refused:
+                await database.fetch("SELECT 1")
+            proxy.swallows = False
+            assert not held.is_closed()
+        assert refused.value.limits == (limit,)
+        await database.close()
+
+
+async def test_a_refused_connection_reaches_no_limit(server: EmbeddedPostgres):
+    async with FaultProxy(server.url) as proxy:
+        database = Database(config(server, database_url=proxy.url))
+        await database.open()
+        proxy.refuses = True
+        proxy.cut()
+        with pytest.raises(ChatError) as refused:
+            await database.fetch("SELECT 1")
+        assert refused.value.limits == ()
+        await database.close()

@@ -1,0 +1,80 @@
+"""Each counter of a limit rises where that limit is reached, on real servers."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from rtchat.reached import counted
+from tests.contract.metrics import scrape
+from tests.contract.provoking import TOKEN, World, troubled
+from tests.contract.reaching import ELSEWHERE, RECIPES
+from tests.contract.reaching_strictly import Reach, stricter
+from tests.oidc.process import Idp, run_idp
+from tests.pods import Pods
+from tests.services import Databases
+
+TESTS = Path(__file__).parents[1]
+TOGETHER = {
+    "sends_per_second": {"sends_burst"},
+    "errors_per_second": {"errors_burst"},
+}
+
+
+@pytest.fixture(scope="module")
+def idp() -> Iterator[Idp]:
+    """A provider to sign in by."""
+    with run_idp() as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def broken_url(databases: Databases) -> Iterator[str]:
+    """A database that is to lose its tables."""
+    with databases.fresh() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+async def world(
+    pods: Pods, module_database_url: str, broken_url: str, idp: Idp
+) -> AsyncIterator[World]:
+    """Pods in each trouble that there is."""
+    async with troubled(pods, module_database_url, broken_url, idp) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+async def reach(
+    world: World, pods: Pods, module_database_url: str, idp: Idp
+) -> AsyncIterator[Reach]:
+    """And stricter ones."""
+    async with stricter(world, pods, module_database_url, idp) as made:
+        yield made
+
+
+async def counts(reach: Reach) -> dict[int, dict[str, int]]:
+    """What each pod has counted, by its port."""
+    world = reach.world
+    there = [world.pod, world.full, reach.strict, reach.narrow, reach.slow]
+    return {pod.port: await scrape(pod, TOKEN) for pod in there}
+
+
+@pytest.mark.parametrize("limit", RECIPES)
+async def test_a_limit_that_is_reached_is_counted(reach: Reach, limit: str):
+    before = await counts(reach)
+    pod = await RECIPES[limit](reach)
+    after = (await counts(reach))[pod.port]
+    assert after[limit] > before[pod.port][limit]
+    for other in TOGETHER.get(limit, ()):
+        assert after[other] - before[pod.port][other] == after[limit] - before[pod.port][limit]
+
+
+def test_every_limit_is_reached_somewhere():
+    assert RECIPES.keys() | ELSEWHERE.keys() == set(counted())
+    assert not RECIPES.keys() & ELSEWHERE.keys()
+
+
+@pytest.mark.parametrize(("limit", "where"), ELSEWHERE.items())
+def test_what_is_seen_elsewhere_is_seen_there(limit: str, where: str):
+    assert limit in (TESTS / f"{where}.py").read_text()
