@@ -36,9 +36,13 @@ async def test_expiry_is_announced_once_then_closes(database_url: str) -> None:
         connections.sweep(941.5, 0)
         connections.sweep(950, 0)
         assert socket.read() == [{"t": "expiring", "in": 58}]
+        counts = pod.services.reached.counts
+        assert counts["access_token_s"] == 0
         connections.sweep(1000, 0)
+        connections.sweep(1001, 0)
         assert socket.closed_with == 4202
         assert len(connections) == 0
+        assert counts["access_token_s"] == 1
 
 
 async def test_a_renewed_socket_is_announced_again(database_url: str) -> None:

@@ -52,6 +52,14 @@ def test_an_address_has_a_limit_of_its_own():
     assert found == [Room.FREE] * 2 + surplus + [Room.NONE, Room.FREE]
 
 
+def test_it_is_told_which_limit_left_no_room():
+    capacity = Capacity(3, 1)
+    assert rooms(capacity, "a", "a") == [Room.FREE, Room.SURPLUS]
+    assert capacity.reached() == "connections_per_address"
+    assert rooms(capacity, "b", "c") == [Room.FREE, Room.SURPLUS]
+    assert capacity.reached() == "connections_max"
+
+
 def test_who_was_told_why_gives_its_place_back():
     """Though it lingers; so many may, and the others keep theirs."""
     capacity = Capacity(1, 0)
