@@ -51,6 +51,8 @@ class Connections:
         reached: Reached,
     ) -> None:
         self._config = config
+        # Less where tokens live that short, or each new one would be warned of at once.
+        self._warn_s = min(config.expiring_s, config.access_token_s / 2)
         self._bus = bus
         self._channels = channels
         self._users = users
@@ -268,7 +270,7 @@ class Connections:
 
     def sweep(self, wall_s: float, monotonic_s: float) -> None:
         """End what has expired or is stuck; warn what expires soon."""
-        soon = wall_s + self._config.expiring_s
+        soon = wall_s + self._warn_s
         for connection in list(self._all):
             if connection.expires > soon and connection.paused_at is None:
                 connection.taken = None
@@ -284,7 +286,7 @@ class Connections:
             if not connection.unanswered or left <= -ANSWER_S:
                 self._reached.count("access_token_s")
                 connection.close(Close.TOKEN_EXPIRED, "token expired")
-        elif left <= self._config.expiring_s and not connection.warned:
+        elif left <= self._warn_s and not connection.warned:
             connection.warned = True
             connection.write(protocol.expiring(int(left)))
         slow_s = self._config.slow_deadline_ms / 1000

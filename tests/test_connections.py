@@ -58,6 +58,17 @@ async def test_a_renewed_socket_is_announced_again(database_url: str) -> None:
         assert socket.closed_with is None
 
 
+async def test_short_tokens_are_announced_at_half_their_life(database_url: str) -> None:
+    """Else each new one would be announced as soon as it is shown."""
+    async with world(database_url, expiring_s=60, access_token_s=40) as pod:
+        socket = pod.connect(await pod.person())
+        socket.connection.expires = 1000
+        pod.services.connections.sweep(979, 0)
+        assert socket.read() == []
+        pod.services.connections.sweep(980, 0)
+        assert socket.read() == [{"t": "expiring", "in": 20}]
+
+
 async def test_what_was_accepted_is_answered_before_the_end(database_url: str) -> None:
     """But not waited for without a bound."""
     async with world(database_url) as pod:

@@ -265,7 +265,11 @@ class Conversation:
         self._connection.write(protocol.pong(command.ref))
 
     async def auth(self, command: commands.Auth) -> None:
-        """Renew the expiry; the new token may be of another session of the same user."""
+        """Renew the expiry; the new token may be of another session of the same user.
+
+        One that gives no more time is taken, too, but not warned of again: towards a session's end
+        each renewal would lead to the next one, at once.
+        """
         identity = self._services.sessions.authenticate(command.token)
         if identity.user_id != self._connection.user_id:
             raise ChatError(Code.FORBIDDEN, "This socket is another user's.", field="token")
@@ -274,7 +278,8 @@ class Conversation:
         if not connection.closed:
             connections.discard(connection)
             connection.session_id = identity.session_id
-            connection.expires, connection.warned = identity.expires, False
+            connection.warned = connection.warned and identity.expires <= connection.expires
+            connection.expires = identity.expires
             connections.add(connection)
             connection.write(protocol.ok(command.ref, exp=identity.expires))
             self._services.sessions.close_if_ended(connection)

@@ -35,7 +35,7 @@ def judge(close_code: int | None) -> Verdict:
 
 
 class Backoff:
-    """The delays of one series of failures."""
+    """The delays of one series of failures, which goes on until a connection has lived."""
 
     def __init__(self, base_s: float = BASE_S, cap_s: float = CAP_S) -> None:
         self._base_s = base_s
@@ -43,12 +43,17 @@ class Backoff:
         self._failures = 0
 
     def delay(self, verdict: Verdict = Verdict.BACK_OFF, hint_s: float | None = None) -> float:
-        """How long to wait, in seconds, after one more failure; not less than the server asks."""
-        exponent = 0 if verdict in (Verdict.AT_ONCE, Verdict.RENEW) else min(self._failures, 16)
+        """How long to wait, in seconds, after one more failure; not less than the server asks.
+
+        "At once" is one step behind: the first two in a series are, the third grows like the rest.
+        """
+        at_once = verdict in (Verdict.AT_ONCE, Verdict.RENEW)
+        exponent = min(max(0, self._failures - at_once), 16)
         self._failures += 1
         jitter_s = random.uniform(0, min(self._cap_s, self._base_s * 2**exponent))
         return (hint_s or 0.0) + jitter_s
 
     def lived(self, seconds: float) -> None:
-        """Learn how long a connection lasted; a short one is only half a success."""
-        self._failures = 0 if seconds >= LIVED_S else self._failures // 2
+        """Learn how long a connection lasted; a short one is no success."""
+        if seconds >= LIVED_S:
+            self._failures = 0

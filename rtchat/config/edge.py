@@ -186,7 +186,14 @@ class Edge(Rates, frozen=True, kw_only=True):
         int,
         number(1, 600, "a ping unanswered for this long closes the socket", "socket: close 1011"),
     ] = 20
-    expiring_s: Annotated[int, number(1, 600, "`expiring` comes this long before expiry")] = 60
+    expiring_s: Annotated[
+        int,
+        number(
+            1,
+            600,
+            "`expiring` comes this long before expiry, half of `access_token_s` before it at most",
+        ),
+    ] = 60
     subs_max: Annotated[
         int, number(0, 100_000, "subscriptions a connection", "socket: `too_long`")
     ] = 1000

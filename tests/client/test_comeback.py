@@ -32,11 +32,16 @@ from tests.pods import Pod
 
 @pytest.mark.parametrize(("window", "deaths"), [(1, 2), (16, 1)])
 async def test_killed_in_mid_conversation(
-    window: int, deaths: int, server: Server, crowd: People
+    window: int,
+    deaths: int,
+    server: Server,
+    crowd: People,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """SIGKILL and restart: every send is acknowledged and stored once, in its author's order; a
     reader that resumes by cursor gets the log without hole or repetition.
     """
+    monkeypatch.setattr("rtchat.client.backoff.LIVED_S", 0.1)  # not longer at each death
     pod = await server.start()
     people = await crowd.several(4)
     async with Rest(pod.url, people[0].token, trust_env=False) as rest, AsyncExitStack() as stack:

@@ -44,21 +44,35 @@ def test_back_off_is_full_jitter() -> None:
         delays = [_after(failures).delay() for _ in range(300)]
         assert 0 <= min(delays) < 0.1 * bound
         assert 0.9 * bound < max(delays) <= bound
-        assert all(_after(failures).delay(Verdict.AT_ONCE) <= BASE_S for _ in range(50))
     for failures, bound in ((0, BASE_S), (3, 8 * BASE_S), (10, CAP_S)):
         hinted = [_after(failures).delay(Verdict.BACK_OFF, 8.2) - 8.2 for _ in range(300)]
         assert -1e-6 < min(hinted) < 0.1 * bound
         assert 0.9 * bound < max(hinted) <= bound + 1e-6
 
 
-def test_a_long_connection_ends_a_series() -> None:
-    """After 10 s of life the delays begin anew; a short life halves the exponent."""
+@pytest.mark.parametrize("verdict", [Verdict.AT_ONCE, Verdict.RENEW])
+def test_at_once_is_so_twice_in_a_series(verdict: Verdict) -> None:
+    """From the third in a row on it grows, too: a server that sends all away is not hammered."""
+    for failures, bound in ((0, BASE_S), (1, BASE_S), (2, 2 * BASE_S), (5, 16 * BASE_S)):
+        delays = [_after(failures).delay(verdict) for _ in range(300)]
+        assert min(delays) < 0.1 * bound
+        assert 0.9 * bound < max(delays) <= bound
+    assert _after(12).delay(verdict) <= CAP_S
+
+
+def test_only_a_long_connection_ends_a_series() -> None:
+    """After 10 s of life the delays begin anew; who is let in and cut off again backs off still."""
     backoff = _after(10)
     backoff.lived(10)
     assert backoff.delay() <= BASE_S
-    backoff = _after(8)
-    backoff.lived(1)
-    assert max(_after(8).delay() for _ in range(200)) > BASE_S * 2**4 >= backoff.delay()
+    delays = []
+    for _ in range(50):
+        backoff = Backoff()
+        for _ in range(8):
+            backoff.delay()
+            backoff.lived(9.9)
+        delays.append(backoff.delay())
+    assert max(delays) > BASE_S * 2**5
 
 
 def _after(failures: int) -> Backoff:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,26 @@ async def test_the_token_is_renewed_on_the_live_socket(pod: Pod, people: People)
         refused = await socket.ask({"t": "auth", "ref": 3, "token": "nonsense"})
         assert refused["code"] == "unauthorized"
         await socket.alive()
+
+
+async def test_a_renewal_that_gives_no_more_time_is_not_warned_of_again(
+    pod: Pod, people: People
+) -> None:
+    """A session ends, and each new token with it: one `expiring` tells of that end."""
+    ann = await people.new("ann")
+
+    def token(left_s: float) -> str:
+        issued = time.time() + left_s - people.tokens.life_s
+        return people.tokens.sign(ann.id, ann.session_id, issued)
+
+    async with wire(pod.ws_url) as socket:
+        last, later = token(40), token(50)
+        await socket.ask({"t": "auth", "ref": None, "token": last})
+        assert (await socket.recv())["t"] == "expiring"
+        await socket.ask({"t": "auth", "ref": 1, "token": last})
+        await socket.silence(2.5)
+        await socket.ask({"t": "auth", "ref": 2, "token": later})
+        assert (await socket.recv())["t"] == "expiring"
 
 
 async def test_logout_closes_its_sockets_and_no_others(
