@@ -247,19 +247,23 @@ def new(alg: str) -> None:
 @main.command()
 def openapi() -> None:
     """Print the OpenAPI 3.1 document of the REST interface, with the limits of these settings."""
-    from rtchat.api.openapi import served
+    from rtchat.api.openapi import document
 
-    config, _ = _load()
-    click.echo(served(config, ""))
+    _print(document(_load()[0]))
 
 
 @main.command()
 def asyncapi() -> None:
     """Print the AsyncAPI 3.0 document of the WebSocket, with the limits of these settings."""
-    from rtchat.api.asyncapi import served
+    from rtchat.api.asyncapi import document
 
-    config, _ = _load()
-    click.echo(served(config, ""))
+    _print(document(_load()[0]))
+
+
+def _print(document: dict[str, Any]) -> None:
+    import msgspec
+
+    click.echo(msgspec.json.encode(document))
 
 
 @main.command("config")

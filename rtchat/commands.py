@@ -55,7 +55,7 @@ class _Command(msgspec.Struct, tag_field="t", kw_only=True, gc=False):
 
 
 class Auth(_Command, tag="auth"):
-    """Sign in, as the first frame within 5 seconds; or renew the expiry of a live socket.
+    """Sign in, as the first frame and in time; or renew the expiry of a live socket.
 
     Not needed where the handshake carried the token in its `Authorization` header. First it is
     answered with `hello`, later with `ok` and the new `exp`. A token of the same user only.

@@ -165,29 +165,53 @@ class Close(IntEnum):
     TOKEN_EXPIRED = 4202
 
 
-CLOSES: dict[Close, str] = {
-    Close.PROTOCOL_BROKEN: "Bytes that are no WebSocket frames as RFC 6455 has them. Mend the"
-    " client.",
-    Close.UNSUPPORTED_DATA: "A binary frame; frames are text. Mend the client.",
-    Close.BAD_TEXT: "A text that is not UTF-8. Mend the client.",
-    Close.TOO_BIG: "A message over `limits.frameBytes`. Mend the client.",
-    Close.FAILED: "No pong came in time, or the server failed. Come back after a back-off, and"
-    " resume by the cursors.",
-    Close.RESTART: "Whatever runs the server restarts it. Come back now, with jitter.",
-    Close.NOT_AUTHENTICATED: "No `auth` frame in time, or its token is not good. Sign in again.",
-    Close.FORBIDDEN: "Kept for clients: origins that may not connect get 403 before the upgrade.",
-    Close.SESSION_REVOKED: "The session has ended: signed out, password changed, user disabled, a"
-    " refresh token used twice. Sign in again.",
-    Close.FLOOD: "Errors, frames or pings faster than their limit. Mend the client.",
-    Close.PROTOCOL_ERROR: "A message in too many fragments. Mend the client.",
-    Close.OVER_CAPACITY: "No room: too many sockets, opened too fast, or the database is away."
-    " Come back after a back-off, not before the `after` of the `error` that came first.",
-    Close.TOO_SLOW: "Did not read what was sent for too long. Come back after a back-off, and"
-    " resume by the cursors.",
-    Close.DRAINING: "The server is about to stop, or the log has another epoch. Come back after"
-    " the `in` of `bye`, and resume by the cursors.",
-    Close.TOKEN_EXPIRED: "The token ended and was not renewed. Refresh it, come back now with"
-    " jitter, and resume by the cursors.",
+@dataclass(frozen=True, slots=True)
+class CloseInfo:
+    """What a close code tells a client to do, and what it means."""
+
+    do: str
+    meaning: str
+
+
+_STAY_AWAY = "do not come back as you are"
+_BACK_OFF = "come back after a back-off, and resume by the cursors"
+_AT_ONCE = "come back now, with jitter, and resume by the cursors"
+_MEND = "mend the client"
+
+CLOSES: dict[Close, CloseInfo] = {
+    Close.PROTOCOL_BROKEN: CloseInfo(_MEND, "Bytes that are no frames as RFC 6455 has them."),
+    Close.UNSUPPORTED_DATA: CloseInfo(_MEND, "A binary frame; frames are text."),
+    Close.BAD_TEXT: CloseInfo(_MEND, "A text that is not UTF-8."),
+    Close.TOO_BIG: CloseInfo(_MEND, "A message over `limits.frameBytes`."),
+    Close.FAILED: CloseInfo(_BACK_OFF, "No pong came in time, or the server failed."),
+    Close.RESTART: CloseInfo(_AT_ONCE, "Whatever runs the server restarts it."),
+    Close.NOT_AUTHENTICATED: CloseInfo(
+        f"{_STAY_AWAY}: sign in again", "No `auth` frame in time, or its token is not good."
+    ),
+    Close.FORBIDDEN: CloseInfo(
+        _STAY_AWAY, "Kept for clients: origins that may not connect get 403 before the upgrade."
+    ),
+    Close.SESSION_REVOKED: CloseInfo(
+        f"{_STAY_AWAY}: sign in again",
+        "The session has ended: signed out, password changed, user disabled, a refresh token used"
+        " twice.",
+    ),
+    Close.FLOOD: CloseInfo(
+        f"{_STAY_AWAY}: {_MEND}", "Errors, frames or pings faster than their limit."
+    ),
+    Close.PROTOCOL_ERROR: CloseInfo(f"{_STAY_AWAY}: {_MEND}", "A message in too many fragments."),
+    Close.OVER_CAPACITY: CloseInfo(
+        f"{_BACK_OFF}, not before the `after` of the `error` that came first",
+        "No room: too many sockets, opened too fast, or the database is away.",
+    ),
+    Close.TOO_SLOW: CloseInfo(_BACK_OFF, "Did not read what was sent for too long."),
+    Close.DRAINING: CloseInfo(
+        f"{_AT_ONCE}; not before the `in` of `bye`",
+        "The server is about to stop, or the log has another epoch.",
+    ),
+    Close.TOKEN_EXPIRED: CloseInfo(
+        f"refresh the token, then {_AT_ONCE}", "The token ended and was not renewed."
+    ),
 }
 
 

@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from rtchat.errors import Code
+from rtchat.errors import Close, Code
 from rtchat.model import Channel, Id, Seq, User
 
 Ref = Annotated[int | str | None, Meta(description="The `ref` of the command, null without one.")]
 Milliseconds = Annotated[int, Meta(ge=0, description="Milliseconds since 1970, UTC.")]
 Reason = Literal["left", "removed", "deleted"]
-_Seq = Annotated[Seq, Meta(description="The entry's place in its channel's log: 1, 2, 3 …")]
+_Seq = Annotated[Id, Meta(description="The entry's place in its channel's log: 1, 2, 3 …")]
 _Of = Annotated[Id, Meta(description="The seq of the message that it is about.")]
 _Author = Annotated[Id, Meta(description="Who did it.")]
 _Epoch = Annotated[
@@ -30,10 +30,12 @@ class _Event(msgspec.Struct, tag_field="t", kw_only=True, gc=False, rename={"in_
 class Limits(msgspec.Struct, kw_only=True, gc=False, rename="camel"):
     """The limits that a client should know; a rate of 0 means that there is none."""
 
-    frame_bytes: Annotated[int, Meta(description="Largest message to the server; beyond: 1009.")]
-    content_chars: Annotated[int, Meta(description="Longest content, code points.")]
-    subs: Annotated[int, Meta(description="Subscriptions of a connection.")]
-    sends_per_second: Annotated[int, Meta(description="Writes a second on this connection.")]
+    frame_bytes: Annotated[
+        int, Meta(ge=0, description="Largest message to the server; beyond: 1009.")
+    ]
+    content_chars: Annotated[int, Meta(ge=0, description="Longest content, code points.")]
+    subs: Annotated[int, Meta(ge=0, description="Subscriptions of a connection.")]
+    sends_per_second: Annotated[int, Meta(ge=0, description="Writes a second on this connection.")]
 
 
 class Hello(_Event, tag="hello"):
@@ -56,11 +58,16 @@ class Head(msgspec.Struct, kw_only=True, gc=False):
     ] = UNSET
 
 
+_OneOf = Annotated[
+    Head, Meta(extra_json_schema={"oneOf": [{"required": ["head"]}, {"required": ["error"]}]})
+]
+
+
 class Ok(_Event, tag="ok"):
     """The command went well: `ch` answers a `sub`, `exp` an `auth`."""
 
     ref: Ref
-    ch: Annotated[dict[str, Head], Meta(description="By channel id.")] | UnsetType = UNSET
+    ch: Annotated[dict[str, _OneOf], Meta(description="By channel id.")] | UnsetType = UNSET
     exp: Annotated[int, Meta(description="When the new token ends, s since 1970.")] | UnsetType = (
         UNSET
     )
@@ -121,7 +128,7 @@ class Deleted(_Event, tag="del"):
 
 
 class Reacted(_Event, tag="react"):
-    """Log entry: somebody reacted to a message, or took it back."""
+    """Log entry: somebody reacted to a message, or took it back. Not served yet."""
 
     ch: Id
     seq: _Seq
@@ -212,7 +219,7 @@ class Error(_Event, tag="error"):
 class Bye(_Event, tag="bye"):
     """A close with this code follows."""
 
-    code: int
+    code: Close
     in_: Annotated[int, Meta(ge=0, description="Come back in so many ms.")]
 
 

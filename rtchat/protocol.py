@@ -18,7 +18,7 @@ from msgspec import UNSET
 from rtchat import events
 from rtchat.commands import REF_MAX_CHARS, Command, Ref
 from rtchat.envelope import ENTRIES_MAX, Control, ControlKind, Envelope
-from rtchat.errors import ERRORS, ChatError, Code
+from rtchat.errors import ERRORS, ChatError, Close, Code
 from rtchat.model import ID_MAX, Channel, Kind, LogEntry, User
 
 SUBPROTOCOL = "rtchat.v1"
@@ -226,7 +226,7 @@ def expiring(in_s: int) -> bytes:
     return frame(events.Expiring(in_=in_s))
 
 
-def bye(code: int, in_ms: int) -> bytes:
+def bye(code: Close, in_ms: int) -> bytes:
     """Tell that a close follows, and when to come back."""
     return frame(events.Bye(code=code, in_=in_ms))
 

@@ -38,6 +38,7 @@ def test_every_code_has_words_for_people():
     assert all(info.title and info.title.isprintable() for info in ERRORS.values())
     assert all(len(info.meaning) > 40 for info in ERRORS.values())
     assert CLOSES.keys() == set(Close)
+    assert all(info.do and info.meaning.endswith(".") for info in CLOSES.values())
 
 
 @pytest.mark.parametrize(

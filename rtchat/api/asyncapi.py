@@ -2,12 +2,11 @@
 
 Owns: how frames become messages and operations. Must never: describe a frame in words of its own;
 they are the docstrings and fields of `commands` and `events`, and of the tables of errors and close
-codes. Nothing is made at import time; what is served is made once, at the first request.
+codes. Nothing is made at import time.
 
 Operations are seen from the server, as AsyncAPI has it: it receives commands, and sends events.
 """
 
-import functools
 import inspect
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,26 +14,17 @@ from urllib.parse import urlsplit
 import msgspec
 
 import rtchat
-from rtchat.api.schemas import schemas_of, structs_in
+from rtchat.api.rates import Limited, described
+from rtchat.api.schemas import address_of, schemas_of, structs_in
 from rtchat.api.walk import frames_like
-from rtchat.commands import COMMANDS, UNREADABLE
+from rtchat.commands import COMMANDS, UNREADABLE, Del, Edit, Send, Sub
 from rtchat.config import Config
-from rtchat.errors import CLOSES, ERRORS, Close, Code
+from rtchat.errors import CLOSES, ERRORS, Code
 from rtchat.events import ENTRIES, EVENTS, Bye, Error
 from rtchat.protocol import SUBPROTOCOL
 
 CHANNEL = "#/channels/socket"
 _ANSWERS = {kind for command in COMMANDS for kind in command.answers} | {Error}
-MEND = "mend the client"
-# By the code, or by its hundred (contract §4).
-WHAT_TO_DO = {
-    **dict.fromkeys((1002, 1003, 1007, 1009), MEND),
-    1011: "come back after a back-off",
-    1012: "come back now, with jitter",
-    40: "do not come back as you are",
-    41: "come back after a back-off",
-    42: "come back now, with jitter",
-}
 DESCRIPTION = """\
 Frames of the WebSocket at `/ws`: text frames, one JSON object a frame, `t` tells which. `ch` is a
 channel's id, `seq` an entry's place in its channel's log, `ts` milliseconds since 1970, `ref` the
@@ -51,16 +41,27 @@ client's own number of a command, which comes back in its answer.
 - `epoch` names the history of the whole log. Where it changes, or a cursor is ahead of the head,
   `reset` comes: take `lastSeq` and history from REST, then `sub` from that.
 - The server pings every {heartbeat_s} s and closes where no pong comes within {timeout_s} s.
+- Reactions, marks of reading, typing and presence are not served yet: `react`, `read` and `typing`
+  are answered `unknown_type`.
 - Ignore unknown fields, and events with an unknown `t`. An `error` leaves the socket open.
 - A close code says what to do by its hundred: 40xx do not come back as you are, 41xx come back
   after a back-off, 42xx come back now, with jitter.
 """
 
 
-@functools.lru_cache(maxsize=4)
-def served(config: Config, root_path: str) -> bytes:
-    """The document as JSON, for a server that is mounted at `root_path`."""
-    return msgspec.json.encode(document(config, root_path))
+_BINDING = {
+    "method": "GET",
+    "headers": {
+        "type": "object",
+        "properties": {
+            "Authorization": {
+                "type": "string",
+                "description": "`Bearer` and an access token; or an `auth` frame comes first.",
+            }
+        },
+    },
+    "bindingVersion": "0.1.0",
+}
 
 
 def document(config: Config, root_path: str = "") -> dict[str, Any]:
@@ -84,10 +85,10 @@ def document(config: Config, root_path: str = "") -> dict[str, Any]:
             "license": {"name": "MIT"},
         },
         "defaultContentType": "application/json",
-        "servers": {"server": _server(config)},
+        "servers": {"server": _server(config, root_path)},
         "channels": {
             "socket": {
-                "address": f"{root_path}/ws",
+                "address": "/ws",
                 "title": "The WebSocket",
                 "description": f"Its subprotocol, `{SUBPROTOCOL}`, may be asked for or not.",
                 "servers": [{"$ref": "#/servers/server"}],
@@ -95,23 +96,17 @@ def document(config: Config, root_path: str = "") -> dict[str, Any]:
                     name_of(kind): {"$ref": f"#/components/messages/{name_of(kind)}"}
                     for kind in frames
                 },
-                "bindings": {"ws": {"method": "GET", "bindingVersion": "0.1.0"}},
+                "bindings": {"ws": _BINDING},
             }
         },
-        "operations": {**{tag_of(c): _command(c) for c in COMMANDS}, **_pushes()},
+        "operations": {**{tag_of(c): _command(c, config) for c in COMMANDS}, **_pushes()},
         "components": {
             "messages": {name_of(kind): _message(kind) for kind in frames},
             "schemas": schemas,
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
         },
         "x-error-codes": _errors(),
         "x-close-codes": _closes(),
     }
-
-
-def do(close: Close) -> str:
-    """What a close code tells a client to do."""
-    return WHAT_TO_DO.get(close) or WHAT_TO_DO[close // 100]
 
 
 def tag_of(kind: type[Any]) -> str:
@@ -125,13 +120,10 @@ def name_of(kind: type[Any]) -> str:
     return kind.__name__[0].lower() + kind.__name__[1:]
 
 
-def _server(config: Config) -> dict[str, Any]:
-    url = urlsplit(config.public_url or "http://localhost:8000")
-    return {
-        "host": url.netloc,
-        "protocol": "wss" if url.scheme == "https" else "ws",
-        "security": [{"$ref": "#/components/securitySchemes/bearer"}],
-    }
+def _server(config: Config, root_path: str) -> dict[str, Any]:
+    url = urlsplit(address_of(config, root_path))
+    server = {"host": url.netloc, "protocol": "wss" if url.scheme == "https" else "ws"}
+    return server | ({"pathname": url.path} if url.path else {})
 
 
 def _message(kind: type[Any]) -> dict[str, Any]:
@@ -161,7 +153,7 @@ def _reference(kind: type[Any]) -> dict[str, str]:
     return {"$ref": f"{CHANNEL}/messages/{name_of(kind)}"}
 
 
-def _command(kind: Any) -> dict[str, Any]:
+def _command(kind: Any, config: Config) -> dict[str, Any]:
     return {
         "action": "receive",
         "channel": {"$ref": CHANNEL},
@@ -172,7 +164,17 @@ def _command(kind: Any) -> dict[str, Any]:
             "messages": [_reference(answer) for answer in (*kind.answers, Error)],
         },
         "x-error-codes": sorted(code.value for code in kind.errors),
+        **({"x-rate-limits": limits} if (limits := _limits(kind, config)) else {}),
     }
+
+
+def _limits(kind: Any, config: Config) -> list[dict[str, Any]]:
+    """Whose rates a command takes from, the connection's first."""
+    if kind is Sub:
+        return [described(name, config) for name in (Limited.SUBS, Limited.USER_SUBS)]
+    if kind in (Send, Edit, Del):
+        return [described(name, config) for name in (Limited.OWN_SENDS, Limited.SENDS)]
+    return []
 
 
 def _pushes() -> dict[str, Any]:
@@ -217,8 +219,8 @@ def _closes() -> dict[str, Any]:
     return {
         str(int(close)): {
             "name": close.name.lower(),
-            "do": do(close),
-            "description": words,
+            "do": info.do,
+            "description": info.meaning,
         }
-        for close, words in CLOSES.items()
+        for close, info in CLOSES.items()
     }

@@ -210,17 +210,17 @@ class Conversation:
         now = self._loop.time()
         wait_s = self._sends.take(now)
         if wait_s:
-            raise self._too_often(wait_s, "sends_per_second", "sends_burst")
+            raise self._too_often(Limited.OWN_SENDS, wait_s)
         mine = self._user_sends
         if mine is None:
             mine = self._user_sends = self._services.rates.sender(self._connection.user_id)
         wait_s = mine.take(now)
         if wait_s:
-            raise self._too_often(wait_s, "user_sends_factor")
+            raise self._too_often(Limited.SENDS, wait_s)
 
-    def _too_often(self, wait_s: float, *limits: str) -> ChatError:
+    def _too_often(self, what: Limited, wait_s: float) -> ChatError:
         user_id = self._connection.user_id
-        return self._services.rates.refusal(Limited.SENDS, user_id, wait_s, user_id, "", limits)
+        return self._services.rates.refusal(what, user_id, wait_s, user_id, "")
 
     def _written(self, writes: list[Write]) -> None:
         """Answer what was written: one piece of bytes, whatever their number."""

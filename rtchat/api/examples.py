@@ -288,8 +288,7 @@ EXAMPLES: tuple[Example, ...] = tuple(example for part in STORY.values() for exa
 
 def examples_of(route: Route) -> list[Example]:
     """A route's examples, at least one."""
-    path = route.path.replace(":word", "")
-    return [e for e in EXAMPLES if (e.method, e.path) == (route.method, path)]
+    return [e for e in EXAMPLES if (e.method, e.path) == (route.method, route.template)]
 
 
 def in_path(route: Route, name: str) -> int | str:

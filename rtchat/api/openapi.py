@@ -2,10 +2,9 @@
 
 Owns: how a route becomes an operation. Must never: describe a route in words of its own; a summary
 is its handler's docstring, an error's words are those of the table of errors. Nothing is made at
-import time; what is served is made once, at the first request (about 15 ms).
+import time.
 """
 
-import functools
 import inspect
 import re
 from typing import Any, get_args
@@ -16,7 +15,7 @@ import rtchat
 from rtchat.api import types
 from rtchat.api.examples import examples_of, in_path
 from rtchat.api.problems import HEADERS, PROBLEM, Problems, header
-from rtchat.api.rates import RATES, Limited
+from rtchat.api.rates import described
 from rtchat.api.router import Media, Route
 from rtchat.api.routes import ROUTES
 from rtchat.api.samples import code_samples
@@ -69,12 +68,6 @@ may be sent again without harm. Live delivery is the WebSocket at `/ws`, see `/a
 """
 
 
-@functools.lru_cache(maxsize=4)
-def served(config: Config, root_path: str) -> bytes:
-    """The document as JSON, for a server that is mounted at `root_path`."""
-    return msgspec.json.encode(document(config, root_path))
-
-
 def document(config: Config, root_path: str = "") -> dict[str, Any]:
     """Make the document."""
     return _Maker(config).document(root_path)
@@ -94,7 +87,7 @@ class _Maker:
     def document(self, root_path: str) -> dict[str, Any]:
         paths: dict[str, Any] = {}
         for route in ROUTES:
-            paths.setdefault(path_of(route), {})[route.method.lower()] = self._operation(route)
+            paths.setdefault(route.template, {})[route.method.lower()] = self._operation(route)
         return {
             "openapi": "3.1.0",
             "info": {
@@ -104,7 +97,7 @@ class _Maker:
                 "description": DESCRIPTION,
                 "license": {"name": "MIT", "identifier": "MIT"},
             },
-            "servers": [{"url": root_path or "/", "description": "This server"}],
+            "servers": [{"url": self._config.public_url or root_path or "/"}],
             "tags": [{"name": name, "description": words} for name, words in TAGS.values()],
             "paths": paths,
             "components": {
@@ -137,7 +130,7 @@ class _Maker:
         if route.body is not None:
             made["requestBody"] = self._body(route)
         made["responses"] = {**self._answers(route), **self._problems.of(route)}
-        if limits := [self._rate(name) for name in (route.limit, *route.spends) if name]:
+        if limits := [described(n, self._config) for n in (route.limit, *route.spends) if n]:
             made["x-rate-limits"] = limits
         made["x-codeSamples"] = code_samples(examples_of(route)[0])
         return made
@@ -145,7 +138,7 @@ class _Maker:
     # --- what comes in
 
     def _in_path(self, route: Route) -> list[Schema]:
-        path, made = path_of(route), []
+        path, made = route.template, []
         for name in route.parameters:
             word = name.endswith(":word")
             name = name.removesuffix(":word")
@@ -222,32 +215,8 @@ class _Maker:
                 made["links"] = links
         return made
 
-    def _rate(self, name: Limited) -> dict[str, Any]:
-        """A limit of rate, with the numbers of this configuration."""
-        line = RATES[name]
-        rate = line.rate(self._config)
-        if name is Limited.SENDS:
-            factor = self._config.user_sends_factor
-            per_second = float(self._config.sends_per_second * factor)
-            burst = float(self._config.sends_burst * factor)
-        else:
-            per_second, burst = rate.per_second, rate.burst
-        return {
-            "what": str(name),
-            "of": f"each {line.whose.value}, {'on all pods' if line.everywhere else 'in a pod'}",
-            "perSecond": round(per_second, 3),  # 0: no limit
-            "burst": burst,
-            "code": Code.RATE_LIMITED.value,
-            "setting": f"RTCHAT_{line.setting.upper()}",
-        }
-
 
 # --- of one route
-
-
-def path_of(route: Route) -> str:
-    """A route's path as OpenAPI writes it."""
-    return route.path.replace(":word", "")
 
 
 def operation_id(route: Route) -> str:
@@ -282,7 +251,7 @@ def _links(kind: type, route: Route) -> dict[str, Any]:
             "parameters": {name: f"$response.body#/{fields[name]}" for name in fields},
         }
         for other in ROUTES
-        if path_of(other).startswith(begin)
+        if other.template.startswith(begin)
         and set(other.parameters) == names
         and other is not route
     }

@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from rtchat.api.http import problem_of
+from rtchat.api.http import PROBLEM as PROBLEM_BYTES, problem_of
 from rtchat.api.router import Route
 from rtchat.api.schemas import REF
 from rtchat.errors import ERRORS, ChatError, Code
 
-PROBLEM = "application/problem+json"
+PROBLEM = PROBLEM_BYTES.decode()
 
 HEADERS: dict[str, Any] = {
     "X-Request-Id": {

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from typing import Any
 
 from rtchat.addresses import counted_as, of_this_machine
 from rtchat.cache import Cache
@@ -22,7 +23,7 @@ from rtchat.limits import Bucket, Buckets, Held, Limit, Rate
 
 log = logging.getLogger(__name__)
 
-FLOODS = frozenset({Close.FLOOD, Close.PROTOCOL_ERROR})
+FLOOD_CLOSES = frozenset({Close.FLOOD, Close.PROTOCOL_ERROR})
 _TOLD = (Rate(1 / 60, 1),)  # one log line a minute for each user or address that goes on
 
 
@@ -40,6 +41,7 @@ class Limited(StrEnum):
     PASSWORDS = "password changes"
     REFRESHES = "refreshes"
     SSO = "single sign-on"
+    OWN_SENDS = "sends of a connection"
     SENDS = "sends"
     SUBS = "subscriptions"
     USER_SUBS = "subscriptions of a user"
@@ -48,6 +50,11 @@ class Limited(StrEnum):
 READS, CHANGES, CREATIONS = Limited.READS, Limited.CHANGES, Limited.CREATIONS
 REGISTERS, SSO, SENDS = Limited.REGISTERS, Limited.SSO, Limited.SENDS
 LOGINS, PASSWORDS, REFRESHES = Limited.LOGINS, Limited.PASSWORDS, Limited.REFRESHES
+CONNECTS, ADDRESS_CONNECTS, FLOODS = (
+    Limited.CONNECTS,
+    Limited.ADDRESS_CONNECTS,
+    Limited.FLOODS,
+)
 
 
 class Whose(Enum):
@@ -64,14 +71,24 @@ class RateLimit:
 
     whose: Whose
     setting: str  # per second or per minute, by the end of its name
-    burst: float  # so many times that number go through at once
+    burst: float | str  # so many times that number go through at once; or the setting of that
     everywhere: bool = False  # counted over all pods
+    times: str = ""  # a setting that both are multiplied by
 
     def rate(self, config: Config) -> Rate:
         """What the configuration makes of it."""
         number = float(getattr(config, self.setting))
         unit_s = 60 if self.setting.endswith("_per_minute") else 1
-        return Rate(number / unit_s, max(1.0, number * self.burst))
+        burst = getattr(config, self.burst) if isinstance(self.burst, str) else number * self.burst
+        factor = getattr(config, self.times) if self.times else 1
+        return Rate(number / unit_s * factor, max(1.0, float(burst * factor)))
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The settings that are this limit's, and no other's."""
+        if self.times:
+            return (self.times,)
+        return (self.setting, self.burst) if isinstance(self.burst, str) else (self.setting,)
 
 
 RATES: dict[Limited, RateLimit] = {
@@ -87,10 +104,27 @@ RATES: dict[Limited, RateLimit] = {
     Limited.PASSWORDS: RateLimit(Whose.USER, "user_password_changes_per_minute", 1),
     Limited.REFRESHES: RateLimit(Whose.USER, "user_refreshes_per_minute", 4),
     Limited.SSO: RateLimit(Whose.ADDRESS, "address_sso_per_minute", 1, everywhere=True),
-    Limited.SENDS: RateLimit(Whose.USER, "user_sends_factor", 2),
+    Limited.OWN_SENDS: RateLimit(Whose.CONNECTION, "sends_per_second", "sends_burst"),
+    Limited.SENDS: RateLimit(
+        Whose.USER, "sends_per_second", "sends_burst", times="user_sends_factor"
+    ),
     Limited.SUBS: RateLimit(Whose.CONNECTION, "subs_per_second", 10),
     Limited.USER_SUBS: RateLimit(Whose.USER, "user_subs_per_second", 20),
 }
+
+
+def described(what: Limited, config: Config) -> dict[str, Any]:
+    """A limit of rate as both documents have it; 0 a second: none."""
+    line = RATES[what]
+    rate = line.rate(config)
+    return {
+        "what": str(what),
+        "of": f"each {line.whose.value}, {'on all pods' if line.everywhere else 'in a pod'}",
+        "perSecond": round(rate.per_second, 3),
+        "burst": rate.burst,
+        "code": Code.RATE_LIMITED.value,
+        "setting": f"RTCHAT_{line.settings[0].upper()}",
+    }
 
 
 class RateLimits:
@@ -103,10 +137,6 @@ class RateLimits:
         self._limits: dict[Limited, Limit] = {
             name: (line.rate(config),) for name, line in RATES.items()
         }
-        factor = config.user_sends_factor
-        self._limits[Limited.SENDS] = (
-            Rate(config.sends_per_second * factor, config.sends_burst * factor),
-        )
         self._buckets = Buckets(config.cache_entries_max)
         self._told = Buckets(config.cache_entries_max)
         self._senders = Held(self._limits[Limited.SENDS][0], config.cache_entries_max)
@@ -150,7 +180,7 @@ class RateLimits:
 
     def ended(self, user_id: int, code: int) -> None:
         """Count a user's socket that was closed with this code, where that says that it floods."""
-        if code in FLOODS:
+        if code in FLOOD_CLOSES:
             key = (Limited.FLOODS, user_id)
             self._buckets.spend(key, self._limits[Limited.FLOODS], self._loop.time())
 
@@ -180,20 +210,16 @@ class RateLimits:
         wait_s: float,
         user_id: int | None,
         address: str,
-        limit: str | tuple[str, ...] = (),
     ) -> ChatError:
-        """The error that tells to wait; counted, and logged once a minute for each key.
-
-        `limit`: another than the one of the table.
-        """
+        """The error that tells to wait; counted, and logged once a minute for each key."""
         self.refused[what] += 1
         if not self._told.spend((what, key), _TOLD, self._loop.time()):
             log.warning(
                 "rate limited",
                 extra={"limit": str(what), "user": user_id, "client": address or None},
             )
-        limit = limit or RATES[what].setting
-        return ChatError(Code.RATE_LIMITED, after_ms=math.ceil(wait_s * 1000), limit=limit)
+        limits = RATES[what].settings
+        return ChatError(Code.RATE_LIMITED, after_ms=math.ceil(wait_s * 1000), limit=limits)
 
     def _settle(
         self, what: Limited, key: Hashable, wait_s: float, user_id: int | None, address: str

@@ -17,8 +17,10 @@ from rtchat.headers import AnswerHeaders
 
 log = logging.getLogger(__name__)
 
-# Probes ask every few seconds for ever; their lines would bury the others.
+# Probes ask every few seconds for ever; their lines would bury the others. So would those of what a
+# page loads, and of metrics, where all is well.
 QUIET_PATHS = frozenset({"/healthz", "/readyz"})
+QUIET_WHEN_WELL = frozenset({"/metrics", *(asset.path for asset in ASSETS)})
 
 
 class Rest:
@@ -44,15 +46,16 @@ class Rest:
             return
         except ChatError as error:
             known.code = error.code
-            self._services.reached.count(*error.limits)
             await responder.problem(error, drain_bytes=self._services.config.body_drain_bytes)
+            self._services.reached.count(*error.limits)
         except Exception:
             log.exception("request failed", extra={"request": request_id})
             if not responder.status:
                 known.code = Code.INTERNAL
                 text = f"Request {request_id} failed."
                 await responder.problem(ChatError(Code.INTERNAL, text, after_ms=1000))
-        if path not in QUIET_PATHS and not (path == "/metrics" and responder.status == 200):
+        well = responder.status < 400
+        if path not in QUIET_PATHS and not (well and path in QUIET_WHEN_WELL):
             line = {
                 "request": request_id,
                 "method": scope["method"],

@@ -18,8 +18,11 @@ from rtchat.api.handlers import (
     ws,
 )
 from rtchat.api.rates import (
+    ADDRESS_CONNECTS,
     CHANGES,
+    CONNECTS,
     CREATIONS,
+    FLOODS,
     LOGINS,
     PASSWORDS,
     READS,
@@ -172,15 +175,16 @@ ROUTES: list[Route] = [
     ),
     Route(
         "GET", "/ws", ws.upgrade_required, {426: types.Problem},
-        auth=None, errors=_STORE | {Code.FORBIDDEN, Code.RATE_LIMITED, Code.DRAINING},
+        auth=None, spends=(CONNECTS, ADDRESS_CONNECTS, FLOODS),
+        errors=_STORE | {Code.FORBIDDEN, Code.DRAINING},
     ),
     Route("GET", "/healthz", health.alive, {200: types.Health}, auth=False, reserved=True),
     Route(
         "GET", "/readyz", health.ready, {200: types.Health},
         auth=False, reserved=True, errors=_codes(Code.UNAVAILABLE, Code.DRAINING),
     ),
-    Route("GET", "/openapi.json", documents.openapi, {200: _DOCUMENT}, auth=False),
-    Route("GET", "/asyncapi.json", documents.asyncapi, {200: _DOCUMENT}, auth=False),
+    Route("GET", "/openapi.json", documents.openapi, {200: _DOCUMENT, 304: None}, auth=False),
+    Route("GET", "/asyncapi.json", documents.asyncapi, {200: _DOCUMENT, 304: None}, auth=False),
     Route("GET", "/docs", docs.rest, {200: Media(web.HTML), 304: None}, auth=False),
     Route("GET", "/docs/ws", docs.websocket, {200: Media(web.HTML), 304: None}, auth=False),
 ]  # fmt: skip

@@ -71,9 +71,16 @@ def true_for(config: Config, node: Any) -> Any:
     made |= _bounds(config, node)
     if isinstance(made.get("description"), str):
         made["description"] = inspect.cleandoc(made["description"])
+    if "type" not in made and all(isinstance(value, str) for value in made.get("enum", (0,))):
+        made["type"] = "string"  # which generators of clients want, and msgspec leaves out
     if "$ref" in made and len(made) > 1:  # in AsyncAPI's draft of JSON Schema it stands alone
         made["allOf"] = [{"$ref": made.pop("$ref")}]
     return made
+
+
+def address_of(config: Config, root_path: str) -> str:
+    """Where this server is, without a slash at the end: `public_url`, or this machine's port."""
+    return (config.public_url or f"http://localhost:{config.port}{root_path}").rstrip("/")
 
 
 def _bounds(config: Config, node: Mapping[str, Any]) -> Schema:

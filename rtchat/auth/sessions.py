@@ -12,8 +12,10 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from rtchat.auth.client import UNKNOWN, Client
 from rtchat.auth.events import Ended, Event, Failed, note
@@ -36,13 +38,13 @@ PURGE_AFTER_S = 7 * 86_400.0  # a reused refresh token is noticed for this long 
 
 
 class Session(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """What a sign-in gives: an access token for 15 minutes, a refresh token that works once."""
+    """What a sign-in gives: a short-lived access token, a refresh token that works once."""
 
     user: User
-    access_token: str
-    token_type: str = "Bearer"  # noqa: S105  the scheme's name (RFC 6750)
-    expires_in: int
-    refresh_token: str
+    access_token: Annotated[str, Meta(description="Good for `expiresIn` seconds.")]
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105  the scheme's name (RFC 6750)
+    expires_in: Annotated[int, Meta(ge=0)]
+    refresh_token: Annotated[str, Meta(description="Trade it for the next pair; keep it secret.")]
 
 
 class Sessions:

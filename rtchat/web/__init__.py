@@ -93,10 +93,13 @@ def read(asset: Asset) -> bytes:
     return _REFERENCE.sub(rb'"\1?v=%s"' % version(), data)
 
 
-@functools.cache
 def served(asset: Asset) -> Served:
-    """An asset as it goes out. Compresses the first time, 40 ms at most: not for the event loop."""
-    data = read(asset)
+    """An asset as it goes out."""
+    return packed(read(asset))
+
+
+def packed(data: bytes) -> Served:
+    """Bytes as they go out. Compresses, 40 ms for the largest: not for the event loop."""
     digest = hashlib.sha256(data).hexdigest()[:24]
     # Weak: it stands for both encodings, and If-None-Match asks for no more (RFC 9110 §13.1.2).
     return Served(data, gzip.compress(data, 6, mtime=0), f'W/"{digest}"'.encode(), version())

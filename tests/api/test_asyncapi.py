@@ -1,12 +1,14 @@
 """The AsyncAPI document is that of the frames: a type is a message, a command an operation."""
 
 import re
+from typing import Any
 
 import msgspec
 import pytest
 
 from rtchat.api.asyncapi import document, name_of, tag_of
 from rtchat.api.conversation import _AT_ONCE, _WAITING
+from rtchat.api.openapi import document as openapi
 from rtchat.commands import COMMANDS, UNREADABLE
 from rtchat.config import Config
 from rtchat.errors import CLOSES, ERRORS, Close, Code
@@ -72,8 +74,8 @@ def test_every_error_code_of_a_frame_is_there_with_what_it_means():
 def test_every_close_code_says_what_to_do():
     assert set(DOCUMENT["x-close-codes"]) == {str(int(close)) for close in Close}
     for code, words in DOCUMENT["x-close-codes"].items():
-        assert words["description"] == CLOSES[Close(int(code))]
-        assert words["do"]
+        info = CLOSES[Close(int(code))]
+        assert (words["do"], words["description"]) == (info.do, info.meaning)
 
 
 def test_limits_are_those_of_the_configuration():
@@ -85,13 +87,40 @@ def test_limits_are_those_of_the_configuration():
 
 
 def test_it_says_where_the_server_is():
-    assert DOCUMENT["servers"]["server"]["protocol"] == "ws"
-    made = document(Config(public_url="https://chat.example"), "/chat")
-    assert (made["servers"]["server"]["host"], made["servers"]["server"]["protocol"]) == (
-        "chat.example",
-        "wss",
-    )
-    assert made["channels"]["socket"]["address"] == "/chat/ws"
+    assert DOCUMENT["servers"]["server"] == {"host": "localhost:8000", "protocol": "ws"}
+    for config, root_path, told in (
+        (Config(port=8431), "", ("localhost:8431", "ws", None)),
+        (Config(), "/chat", ("localhost:8000", "ws", "/chat")),
+        (Config(public_url="https://chat.example"), "/below", ("chat.example", "wss", None)),
+        (Config(public_url="https://x.example/chat"), "", ("x.example", "wss", "/chat")),
+    ):
+        server = document(config, root_path)["servers"]["server"]
+        assert (server["host"], server["protocol"], server.get("pathname")) == told
+    assert DOCUMENT["channels"]["socket"]["address"] == "/ws"
+
+
+def test_commands_tell_their_limits():
+    told = {
+        name: [limit["what"] for limit in operation["x-rate-limits"]]
+        for name, operation in DOCUMENT["operations"].items()
+        if "x-rate-limits" in operation
+    }
+    sends = ["sends of a connection", "sends"]
+    subs = ["subscriptions", "subscriptions of a user"]
+    assert told == {"send": sends, "edit": sends, "del": sends, "sub": subs}
+
+
+OF_TIME: dict[str, Any] = {
+    "auth_deadline_ms": 9000, "access_token_s": 61, "session_s": 6001, "sso_code_s": 59,
+    "heartbeat_s": 11, "heartbeat_timeout_s": 12, "expiring_s": 13, "fresh_sign_in_s": 77,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("make", [document, openapi])
+def test_no_words_stand_for_a_settings_number(make):
+    """What a docstring says is true under every configuration."""
+    text = msgspec.json.encode(make(Config(**OF_TIME))).decode()
+    assert not re.search(r"\b(5|20|25|60|300) s(econds)?\b|15 minutes|[Ww]ithin a minute", text)
 
 
 def test_no_text_has_a_place_left_open():

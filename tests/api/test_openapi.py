@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from rtchat.api.openapi import document, operation_id, path_of, served
+from rtchat.api.openapi import document, operation_id
 from rtchat.api.problems import statuses_of
 from rtchat.api.rates import RATES, Limited
 from rtchat.api.router import Media, Route
@@ -17,7 +17,7 @@ DOCUMENT = document(Config())
 
 
 def operation(route: Route, of: dict[str, Any] = DOCUMENT) -> dict[str, Any]:
-    found: dict[str, Any] = of["paths"][path_of(route)][route.method.lower()]
+    found: dict[str, Any] = of["paths"][route.template][route.method.lower()]
     return found
 
 
@@ -30,18 +30,27 @@ def resolved(node: dict[str, Any], of: dict[str, Any] = DOCUMENT) -> dict[str, A
     return node
 
 
+# Methods of generated clients are called so: a name may come, none may change.
+NAMES = """
+authRegister authLogin authRefresh authLogout ssoProviders ssoBegin ssoFinish ssoExchange ssoLink
+ssoIdentities ssoUnlink authChangePassword authSessions authEndSession authKeySet usersMe
+usersUpdateMe usersFind channelsListing channelsCreate channelsGet channelsRename channelsDrop
+channelsJoin channelsLeave membersListing membersAdd membersSetRole membersRemove messagesHistory
+messagesSend messagesGet messagesEdit messagesDelete wsUpgradeRequired healthAlive healthReady
+documentsOpenapi documentsAsyncapi docsRest docsWebsocket
+"""
 each_route = pytest.mark.parametrize("route", ROUTES, ids=lambda r: f"{r.method} {r.path}")
 
 
 def test_there_are_the_routes_and_no_others():
     there = {(m.upper(), path) for path, found in DOCUMENT["paths"].items() for m in found}
-    assert there == {(route.method, path_of(route)) for route in ROUTES}
-    assert not there & {(route.method, path_of(route)) for route in INTERNAL_ROUTES}
+    assert there == {(route.method, route.template) for route in ROUTES}
+    assert not there & {(route.method, route.template) for route in INTERNAL_ROUTES}
 
 
 def test_operations_have_names_of_their_own():
     assert len({operation_id(route) for route in ROUTES}) == len(ROUTES)
-    assert {operation_id(r) for r in ROUTES} >= {"authRegister", "channelsCreate", "messagesSend"}
+    assert {operation_id(route) for route in ROUTES} == set(NAMES.split())
 
 
 @each_route
@@ -94,7 +103,7 @@ def test_an_operation_tells_its_limits(route: Route):
     names = [limit for limit in (route.limit, *route.spends) if limit is not None]
     assert [one["what"] for one in told] == [str(name) for name in names]
     for one, name in zip(told, names, strict=True):
-        assert one["setting"] == f"RTCHAT_{RATES[name].setting.upper()}"
+        assert one["setting"] == f"RTCHAT_{RATES[name].settings[0].upper()}"
         assert one["perSecond"] > 0 < one["burst"]
 
 
@@ -139,11 +148,8 @@ def test_answers_lead_to_where_they_go_on():
     }
 
 
-def test_below_a_prefix_the_server_is_there():
-    assert document(Config(), "/chat")["servers"][0]["url"] == "/chat"
-    assert document(Config())["servers"][0]["url"] == "/"
-
-
-def test_it_is_made_once():
-    config = Config()
-    assert served(config, "/once") is served(config, "/once")
+def test_it_says_where_the_server_is():
+    assert document(Config())["servers"] == [{"url": "/"}]
+    assert document(Config(), "/chat")["servers"] == [{"url": "/chat"}]
+    public = Config(public_url="https://chat.example/chat")
+    assert document(public, "/chat")["servers"] == [{"url": "https://chat.example/chat"}]

@@ -8,6 +8,9 @@ import msgspec
 import pytest
 
 from rtchat.api.rates import (
+    ADDRESS_CONNECTS,
+    CONNECTS,
+    FLOODS,
     LOGINS,
     RATES,
     READS,
@@ -49,7 +52,9 @@ async def code_of(rates: RateLimits, what: Limited, user_id: int | None, address
 
 def test_every_kind_has_a_line_and_every_setting_is_used():
     assert RATES.keys() == set(Limited)
-    assert {line.setting for line in RATES.values()} == set(Rates.__annotations__)
+    named = [setting for line in RATES.values() for setting in line.settings]
+    assert len(named) == len(set(named))
+    assert set(named) == {*Rates.__annotations__, "sends_per_second", "sends_burst"}
 
 
 def test_the_documented_numbers_are_the_defaults():
@@ -57,17 +62,10 @@ def test_the_documented_numbers_are_the_defaults():
     text = (Path(__file__).parents[2] / "docs/protocol.md").read_text()
     section = text.partition("## Limits of rate")[2].partition("\n## ")[0]
     rows = [line.split("|")[3:6] for line in section.splitlines() if line.startswith("| ")][1:]
-    config = Config()
     told = {
         re.findall("`(.+?)`", setting)[0]: (a_second, burst) for a_second, burst, setting in rows
     }
-    found: dict[str, tuple[float, float]] = {
-        "sends_per_second": (config.sends_per_second, config.sends_burst)
-    }
-    for line in RATES.values():
-        found[line.setting] = line.rate(config)
-    factor = config.user_sends_factor
-    found["user_sends_factor"] = config.sends_per_second * factor, config.sends_burst * factor
+    found = {line.settings[0]: line.rate(Config()) for line in RATES.values()}
     assert {name: tuple(map(float, numbers)) for name, numbers in told.items()} == found
 
 
@@ -75,7 +73,11 @@ def test_every_route_has_a_limit_or_needs_none():
     without = {route.path for route in ROUTES if route.limit is None}
     assert without == NONE_MEANT
     spent = {route.path: route.spends for route in ROUTES if route.spends}
-    assert spent == {"/auth/login": (LOGINS,), "/auth/refresh": (REFRESHES,)}
+    assert spent == {
+        "/auth/login": (LOGINS,),
+        "/auth/refresh": (REFRESHES,),
+        "/ws": (CONNECTS, ADDRESS_CONNECTS, FLOODS),
+    }
 
 
 def test_no_route_of_a_stranger_is_limited_by_user():
@@ -93,14 +95,16 @@ def test_60_a_second_of_the_costliest_read_is_too_much_by_default():
 
 @pytest.mark.parametrize("line", RATES.values(), ids=[name.name for name in RATES])
 def test_0_switches_a_line_off(line):
-    assert line.rate(msgspec.structs.replace(Config(), **{line.setting: 0})).per_second == 0
+    off = msgspec.structs.replace(Config(), **{line.settings[0]: 0})
+    assert line.rate(off).per_second == 0
     assert line.rate(Config()).per_second > 0, "on by default"
 
 
-@pytest.mark.parametrize(
-    "what",
-    [what for what in Limited if what not in (Limited.SUBS, Limited.USER_SUBS, Limited.SENDS)],
-)
+# Which have buckets of their own, and tests of these.
+_APART = (Limited.SUBS, Limited.USER_SUBS, Limited.SENDS, Limited.OWN_SENDS)
+
+
+@pytest.mark.parametrize("what", [what for what in Limited if what not in _APART])
 async def test_burst_and_one_is_refused_with_the_time_to_wait(what: Limited):
     rates, line = limits(), RATES[what]
     burst = int(line.rate(Config()).burst)

@@ -230,6 +230,8 @@ STATUSES = {
     "DELETE /channels/{id}/members/{userId}": {204},
     "POST /channels/{id}/messages": {200, 201},
     "DELETE /channels/{id}/messages/{seq}": {204},
+    "GET /openapi.json": {200, 304},
+    "GET /asyncapi.json": {200, 304},
     "GET /docs": {200, 304},
     "GET /docs/ws": {200, 304},
 }

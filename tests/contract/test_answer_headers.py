@@ -28,7 +28,8 @@ SAFE = {
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
 }
-CACHEABLE = {"/.well-known/jwks.json", *PAGES}  # public, and read by others again and again
+# Public, and read by others again and again.
+CACHEABLE = {"/.well-known/jwks.json", "/openapi.json", "/asyncapi.json", *PAGES}
 PATHS = sorted({route.path for route in (*ROUTES, *INTERNAL_ROUTES)})
 
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rtchat.api.asyncapi import do, document as asyncapi, tag_of
+from rtchat.api.asyncapi import document as asyncapi, tag_of
 from rtchat.api.http import problem_of
 from rtchat.api.routes import ROUTES
 from rtchat.commands import COMMANDS, UNREADABLE
@@ -49,9 +49,9 @@ def frame() -> str:
 def closes() -> str:
     """The close codes."""
     made = table("code", "name", "what to do", "meaning")
-    for close, words in CLOSES.items():
+    for close, info in CLOSES.items():
         name = close.name.lower().replace("_", " ")
-        made += row(str(int(close)), name, do(close), words)
+        made += row(str(int(close)), name, info.do, info.meaning)
     return made
 
 

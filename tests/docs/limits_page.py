@@ -121,17 +121,11 @@ def rates() -> str:
 
 def _rate(name: Limited) -> str:
     line = RATES[name]
-    config = Config()
-    if name is Limited.SENDS:
-        factor = config.user_sends_factor
-        per_second, burst = float(config.sends_per_second * factor), config.sends_burst * factor
-    else:
-        rate = line.rate(config)
-        per_second, burst = rate.per_second, int(rate.burst)
-    whose = f"{meta(line.setting).extra['of']}{', on all pods' if line.everywhere else ''}"  # type: ignore[index]
-    setting = code(PREFIX + line.setting.upper())
-    told, metric = _there(line.setting), _metric(line.setting)
-    return row(str(name), whose, f"{per_second:g}", str(burst), setting, told, metric)
+    rate, first = line.rate(Config()), line.settings[0]
+    whose = (meta(first).extra or {})["of"] + (", on all pods" if line.everywhere else "")
+    settings = ", ".join(code(PREFIX + name.upper()) for name in line.settings)
+    numbers = f"{rate.per_second:g}", str(int(rate.burst))
+    return row(str(name), whose, *numbers, settings, _there(first), _metric(first))
 
 
 def operations() -> str:
@@ -139,7 +133,7 @@ def operations() -> str:
     made = table("of the rate", "these take one")
     for name in Limited:
         ops = [
-            code(f"{route.method} {route.path.replace(':word', '')}")
+            code(f"{route.method} {route.template}")
             for route in ROUTES
             if name in (route.limit, *route.spends)
         ]
@@ -151,6 +145,7 @@ def operations() -> str:
 
 # What spends besides operations of REST.
 WEBSOCKET: dict[Limited, list[str]] = {
+    Limited.OWN_SENDS: ["frames `send`, `edit`, `del`"],
     Limited.SENDS: ["frames `send`, `edit`, `del`"],
     Limited.SUBS: ["frame `sub`, for each channel in it"],
     Limited.USER_SUBS: ["frame `sub`, for each channel in it"],

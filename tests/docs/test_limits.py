@@ -49,6 +49,6 @@ def test_every_limit_stands_in_one_group():
 def test_a_rate_is_of_whom_the_table_counts(name: Limited):
     line = RATES[name]
     whose = "socket" if line.whose is Whose.CONNECTION else line.whose.value
-    extra = meta(line.setting).extra or {}
+    extra = meta(line.settings[0]).extra or {}
     assert extra["of"] == whose
-    assert "rate_limited" in errors_at(line.setting)
+    assert "rate_limited" in errors_at(line.settings[0])

@@ -6,6 +6,7 @@ served is made once, in a thread, at the first request for it, and kept (2.5 MB 
 
 import asyncio
 import re
+from collections.abc import Callable, Hashable
 
 from rtchat import web
 from rtchat.api.asgi import Headers, header
@@ -13,10 +14,12 @@ from rtchat.api.call import Call
 from rtchat.api.router import Answer, Handler
 
 _FOR_EVER = b"public, max-age=31536000, immutable"
-_ASK_FIRST = b"no-cache"  # keep it, and ask each time whether it is still so
+ASK_FIRST = b"no-cache"  # keep it, and ask each time whether it is still so
 _NEVER = re.compile(r"\s*q\s*=\s*0(\.0*)?\s*")
 
-_made: dict[web.Asset, web.Served] = {}
+KEPT_MAX = 64  # all pages and assets, and documents below a few mounts
+
+_kept: dict[Hashable, web.Served] = {}
 
 
 def serving(asset: web.Asset) -> Handler:
@@ -39,10 +42,28 @@ async def websocket(call: Call) -> Answer:
 
 
 async def _answer(call: Call, asset: web.Asset) -> Answer:
-    served = _made.get(asset)
+    served = await kept(asset, lambda: web.served(asset))
+    return hand_out(call, served, _headers(asset, served, call.scope["query_string"]))
+
+
+async def kept(key: Hashable, make: Callable[[], web.Served]) -> web.Served:
+    """What was made under this key; made in a thread the first time."""
+    served = _kept.get(key)
     if served is None:
-        served = _made[asset] = await asyncio.to_thread(web.served, asset)
-    call.headers += _headers(asset, served, call.scope["query_string"])
+        served = await asyncio.to_thread(make)
+        if len(_kept) >= KEPT_MAX:
+            del _kept[next(iter(_kept))]
+        _kept[key] = served
+    return served
+
+
+def hand_out(call: Call, served: web.Served, headers: Headers) -> Answer:
+    """Answer with bytes: compressed where the client takes that, not at all where it has them."""
+    call.headers += [
+        (b"etag", served.etag),
+        (b"vary", b"accept-encoding, origin"),
+        *headers,
+    ]
     if _is_known(header(call.scope, b"if-none-match") or "", served.etag.decode()):
         return 304, None
     if _takes_gzip(header(call.scope, b"accept-encoding") or ""):
@@ -54,11 +75,7 @@ async def _answer(call: Call, asset: web.Asset) -> Answer:
 def _headers(asset: web.Asset, served: web.Served, query: bytes) -> Headers:
     # Another version in the URL is another pod's, in a rolling update: its bytes are not these.
     is_this = query == b"v=" + served.version and asset.media_type != web.HTML
-    headers: Headers = [
-        (b"etag", served.etag),
-        (b"cache-control", _FOR_EVER if is_this else _ASK_FIRST),
-        (b"vary", b"accept-encoding, origin"),
-    ]
+    headers: Headers = [(b"cache-control", _FOR_EVER if is_this else ASK_FIRST)]
     if asset.media_type == web.HTML:
         headers += [
             (b"content-security-policy", web.PAGE_CSP),

@@ -63,7 +63,7 @@ async def finish(call: Call) -> Answer:
 async def exchange(call: Call) -> Answer:
     """Trade the code that the page got for a session.
 
-    Once, within a minute, from the same browser. `conflict`: the address or identity is another
+    Once, soon, from the same browser. `conflict`: the address or identity is another
     user's; the text tells the way out.
     """
     body: types.Exchange = call.body
