@@ -49,6 +49,11 @@ client's own number of a command, which comes back in its answer.
 """
 
 
+_TOKEN = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An access token: in the handshake's header, or else in the first frame, `auth`.",
+}
 _BINDING = {
     "method": "GET",
     "headers": {
@@ -103,6 +108,7 @@ def document(config: Config, root_path: str = "") -> dict[str, Any]:
         "components": {
             "messages": {name_of(kind): _message(kind) for kind in frames},
             "schemas": schemas,
+            "securitySchemes": {"token": _TOKEN},
         },
         "x-error-codes": _errors(),
         "x-close-codes": _closes(),
@@ -122,7 +128,11 @@ def name_of(kind: type[Any]) -> str:
 
 def _server(config: Config, root_path: str) -> dict[str, Any]:
     url = urlsplit(address_of(config, root_path))
-    server = {"host": url.netloc, "protocol": "wss" if url.scheme == "https" else "ws"}
+    server: dict[str, Any] = {
+        "host": url.netloc,
+        "protocol": "wss" if url.scheme == "https" else "ws",
+        "security": [{"$ref": "#/components/securitySchemes/token"}],
+    }
     return server | ({"pathname": url.path} if url.path else {})
 
 

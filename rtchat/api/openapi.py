@@ -125,7 +125,7 @@ class _Maker:
             "description": " ".join([summary, *_unfolded(more)]),
             "security": _SECURITY[route.auth],
         }
-        if parameters := [*self._in_path(route), *self._in_query(route)]:
+        if parameters := [*self._in_path(route), *self._in_query(route), *_cookies(route)]:
             made["parameters"] = parameters
         if route.body is not None:
             made["requestBody"] = self._body(route)
@@ -196,8 +196,8 @@ class _Maker:
             "description": _words(route, status),
             "headers": {"X-Request-Id": header("X-Request-Id")},
         }
-        if status == 302:
-            made["headers"]["Location"] = header("Location")
+        for name in _headers(route, status, kind):
+            made["headers"][name] = header(name)
         if isinstance(kind, Media):
             text = "string" if kind.media_type.startswith("text/") else "object"
             made["content"] = {kind.media_type.partition(";")[0]: {"schema": {"type": text}}}
@@ -227,6 +227,22 @@ def operation_id(route: Route) -> str:
 
 def _module(route: Route) -> str:
     return route.handler.__module__.rpartition(".")[2]
+
+
+def _cookies(route: Route) -> list[Schema]:
+    if route.reads is None:
+        return []
+    schema = {"type": "string"}
+    cookie = {"name": route.reads.name, "in": "cookie", "description": route.reads.words}
+    return [{**cookie, "required": False, "schema": schema}]
+
+
+def _headers(route: Route, status: int, kind: Any) -> list[str]:
+    """What a good answer carries besides what all do."""
+    made = ["Location"] if status == 302 else []
+    made += ["Set-Cookie"] if route.sets is not None else []
+    made += ["ETag"] if isinstance(kind, Media) or status == 304 else []
+    return made + (["Upgrade"] if status == 426 else [])
 
 
 def _words(route: Route, status: int) -> str:

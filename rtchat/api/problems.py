@@ -22,6 +22,15 @@ HEADERS: dict[str, Any] = {
         "schema": {"type": "string"},
     },
     "Location": {"description": "Where to go.", "schema": {"type": "string"}},
+    "Set-Cookie": {
+        "description": "A cookie for browsers: HttpOnly, SameSite=Lax; over https Secure.",
+        "schema": {"type": "string"},
+    },
+    "ETag": {
+        "description": "For `If-None-Match`: 304 where it is still so.",
+        "schema": {"type": "string"},
+    },
+    "Upgrade": {"description": "What to ask for.", "schema": {"type": "string"}},
     "Retry-After": {
         "description": "Seconds to wait before trying again.",
         "schema": {"type": "integer", "minimum": 1},

@@ -41,6 +41,14 @@ class Media:
     media_type: str
 
 
+@dataclass(frozen=True, slots=True)
+class Cookie:
+    """A cookie that a browser is given or brings; over https its name begins with `__Host-`."""
+
+    name: str
+    words: str
+
+
 @dataclass(frozen=True)
 class Route:
     """One line of the route table: what comes in, who answers, what goes out.
@@ -59,6 +67,8 @@ class Route:
     auth: bool | None = True  # None: with a token or without
     limit: Limited | None = None  # spent before the handler is asked
     spends: tuple[Limited, ...] = ()  # by the handler itself
+    reads: Cookie | None = None
+    sets: Cookie | None = None
     reserved: bool = False  # answered also where there is no room for others: see `server.http`
     errors: frozenset[Code] = frozenset()
     decoder: "msgspec.json.Decoder[Any] | None" = field(init=False, default=None)

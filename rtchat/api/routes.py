@@ -31,7 +31,7 @@ from rtchat.api.rates import (
     SENDS,
     SSO,
 )
-from rtchat.api.router import Media, Route
+from rtchat.api.router import Cookie, Media, Route
 from rtchat.auth.sessions import Session
 from rtchat.errors import Code
 from rtchat.model import Channel, Member, Message, User
@@ -53,17 +53,19 @@ _STORE = _codes(Code.UNAVAILABLE, Code.INTERNAL)
 _WRITE = _STORE | {Code.DRAINING}
 _HIDDEN = _codes(Code.FORBIDDEN)  # of a channel that one may see; else `not_found`
 _TEXT = _codes(Code.TOO_LONG)
+_DEVICE = Cookie("rtchat-device", "Known to sign in here: others' failures do not keep it out.")
+_BROWSER = Cookie("rtchat-sso", "In which browser the sign-in began; it goes on in no other.")
 _DOCUMENT = Media("application/json")
 _REFUSED = _codes(Code.UNAUTHORIZED)  # whoever it may be, not so
 
 ROUTES: list[Route] = [
     Route(
         "POST", "/auth/register", auth.register, {201: Session}, types.Register,
-        auth=False, limit=REGISTERS, errors=_STORE | _TEXT | {Code.CONFLICT},
+        auth=False, limit=REGISTERS, sets=_DEVICE, errors=_STORE | _TEXT | {Code.CONFLICT},
     ),
     Route(
         "POST", "/auth/login", auth.login, {200: Session}, types.Login,
-        auth=False, spends=(LOGINS,), errors=_STORE | _TEXT | _REFUSED,
+        auth=False, spends=(LOGINS,), reads=_DEVICE, sets=_DEVICE, errors=_STORE | _TEXT | _REFUSED,
     ),
     Route(
         "POST", "/auth/refresh", auth.refresh, {200: Session}, types.Refresh,
@@ -76,20 +78,20 @@ ROUTES: list[Route] = [
     Route("GET", "/auth/providers", sso.providers, {200: types.Providers}, auth=False),
     Route(
         "GET", _PROVIDER, sso.begin, {302: None}, query=types.BeginQuery,
-        auth=False, limit=SSO, errors=_codes(Code.UNAVAILABLE),
+        auth=False, limit=SSO, reads=_BROWSER, sets=_BROWSER, errors=_codes(Code.UNAVAILABLE),
     ),
     Route(
         "GET", f"{_PROVIDER}/callback", sso.finish, {302: None}, query=types.CallbackQuery,
-        auth=False, limit=SSO, errors=_STORE,
+        auth=False, limit=SSO, reads=_BROWSER, sets=_BROWSER, errors=_STORE,
     ),
     Route(
         "POST", "/auth/oauth/exchange", sso.exchange, {200: Session}, types.Exchange,
-        auth=False, limit=SSO,
+        auth=False, limit=SSO, reads=_BROWSER, sets=_BROWSER,
         errors=_STORE | _TEXT | _REFUSED | {Code.NOT_FOUND, Code.CONFLICT},
     ),
     Route(
         "POST", f"{_PROVIDER}/link", sso.link, {200: types.Linking}, query=types.BeginQuery,
-        limit=SSO, errors=_STORE | {Code.FORBIDDEN},
+        limit=SSO, reads=_BROWSER, sets=_BROWSER, errors=_STORE | {Code.FORBIDDEN},
     ),
     Route("GET", "/auth/identities", sso.identities, {200: types.Identities}, errors=_STORE),
     Route(

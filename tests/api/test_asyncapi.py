@@ -87,7 +87,6 @@ def test_limits_are_those_of_the_configuration():
 
 
 def test_it_says_where_the_server_is():
-    assert DOCUMENT["servers"]["server"] == {"host": "localhost:8000", "protocol": "ws"}
     for config, root_path, told in (
         (Config(port=8431), "", ("localhost:8431", "ws", None)),
         (Config(), "/chat", ("localhost:8000", "ws", "/chat")),

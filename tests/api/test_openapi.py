@@ -90,6 +90,7 @@ def test_an_operation_takes_what_its_route_takes(route: Route):
     assert parameters == {
         *(("path", name.removesuffix(":word")) for name in route.parameters),
         *(("query", field.encode_name) for field in query),
+        *([("cookie", route.reads.name)] if route.reads else []),
     }
     assert ("requestBody" in made) is (route.body is not None)
     bearer: dict[str, list[str]] = {"bearer": []}
@@ -125,6 +126,16 @@ def test_a_path_parameter_is_described():
         assert parameter["required"] is True
         assert parameter["description"]
         assert parameter["schema"]["minimum"] == 1
+
+
+@each_route
+def test_a_good_answer_tells_its_headers(route: Route):
+    for status in route.answers:
+        told = set(operation(route)["responses"][str(status)]["headers"])
+        assert told <= DOCUMENT["components"]["headers"].keys()
+        assert ("Set-Cookie" in told) is (route.sets is not None)
+        assert ("Location" in told) is (status == 302)
+        assert ("ETag" in told) is isinstance(route.answers.get(200), Media)
 
 
 def test_what_a_query_leaves_out_has_its_default():
