@@ -52,7 +52,7 @@ client's own number of a command, which comes back in its answer.
 _TOKEN = {
     "type": "http",
     "scheme": "bearer",
-    "description": "An access token: in the handshake's header, or else in the first frame, `auth`.",
+    "description": "An access token, in the handshake's header or else in the first frame, `auth`.",
 }
 _BINDING = {
     "method": "GET",

@@ -287,7 +287,7 @@ EXAMPLES: tuple[Example, ...] = tuple(example for part in STORY.values() for exa
 
 
 def examples_of(route: Route) -> list[Example]:
-    """A route's examples, at least one."""
+    """A route's examples: at least one of those that are for everybody."""
     return [e for e in EXAMPLES if (e.method, e.path) == (route.method, route.template)]
 
 

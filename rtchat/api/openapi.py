@@ -17,7 +17,7 @@ from rtchat.api.examples import examples_of, in_path
 from rtchat.api.problems import HEADERS, PROBLEM, Problems, header
 from rtchat.api.rates import described
 from rtchat.api.router import Media, Route
-from rtchat.api.routes import ROUTES
+from rtchat.api.routes import INTERNAL_ROUTES, ROUTES
 from rtchat.api.samples import code_samples
 from rtchat.api.schemas import Schema, schemas_of, structs_in, true_for
 from rtchat.config import Config
@@ -35,6 +35,7 @@ TAGS = {
     "messages": ("Messages", "A channel's messages: writing, reading back, changing."),
     "ws": ("WebSocket", "Where live delivery begins; its frames are in /asyncapi.json."),
     "health": ("Health", "For whoever runs the server."),
+    "metrics": ("Metrics", "Counters, for operators."),
     "documents": ("Documents", "The interface, for programs to read."),
     "docs": ("Pages", "The interface, for people to read and try."),
 }
@@ -77,8 +78,10 @@ class _Maker:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._problems = Problems()
-        bodies = [route.body for route in ROUTES if route.body is not None]
-        answers = [kind for route in ROUTES for kind in route.answers.values() if _is_struct(kind)]
+        self._routes = [*ROUTES, *(INTERNAL_ROUTES if config.internal_token else ())]
+        bodies = [route.body for route in self._routes if route.body is not None]
+        told = [kind for route in self._routes for kind in route.answers.values()]
+        answers = [kind for kind in told if _is_struct(kind)]
         sent = set().union(*(structs_in(kind) for kind in (*answers, types.Problem)))
         kinds = [*dict.fromkeys([*bodies, *answers, types.Problem, Code])]
         roots, self._schemas = schemas_of(kinds, config, sent=sent)
@@ -86,7 +89,7 @@ class _Maker:
 
     def document(self, root_path: str) -> dict[str, Any]:
         paths: dict[str, Any] = {}
-        for route in ROUTES:
+        for route in self._routes:
             paths.setdefault(route.template, {})[route.method.lower()] = self._operation(route)
         return {
             "openapi": "3.1.0",
@@ -98,17 +101,22 @@ class _Maker:
                 "license": {"name": "MIT", "identifier": "MIT"},
             },
             "servers": [{"url": self._config.public_url or root_path or "/"}],
-            "tags": [{"name": name, "description": words} for name, words in TAGS.values()],
+            "tags": [
+                {"name": name, "description": words}
+                for module, (name, words) in TAGS.items()
+                if module in {_module(route) for route in self._routes}
+            ],
             "paths": paths,
             "components": {
                 "securitySchemes": {
+                    **(_OPERATOR if self._config.internal_token else {}),
                     "bearer": {
                         "type": "http",
                         "scheme": "bearer",
                         "bearerFormat": "JWT",
                         "description": "An access token, as sign-in gives it: good for"
                         f" {self._config.access_token_s} s, then refresh.",
-                    }
+                    },
                 },
                 "schemas": self._schemas,
                 "responses": self._problems.responses,
@@ -123,7 +131,7 @@ class _Maker:
             "tags": [TAGS[_module(route)][0]],
             "summary": summary.rstrip("."),
             "description": " ".join([summary, *_unfolded(more)]),
-            "security": _SECURITY[route.auth],
+            "security": [{"operator": []}] if route.operator else _SECURITY[route.auth],
         }
         if parameters := [*self._in_path(route), *self._in_query(route), *_cookies(route)]:
             made["parameters"] = parameters
@@ -132,7 +140,8 @@ class _Maker:
         made["responses"] = {**self._answers(route), **self._problems.of(route)}
         if limits := [described(n, self._config) for n in (route.limit, *route.spends) if n]:
             made["x-rate-limits"] = limits
-        made["x-codeSamples"] = code_samples(examples_of(route)[0])
+        if examples := examples_of(route):
+            made["x-codeSamples"] = code_samples(examples[0])
         return made
 
     # --- what comes in
@@ -279,6 +288,13 @@ _WORDS = {
     302: "Go on there.",
     304: "As you have it.",
     426: "Ask for an upgrade.",
+}
+_OPERATOR = {
+    "operator": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The operators' token, `RTCHAT_INTERNAL_TOKEN`.",
+    }
 }
 _SECURITY: dict[bool | None, list[dict[str, list[str]]]] = {
     True: [{"bearer": []}],

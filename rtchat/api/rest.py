@@ -89,13 +89,8 @@ class Rest:
             return
         known.route = route.template
         call = Call(self._services, scope, ids=ids, words=words, bearer=_bearer(scope))
-        try:
-            call.identity = identify(scope, self._services.sessions)
-            known.user_id = call.identity.user_id
-        except ChatError as error:
-            if route.auth:
-                raise
-            call.refusal = error  # a stale token must not stand in the way of its own renewal
+        self._identify(call, route)
+        known.user_id = call.identity.user_id if call.identity else None
         if route.limit is not None:
             await self._services.rates.spend(route.limit, known.user_id, address_of(scope))
         if route.query is not None:
@@ -110,6 +105,17 @@ class Rest:
         kind = route.answers[status]
         media_type = kind.media_type.encode() if isinstance(kind, Media) else JSON
         await responder.answer(status, answer, call.headers, media_type)
+
+    def _identify(self, call: Call, route: Route) -> None:
+        """Find out who asks, as far as the route wants to know. Raises ChatError."""
+        try:
+            call.identity = identify(call.scope, self._services.sessions)
+        except ChatError as error:
+            if route.auth:
+                raise
+            call.refusal = error  # a stale token must not stand in the way of its own renewal
+        if route.operator:
+            call.require_operator()
 
 
 class _Known:

@@ -69,6 +69,7 @@ class Route:
     spends: tuple[Limited, ...] = ()  # by the handler itself
     reads: Cookie | None = None
     sets: Cookie | None = None
+    operator: bool = False  # wants the operators' token, which is nobody's access token
     reserved: bool = False  # answered also where there is no room for others: see `server.http`
     errors: frozenset[Code] = frozenset()
     decoder: "msgspec.json.Decoder[Any] | None" = field(init=False, default=None)
@@ -93,6 +94,8 @@ class Route:
             found |= {Code.NOT_FOUND}
         if self.auth is not False:
             found |= _OF_TOKEN
+        if self.operator:
+            found |= {Code.UNAUTHORIZED}
         if self.limit is not None or self.spends:
             found |= {Code.RATE_LIMITED}
         return found

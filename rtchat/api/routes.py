@@ -201,24 +201,14 @@ ASSETS: list[Route] = [
     if asset.media_type != web.HTML
 ]  # fmt: skip
 
-# Only where `internal_token` is set; no part of the public interface.
+# For operators: only where `internal_token` is set, and in the document then, too.
 INTERNAL_ROUTES: list[Route] = [
     Route(
-        "POST",
-        "/internal/drain",
-        health.drain,
-        {200: types.Health, 202: types.Health},
-        auth=False,  # it has a token of its own
-        reserved=True,
-        errors=_REFUSED,
+        "POST", "/internal/drain", health.drain, {200: types.Health, 202: types.Health},
+        auth=False, operator=True, reserved=True,
     ),
     Route(
-        "GET",
-        "/metrics",
-        metrics.metrics,
-        {200: Media(metrics.MEDIA_TYPE)},
-        auth=False,
-        reserved=True,
-        errors=_REFUSED,
+        "GET", "/metrics", metrics.metrics, {200: Media(metrics.MEDIA_TYPE)},
+        auth=False, operator=True, reserved=True,
     ),
-]
+]  # fmt: skip

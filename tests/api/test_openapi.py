@@ -48,6 +48,16 @@ def test_there_are_the_routes_and_no_others():
     assert not there & {(route.method, route.template) for route in INTERNAL_ROUTES}
 
 
+def test_operators_routes_are_there_where_they_are_served():
+    made = document(Config(internal_token="for operators only"))
+    for route in INTERNAL_ROUTES:
+        found = operation(route, made)
+        assert found["security"] == [{"operator": []}]
+        assert "401" in found["responses"]
+    assert "operator" in made["components"]["securitySchemes"]
+    assert "operator" not in DOCUMENT["components"]["securitySchemes"]
+
+
 def test_operations_have_names_of_their_own():
     assert len({operation_id(route) for route in ROUTES}) == len(ROUTES)
     assert {operation_id(route) for route in ROUTES} == set(NAMES.split())

@@ -69,8 +69,9 @@ async def test_without_the_setting_there_is_no_such_path(nobody: Caller):
         problem(answer, "not_found")
 
 
-def test_it_is_no_part_of_the_interface():
-    assert "/metrics" not in openapi.document(Config(internal_token=TOKEN))["paths"]
+def test_it_is_documented_where_it_is_served():
+    assert "/metrics" in openapi.document(Config(internal_token=TOKEN))["paths"]
+    assert "/metrics" not in openapi.document(Config())["paths"]
 
 
 async def test_scrapes_do_not_fill_the_log_but_strangers_are_seen(
