@@ -4,7 +4,7 @@ Owns: how a message of the AsyncAPI document becomes a table. The words are thos
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,33 +16,10 @@ from rtchat.commands import COMMANDS
 from rtchat.config import Config
 from rtchat.errors import ERRORS, Code
 from rtchat.events import ENTRIES, EVENTS
-from rtchat.model import ID_MAX
+from tests.docs.fields import Fields, words_of
 from tests.docs.sections import code, codes, filled, row, table
 
 PAGE = Path(__file__).parents[2] / "docs" / "websocket.md"
-# Fields whose name says it all to the code, and not yet to a reader; `Kind.field` where it differs.
-WORDS = {
-    "ch": "The channel's id.",
-    "of": "The message's seq.",
-    "user": "Who is signed in.",
-    "content": "The text.",
-    "emoji": "The reaction.",
-    "code": "What went wrong, for programs.",
-    "channel": "The channel, as its new member sees it.",
-    "reason": "Why.",
-    "limits": "What this server takes.",
-    "head": "The last seq of its log.",
-    "error": "Why it cannot be followed.",
-    "Bye.code": "The close code.",
-    "Renamed.name": "The new name.",
-    "User.id": "The user's id.",
-    "User.name": "As others see it.",
-    "User.status": "Free text.",
-    "Channel.id": "The channel's id.",
-    "Channel.name": "Null for a dm.",
-    "Channel.type": "Who may see and join it.",
-    "Channel.createdBy": "A user's id.",
-}
 NESTED = {
     "Hello": {
         "User": "`user` is an object:",
@@ -155,62 +132,13 @@ def _fields(kind: str, schemas: Any, without: tuple[str, ...] = ()) -> str:
 
 
 def _words(kind: str, name: str, field: Mapping[str, Any]) -> str:
-    parts = [field, *field.get("anyOf", ())]
-    found = next((part["description"] for part in parts if "description" in part), "")
-    words = WORDS.get(f"{kind}.{name}") or found or WORDS[name]
-    return " ".join(words.split())
+    words = words_of(kind, name, field)
+    assert words, (kind, name)
+    return words
 
 
 def _type(field: Mapping[str, Any]) -> str:
-    """A schema in a few words."""
-    if "anyOf" in field:
-        return " or ".join(dict.fromkeys(_type(part) for part in field["anyOf"]))
-    if "allOf" in field:
-        return _type(field["allOf"][0])
-    if "$ref" in field:
-        name = field["$ref"].rpartition("/")[2]
-        schema = _described()["components"]["schemas"][name]
-        return "a code" if name == "Code" else _type(schema)
-    if "enum" in field:
-        return "one of " + codes(sorted(field["enum"]))
-    return _PLAIN[field["type"]](field)
-
-
-def _integer(field: Mapping[str, Any]) -> str:
-    least, most = field.get("minimum"), field.get("maximum")
-    if least == -ID_MAX:
-        return "integer"
-    if most not in (None, ID_MAX):
-        return f"integer, {least} to {most}"
-    return "integer" if least is None else f"integer from {least}"
-
-
-def _text(field: Mapping[str, Any]) -> str:
-    least, most = field.get("minLength"), field.get("maxLength")
-    if most is None:
-        return "text"
-    return f"text, {least} to {most} characters" if least else f"text, up to {most} characters"
-
-
-def _array(field: Mapping[str, Any]) -> str:
-    return f"list of {_type(field['items'])}"
-
-
-def _object(field: Mapping[str, Any]) -> str:
-    inside = field.get("additionalProperties")
-    most = field.get("maxProperties")
-    limit = f", up to {most}" if most else ""
-    return f"object{limit}: id to {_type(inside)}" if isinstance(inside, dict) else "object"
-
-
-_PLAIN: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "integer": _integer,
-    "string": _text,
-    "array": _array,
-    "object": _object,
-    "boolean": lambda _: "true or false",
-    "null": lambda _: "null",
-}
+    return Fields(_described()["components"]["schemas"]).type_of(field)
 
 
 # --- codes
