@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from rtchat import events
 from rtchat.errors import Code
-from rtchat.model import ID_MAX, Content, Id, Seq
+from rtchat.model import ID_MAX, ChannelId, Content, Id, Seq
 
 NONCE_MAX_CHARS = 64
 REF_MAX_CHARS = 64
@@ -116,7 +116,7 @@ class Send(_Command, tag="send"):
     answers = (events.Ack,)
     errors = _WRITE
 
-    ch: Id
+    ch: ChannelId
     content: Content
     nonce: Nonce | None = None
 
@@ -127,7 +127,7 @@ class Edit(_Command, tag="edit"):
     answers = (events.Ack,)
     errors = _WRITE
 
-    ch: Id
+    ch: ChannelId
     of: Annotated[Id, Meta(description="The message's seq.")]
     content: Content
     nonce: Nonce | None = None
@@ -139,7 +139,7 @@ class Del(_Command, tag="del"):
     answers = (events.Ack,)
     errors = _WRITE
 
-    ch: Id
+    ch: ChannelId
     of: Annotated[Id, Meta(description="The message's seq.")]
     nonce: Nonce | None = None
 

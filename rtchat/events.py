@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from rtchat.errors import Close, Code
-from rtchat.model import Channel, Id, Seq, User
+from rtchat.model import Channel, ChannelId, Id, Seq, User
 
 Ref = Annotated[int | str | None, Meta(description="The `ref` of the command, null without one.")]
 Milliseconds = Annotated[int, Meta(ge=0, description="Milliseconds since 1970, UTC.")]
@@ -83,7 +83,7 @@ class Ack(_Event, tag="ack"):
     """The write is committed. It comes before the write's own entry on this socket."""
 
     ref: Ref
-    ch: Id
+    ch: ChannelId
     seq: _Seq
     ts: Milliseconds
     dup: (
@@ -95,7 +95,7 @@ class Ack(_Event, tag="ack"):
 class Msg(_Event, tag="msg"):
     """Log entry: a message. Read from the log later it may have its content as it is by then."""
 
-    ch: Id
+    ch: ChannelId
     seq: _Seq
     user: _Author
     content: str
@@ -109,7 +109,7 @@ class Msg(_Event, tag="msg"):
 class Edited(_Event, tag="edit"):
     """Log entry: a message has other content."""
 
-    ch: Id
+    ch: ChannelId
     seq: _Seq
     of: _Of
     user: _Author
@@ -120,7 +120,7 @@ class Edited(_Event, tag="edit"):
 class Deleted(_Event, tag="del"):
     """Log entry: a message was deleted."""
 
-    ch: Id
+    ch: ChannelId
     seq: _Seq
     of: _Of
     user: _Author
@@ -130,7 +130,7 @@ class Deleted(_Event, tag="del"):
 class Reacted(_Event, tag="react"):
     """Log entry: somebody reacted to a message, or took it back. Not served yet."""
 
-    ch: Id
+    ch: ChannelId
     seq: _Seq
     of: _Of
     user: _Author
@@ -142,7 +142,7 @@ class Reacted(_Event, tag="react"):
 class Joined(_Event, tag="join"):
     """Log entry: somebody became a member."""
 
-    ch: Id
+    ch: ChannelId
     seq: _Seq
     user: Annotated[Id, Meta(description="Who is a member now.")]
     by: _Author
@@ -152,7 +152,7 @@ class Joined(_Event, tag="join"):
 class Left(_Event, tag="leave"):
     """Log entry: somebody ceased to be a member; `by` somebody else: was removed."""
 
-    ch: Id
+    ch: ChannelId
     seq: _Seq
     user: Annotated[Id, Meta(description="Who is no member any more.")]
     by: _Author
@@ -162,7 +162,7 @@ class Left(_Event, tag="leave"):
 class Renamed(_Event, tag="chan"):
     """Log entry: the channel has another name."""
 
-    ch: Id
+    ch: ChannelId
     seq: _Seq
     user: _Author
     name: str
@@ -175,7 +175,7 @@ class Reset(_Event, tag="reset"):
     Take `lastSeq` and history from REST, then `sub` from that `lastSeq`.
     """
 
-    ch: Id
+    ch: ChannelId
     head: Seq
     epoch: _Epoch
 
@@ -184,14 +184,14 @@ class Added(_Event, tag="added"):
     """The user is a member of this channel from now on. A hint, which can be lost: list one's
     channels after each `hello`."""
 
-    ch: Id
+    ch: ChannelId
     channel: Channel
 
 
 class Removed(_Event, tag="removed"):
     """The user is no member any more: a subscription has ended, nothing of the channel follows."""
 
-    ch: Id
+    ch: ChannelId
     reason: Reason
 
 

@@ -15,6 +15,7 @@ ID_MAX = 2**53 - 1  # the largest integer that every JSON reader keeps exactly (
 
 Id = Annotated[int, Meta(ge=1, le=ID_MAX)]
 Seq = Annotated[int, Meta(ge=0, le=ID_MAX)]
+ChannelId = Annotated[Id, Meta(description="The channel's id.")]
 Timestamp = Annotated[
     str, Meta(description="RFC 3339, UTC, milliseconds.", extra_json_schema={"format": "date-time"})
 ]

@@ -97,10 +97,13 @@ def code_samples(example: Example) -> list[dict[str, str]]:
 
 # --- curl
 
+_NEW_LINE = r"'\n' "  # or the shell's prompt stands behind the answer
+
 
 def curl(e: Example) -> str:
     """For bash; `field` is defined once, in docs/api.md."""
-    lines = [f'curl -s "$API{e.url}"']
+    body = e.answer is not None and not 300 <= e.status < 400
+    lines = [f"curl -s{'w' if body else ''} {_NEW_LINE if body else ''}" + f'"$API{e.url}"']
     if e.method != "GET" and (e.body is None or e.method != "POST"):
         lines[0] += f" -X {e.method}"
     lines += [f'-H "{name}: {value}"' for name, value in e.headers.items()]

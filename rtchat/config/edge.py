@@ -223,12 +223,13 @@ class Edge(Rates, frozen=True, kw_only=True):
         number(
             0,
             10**6,
-            "frames a connection, where its writes are limited; beyond: 4008",
+            "frames a connection (five times as many at once), where writes are limited;"
+            " beyond: 4008",
             "socket: close 4008",
         ),
     ] = 200
     control_frames_per_second: Annotated[
-        int, number(0, 10**5, "pings and pongs", "socket: close 4008")
+        int, number(0, 10**5, "pings and pongs; ten times as many at once", "socket: close 4008")
     ] = 10
     fragments_max: Annotated[
         int, number(0, 10**5, "fragments a message; beyond: 4009", "message: close 4009")

@@ -105,7 +105,7 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True):
         number(
             0,
             10_000,
-            "wrong passwords an account in 24 hours; as many on a known device",
+            "wrong passwords an account in 24 hours, ten at once; as many on a known device",
             "account, on all pods: `rate_limited`",
         ),
     ] = 100

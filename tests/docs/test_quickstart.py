@@ -35,6 +35,7 @@ TOGETHER, LISTENING = blocks(PAGE, "python")
 ENVIRONMENT = {
     **{k: v for k, v in os.environ.items() if not k.startswith("RTCHAT_")},
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    "PYTHONPATH": str(ROOT),  # of this checkout, whichever is installed
     "PYTHONUNBUFFERED": "1",
 }
 
