@@ -181,6 +181,37 @@ async def test_the_token_is_renewed_on_the_live_socket(pod: Pod, people: People)
         await socket.alive()
 
 
+async def test_null_is_good_under_any_epoch(
+    pod: Pod, people: People, http: httpx2.AsyncClient
+) -> None:
+    """It says nothing of the past; a number under another epoch is reset."""
+    ann = await people.new("ann")
+    channel = await new_channel(http, ann)
+    async with wire(pod.ws_url, ann) as socket:
+        sub = {"t": "sub", "ref": 1, "ch": {str(channel): None}, "epoch": "another"}
+        assert (await socket.ask(sub))["ch"] == {str(channel): {"head": 0}}
+        ack = await socket.ask({"t": "send", "ref": 2, "ch": channel, "content": "hi"})
+        assert (await socket.recv())["seq"] == ack["seq"] == 1
+        await socket.ask({**sub, "ch": {str(channel): 0}})
+        assert (await socket.recv())["t"] == "reset"
+
+
+async def test_a_lone_surrogate_hides_its_ref(pod: Pod, people: People) -> None:
+    """What is no JSON has no `ref`, however well it can be seen."""
+    async with wire(pod.ws_url, await people.new("ann")) as socket:
+        await socket.send('{"t":"send","ref":5,"ch":1,"content":"\\ud800"}')
+        error = await socket.recv()
+        assert (error["t"], error["ref"], error["code"]) == ("error", None, "bad_json")
+
+
+async def test_a_message_of_just_the_limit_is_taken(pod: Pod, people: People) -> None:
+    """`limits.frameBytes` is the most that is taken; the next byte closes (below)."""
+    async with wire(pod.ws_url, await people.new("ann")) as socket:
+        ping = '{"t":"ping","ref":1}'
+        await socket.send(ping.ljust(65_536))
+        assert await socket.recv() == {"t": "pong", "ref": 1}
+
+
 async def test_a_renewal_that_gives_no_more_time_is_not_warned_of_again(
     pod: Pod, people: People
 ) -> None:
