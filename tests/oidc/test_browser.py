@@ -1,6 +1,5 @@
 """Single sign-on as one tries it on one machine: plain http, a real browser, the Python client."""
 
-import shutil
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,8 +14,7 @@ from tests.oidc.page import served
 from tests.oidc.process import Idp
 from tests.oidc.test_sign_in import somebody
 from tests.pods import Pod, Pods
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+from tests.web.chromium import launched
 
 
 @pytest.fixture(scope="module")
@@ -83,20 +81,20 @@ async def test_the_python_client_signs_in_links_and_unlinks(local_pod: Pod):
         assert [one.provider for one in (await rest.identities()).items] == ["google"]
 
 
+@pytest.fixture(scope="module")
+async def chromium() -> AsyncIterator[Any]:
+    """A headless Chromium."""
+    async with launched() as browser:
+        yield browser
+
+
 @pytest.fixture
-async def tab(local_pod: Pod) -> AsyncIterator[Any]:
-    """A tab of a headless Chromium that nobody has used."""
-    playwright = pytest.importorskip(
-        "playwright.async_api", reason="playwright drives the browser, and is not installed"
-    )
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium on this machine")
-    async with playwright.async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        tab = await browser.new_page()
-        tab.set_default_timeout(30_000)
-        yield tab
-        await browser.close()
+async def tab(chromium: Any, local_pod: Pod) -> AsyncIterator[Any]:
+    """A tab that nobody has used."""
+    context = await chromium.new_context()
+    context.set_default_timeout(30_000)
+    yield await context.new_page()
+    await context.close()
 
 
 async def test_from_the_button_to_hello_on_a_live_socket(tab: Any, page_url: str, local_pod: Pod):

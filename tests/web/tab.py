@@ -2,11 +2,11 @@
 
 import asyncio
 import random
-import shutil
 from typing import Any
 from urllib.parse import urlsplit
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+DESKTOP = {"width": 1280, "height": 720}
+PHONE = {"width": 390, "height": 844}
 PASSWORD = "correct horse battery"
 
 # Violations are told to the page; its console gets them too, in words that change.
@@ -96,3 +96,42 @@ class Tab:
         """Wait until a frame of this type, with this text, is in the list."""
         entries = self.page.locator(".transcript li.in", has=self.page.locator(f'b:text-is("{t}")'))
         await entries.filter(has_text=text).first.wait_for()
+
+    # --- the operations
+
+    async def begins_anew(self) -> None:
+        """Undo on `/docs` what a test before did: nobody is signed in, and no operation is open."""
+        await self.page.set_viewport_size(DESKTOP)
+        await self.page.emulate_media(color_scheme="dark")
+        for button in (".auth-btn-wrapper .btn-done", "#account button:text-is('Sign out')"):
+            if await self.page.locator(button).is_visible():
+                await self.page.locator(button).click()
+        await self.page.get_by_label("E-mail").wait_for()
+        open_ones = self.page.locator(".opblock.is-open .opblock-summary-control")
+        while await open_ones.count():
+            await open_ones.first.click()
+        await self.page.evaluate("sessionStorage.clear()")
+
+    def operation(self, path: str) -> Any:
+        """The first operation of this path."""
+        return self.page.locator(".opblock", has=self.page.locator(f'[data-path="{path}"]')).first
+
+    async def opened(self, path: str) -> Any:
+        """The same, opened."""
+        operation = self.operation(path)
+        await operation.locator(".opblock-summary-control").click()
+        await operation.locator(".samples").wait_for()
+        return operation
+
+    async def gets_an_answer(self, path: str, text: str) -> str:
+        """Try an open operation, and wait for an answer with this text; gives its status."""
+        await self.operation(path).get_by_role("button", name="Execute").click()
+        answers = self.operation(path).locator(".live-responses-table .response")
+        answer = answers.filter(has_text=text)
+        await answer.wait_for()
+        return str(await answer.locator(".response-col_status").inner_text())
+
+
+async def width_of(tab: Tab) -> int:
+    """How wide the page is; beyond the window's width one scrolls sideways."""
+    return int(await tab.page.evaluate("document.documentElement.scrollWidth"))
