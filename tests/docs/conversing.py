@@ -165,7 +165,6 @@ class Conversation:
     speakers: list[Speaker]
     unanswered: list[int] = field(default_factory=list)  # writes, at each end of the server
     log: list[JSON] = field(default_factory=list)  # as REST has it
-    seconds: float = 0.0
 
     def __str__(self) -> str:
         return "; ".join(
@@ -220,7 +219,6 @@ async def converse(
     async with server.rest() as http:
         held.log = await _log(http, channel, headers)
     server.pod.kill()
-    held.seconds = time.monotonic() - began
     return held
 
 

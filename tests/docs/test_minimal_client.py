@@ -21,7 +21,6 @@ from tests import documented
 from tests.docs.conversing import EXAMPLES, Conversation, Server, converse, faults, node
 from tests.pods import Pods
 
-WITHIN_S = 25.0
 FILES = sorted(EXAMPLES.glob("*.mjs"))
 # What a client may do wrong: in which file, what stands there instead of what, what is found.
 WORSE = {
@@ -88,7 +87,6 @@ def test_nothing_is_lost_doubled_or_out_of_order(held: Conversation) -> None:
     """Every write was acked once, and both saw every entry once: 1, 2, 3 … as REST has them."""
     assert faults(held) == set()
     assert len(held.log) == sum(len(speaker.asked) for speaker in held.speakers) >= 100
-    assert held.seconds < WITHIN_S
 
 
 @needs_websocket
