@@ -101,7 +101,7 @@ def fuzz(
     at: Path,
     *,
     document: Path | None = None,
-    examples: int = 15,
+    examples: int,
     seconds: int | None = None,
 ) -> Report:
     """Run it against a server, in the folder `at`; with `seconds`, for so long, and at random.
