@@ -8,6 +8,7 @@ is right, where the document says it.
 
 import functools
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
@@ -294,6 +295,7 @@ class Socket:
     def __init__(self, of: Frames | None = None) -> None:
         self._of = of or frames()
         self._entered = False
+        self._waiting: Counter[object] = Counter()  # by ref: how many answers are to come
         self._answers: dict[object, set[str]] = {}  # by ref
         # By ref; None: also of what has one that cannot be read.
         self._codes: dict[object, set[str]] = {None: set(self._of.unreadable)}
@@ -303,6 +305,10 @@ class Socket:
         text = text.decode(errors="replace") if isinstance(text, bytes) else text
         ref = ref_of(text)
         t = _tag_of(text)
+        if ref is not None and not self._waiting[ref]:  # it is used again: for another command
+            self._codes.pop(ref, None)
+            self._answers.pop(ref, None)
+        self._waiting[ref] += 1
         codes = self._codes.setdefault(ref, set())
         codes |= self._of.unreadable | self._of.codes.get(t, set())
         self._answers.setdefault(ref, set()).update(self._of.answers.get(t, set()))
@@ -310,6 +316,7 @@ class Socket:
     def received(self, frame: JSON) -> None:
         """Check what the server sent."""
         self._of.check(frame)
+        self._waiting[frame.get("ref")] -= bool(self._waiting[frame.get("ref")])
         if frame["t"] == "hello":
             require(not self._entered, "hello twice", frame)
             self._entered = True

@@ -9,7 +9,7 @@ import contextlib
 import json
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,7 +19,6 @@ import httpx2
 from rtchat.api.router import Route
 from rtchat.api.routes import ROUTES
 from rtchat.commands import COMMANDS
-from rtchat.errors import Code
 from tests.contract.rest import JSON, Reply, exchange, read_reply
 from tests.faults.proxy import FaultProxy
 from tests.oidc.browser import Browser
@@ -77,6 +76,7 @@ class Ask:
     query: str = ""
     body: Any = None
     token: str | None = None
+    address: str = ""  # where it comes from, to a pod that believes that
     lines: tuple[str, ...] = ()  # further ones of its head
     raw_body: bytes | None = None  # in the place of the other
 
@@ -88,6 +88,8 @@ class Ask:
         """As it is sent."""
         target = f"{self.path}?{self.query}" if self.query else self.path
         lines = [f"{self.method} {target} HTTP/1.1", "Host: rtchat.test", *self.lines]
+        if self.address:
+            lines.append(forwarded(self.address))
         if self.token is not None:
             lines.append(f"Authorization: Bearer {self.token}")
         data = self.raw_body
@@ -135,6 +137,16 @@ def a_new_address() -> str:
     return f"{secrets.token_hex(6)}@example.org"
 
 
+def address_of(scene: Scene) -> str:
+    """One that nobody else has, nor another one of its network."""
+    return f"2001:db8:{scene.ann.id:x}::1"
+
+
+def forwarded(address: str) -> str:
+    """The line by which a proxy tells it."""
+    return f"X-Forwarded-For: {address}"
+
+
 def operation_of(route: Route) -> str:
     """What the documents call it: `METHOD /path/{parameter}`."""
     return f"{route.method} {route.template}"
@@ -151,13 +163,13 @@ def good(route: Route, scene: Scene) -> Ask:
         provider="corp",
     )
     body = BODIES[name](scene) if route.body is not None else None
-    ask = Ask(route.method, path, QUERIES.get(name, ""), body)
+    ask = Ask(route.method, path, QUERIES.get(name, ""), body, address=address_of(scene))
     return ask.but(token=scene.ann.token) if route.auth else ask
 
 
 def command(t: str, scene: Scene) -> JSON:
     """The frame that nothing is wrong with."""
-    return {"t": t, "ref": "it", **COMMAND_FIELDS[t](scene)}
+    return {"t": t, "ref": f"this {t}", **COMMAND_FIELDS[t](scene)}
 
 
 # --- the world
@@ -265,7 +277,7 @@ async def troubled(pods: Pods, url: str, broken_url: str, idp: Idp) -> AsyncIter
             proxy.url, **providers, write_timeout_ms=150, lock_wait_ms=100, acquire_timeout_ms=500
         )
         full = pods.spawn(url, connections_max=1, header_read_s=300, internal_token=TOKEN)
-        leaving = pods.spawn(url, header_read_s=30)
+        leaving = pods.spawn(url, **providers, header_read_s=30)
         people, others = await enter(People(url)), await enter(People(broken_url))
         sql, broken_sql = await asyncpg.connect(url), await asyncpg.connect(broken_url)
         stack.push_async_callback(sql.close)
@@ -285,7 +297,7 @@ async def troubled(pods: Pods, url: str, broken_url: str, idp: Idp) -> AsyncIter
             away_way=await begun(web, away),
             broken_way=await begun(web, broken),
             mute=await (await enter(raw(broken.port))).upgrade(),
-            drained=await drained(leaving, await set_up(people, sql, bob), url),
+            drained=await drained(leaving, lambda: set_up(people, sql, bob), url),
         )  # fmt: skip
         proxy.refuses = True
         proxy.cut()
@@ -298,26 +310,25 @@ async def troubled(pods: Pods, url: str, broken_url: str, idp: Idp) -> AsyncIter
 # --- the last moments of a pod
 
 
-async def drained(pod: Pod, scene: Scene, url: str) -> Drained:
-    """Let a pod end, and ask it everything that it refuses then.
+async def drained(pod: Pod, new_scene: Callable[[], Awaitable[Scene]], url: str) -> Drained:
+    """Let a pod end, and ask it everything then, which it refuses or not.
 
     A write that waits for a lock of ours holds up first the sockets' part of the drain, until its
     socket is gone, and then the writer's.
     """
     told = Drained()
-    writes = [r for r in ROUTES if Code.DRAINING in r.codes and r.path not in ("/ws", "/readyz")]
-    links = [await asyncio.open_connection("127.0.0.1", pod.port) for _ in writes]
+    routes = [r for r in ROUTES if r.path not in ("/ws", "/readyz")]
+    asked = [good(route, await new_scene()).bytes() for route in routes]
+    links = [await asyncio.open_connection("127.0.0.1", pod.port) for _ in routes]
+    scene = await new_scene()
     held = await asyncpg.connect(url)
     async with held.transaction():
         await held.execute("SELECT FROM channels WHERE id = $1 FOR UPDATE", scene.channel)
         await _sent_away(pod, scene, told)
         while await _listens(pod):
             await asyncio.sleep(0.01)
-        for route, (reader, writer) in zip(writes, links, strict=True):
-            writer.write(good(route, scene).bytes())
-            async with asyncio.timeout(10):
-                told.answers[operation_of(route)] = await read_reply(reader)
-            writer.close()
+        for route, ask, link in zip(routes, asked, links, strict=True):
+            told.answers[operation_of(route)] = await _answered(ask, *link)
     await held.close()
     return told
 
@@ -334,6 +345,16 @@ async def _sent_away(pod: Pod, scene: Scene, told: Drained) -> None:
             t = kind.__struct_config__.tag
             assert isinstance(t, str)
             told.frames[t] = await busy.ask(command(t, scene))
+
+
+async def _answered(
+    ask: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> Reply:
+    writer.write(ask)
+    async with asyncio.timeout(10):
+        reply = await read_reply(reader)
+    writer.close()
+    return reply
 
 
 async def _listens(pod: Pod) -> bool:

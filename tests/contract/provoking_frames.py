@@ -92,12 +92,13 @@ async def too_often(world: World, t: str) -> JSON:
     scene = await world.scene()
     many = {str(MISSING - number): None for number in range(5)}
     asked = {**command(t, scene), **({"ch": many} if t == "sub" else {})}
+    answer: JSON = {}
     async with wire(world.pod.ws_url, scene.ann) as socket:
         for _ in range(TRIES):
             answer = await socket.ask(asked)
             if answer.get("code") == Code.RATE_LIMITED:
-                return answer
-    raise AssertionError("never refused")
+                break
+    return answer
 
 
 async def behind_a_write_that_waits(world: World, t: str) -> JSON:

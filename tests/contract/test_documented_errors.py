@@ -1,7 +1,8 @@
 """Every documented error is real: each is brought about on a server, by what the documents list.
 
-That nothing else is ever answered is checked by all tests (`tests/documented.py`). What is added to
-the documents and cannot be brought about has no recipe, or its recipe fails.
+What is added to the documents and cannot be brought about has no recipe, or its recipe fails. That
+nothing else is ever answered is checked by all tests (`tests/documented.py`); here each trouble is
+brought to those as well that do not document it, so that what the documents leave out is seen.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -63,6 +64,17 @@ COMMANDS = {
 }
 DOCUMENTED_FRAMES = [(t, code) for t, codes in COMMANDS.items() for code in codes]
 UNREADABLE = [Code(code) for code in ASYNCAPI["operations"]["unreadable"]["x-error-codes"]]
+ELSEWHERE = [
+    (operation, code)
+    for operation, route in BY_OPERATION.items()
+    for code in provoking_rest.BY_CODE
+    if not any(error.operation == operation and error.code is code for error in DOCUMENTED)
+    and provoking_rest.elsewhere(route, code) is not None
+]
+ELSEWHERE_FRAMES = [
+    (t, code) for t, codes in COMMANDS.items() for code in provoking_frames.BY_CODE
+    if code not in codes
+]  # fmt: skip
 DOCUMENTED_CLOSES = [Close(int(code)) for code in ASYNCAPI["x-close-codes"]]
 
 
@@ -121,6 +133,27 @@ async def test_what_is_no_command_is_refused_with_each_code(world: World, code: 
 @pytest.mark.parametrize("close", sorted(provoking_frames.CLOSES), ids=lambda close: close.name)
 async def test_a_socket_ends_with_each_code_that_is_documented(world: World, close: Close):
     assert await provoking_frames.CLOSES[close](world) == close
+
+
+@pytest.mark.parametrize(("operation", "code"), ELSEWHERE)
+async def test_an_operation_answers_with_nothing_that_it_does_not_document(
+    world: World, operation: str, code: Code
+):
+    """In each trouble that others document: the recipe holds its answer to the documents."""
+    route = BY_OPERATION[operation]
+    recipe = provoking_rest.elsewhere(route, code)
+    assert recipe is not None
+    reply = await recipe(world, route)
+    if reply.headers.get("content-type") == provoking_rest.PROBLEM:
+        assert reply.json["code"] != code, reply
+
+
+@pytest.mark.parametrize(("t", "code"), ELSEWHERE_FRAMES)
+async def test_a_command_is_answered_with_nothing_that_it_does_not_document(
+    world: World, t: str, code: Code
+):
+    answer = await provoking_frames.BY_CODE[code](world, t)
+    assert answer.get("code") != code, answer
 
 
 def test_every_close_has_its_recipe():
