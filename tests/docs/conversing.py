@@ -186,7 +186,7 @@ async def converse(
 ) -> Conversation:
     """Let two of them talk, while the server ends in these ways and comes back."""
     await server.pod.listening()
-    began, tasks = time.monotonic(), Tasks("conversing")
+    tasks = Tasks("conversing")
     async with server.rest() as http:
         accounts = [await _registered(http, name) for name in NAMES]
         headers = {"Authorization": f"Bearer {accounts[0]['accessToken']}"}
