@@ -52,7 +52,7 @@ class Schemas:
             for name, schema in document["components"]["schemas"].items()
         }
         closed = {**document, "components": {**document["components"], "schemas": components}}
-        self._registry = jsonschema_rs.Registry([(NAME, closed)], draft=jsonschema_rs.Draft202012)
+        self._resources = jsonschema_rs.Registry([(NAME, closed)], draft=jsonschema_rs.Draft202012)
         self._validators: dict[str, jsonschema_rs.Draft202012Validator] = {}
 
     def check(self, at: str, value: Any) -> None:
@@ -60,7 +60,7 @@ class Schemas:
         validator = self._validators.get(at)
         if validator is None:
             validator = self._validators[at] = jsonschema_rs.Draft202012Validator(
-                {"$ref": f"{NAME}#{quote(at)}"}, registry=self._registry, validate_formats=True
+                {"$ref": f"{NAME}#{quote(at)}"}, registry=self._resources, validate_formats=True
             )
         if not validator.is_valid(value):
             wrong = [error.message for error in validator.iter_errors(value)]

@@ -43,7 +43,7 @@ class Schemas:
 
     def __init__(self, document: Any, draft: int) -> None:
         self._draft = draft
-        self._registry = jsonschema_rs.Registry([(NAME, document)], draft=draft)
+        self._resources = jsonschema_rs.Registry([(NAME, document)], draft=draft)
         self._validators: dict[str, jsonschema_rs.Validator] = {}
 
     def errors(self, at: str, value: Any) -> list[str]:
@@ -54,7 +54,7 @@ class Schemas:
                 jsonschema_rs.Draft202012: jsonschema_rs.Draft202012Validator,
             }[self._draft]
             self._validators[at] = kind(
-                {"$ref": f"{NAME}#{quote(at)}"}, registry=self._registry, validate_formats=True
+                {"$ref": f"{NAME}#{quote(at)}"}, registry=self._resources, validate_formats=True
             )
         return [error.message for error in self._validators[at].iter_errors(value)]
 

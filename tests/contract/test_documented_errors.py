@@ -5,7 +5,7 @@ nothing else is ever answered is checked by all tests (`tests/documented.py`); h
 brought to those as well that do not document it, so that what the documents leave out is seen.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,10 +16,7 @@ from rtchat.config import Config
 from rtchat.errors import CLOSES, ERRORS, Close, Code
 from rtchat.server.http import OPERATORS
 from tests.contract import provoking, provoking_frames, provoking_rest
-from tests.contract.provoking import World, operation_of, troubled
-from tests.oidc.process import Idp, run_idp
-from tests.pods import Pods
-from tests.services import Databases
+from tests.contract.provoking import World, operation_of
 
 OPENAPI = openapi.document(Config())
 ASYNCAPI = asyncapi.document(Config())
@@ -76,29 +73,6 @@ ELSEWHERE_FRAMES = [
     if code not in codes
 ]  # fmt: skip
 DOCUMENTED_CLOSES = [Close(int(code)) for code in ASYNCAPI["x-close-codes"]]
-
-
-@pytest.fixture(scope="module")
-def idp() -> Iterator[Idp]:
-    """A provider to sign in by."""
-    with run_idp() as process:
-        yield process
-
-
-@pytest.fixture(scope="module")
-def broken_url(databases: Databases) -> Iterator[str]:
-    """A database that is to lose its tables."""
-    with databases.fresh() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-async def world(
-    pods: Pods, module_database_url: str, broken_url: str, idp: Idp
-) -> AsyncIterator[World]:
-    """Pods in each trouble that there is."""
-    async with troubled(pods, module_database_url, broken_url, idp) as made:
-        yield made
 
 
 @pytest.mark.parametrize("error", DOCUMENTED, ids=str)

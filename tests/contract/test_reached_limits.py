@@ -1,47 +1,23 @@
 """Each counter of a limit rises where that limit is reached, on real servers."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from rtchat.reached import counted
 from tests.contract.metrics import scrape
-from tests.contract.provoking import TOKEN, World, troubled
+from tests.contract.provoking import TOKEN, World
 from tests.contract.reaching import ELSEWHERE, RECIPES
 from tests.contract.reaching_strictly import Reach, stricter
-from tests.oidc.process import Idp, run_idp
+from tests.oidc.process import Idp
 from tests.pods import Pods
-from tests.services import Databases
 
 TESTS = Path(__file__).parents[1]
 TOGETHER = {
     "sends_per_second": {"sends_burst"},
     "errors_per_second": {"errors_burst"},
 }
-
-
-@pytest.fixture(scope="module")
-def idp() -> Iterator[Idp]:
-    """A provider to sign in by."""
-    with run_idp() as process:
-        yield process
-
-
-@pytest.fixture(scope="module")
-def broken_url(databases: Databases) -> Iterator[str]:
-    """A database that is to lose its tables."""
-    with databases.fresh() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-async def world(
-    pods: Pods, module_database_url: str, broken_url: str, idp: Idp
-) -> AsyncIterator[World]:
-    """Pods in each trouble that there is."""
-    async with troubled(pods, module_database_url, broken_url, idp) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
