@@ -28,7 +28,8 @@ _ANSWERS = {kind for command in COMMANDS for kind in command.answers} | {Error}
 DESCRIPTION = """\
 Frames of the WebSocket at `/ws`: text frames, one JSON object a frame, `t` tells which. `ch` is a
 channel's id, `seq` an entry's place in its channel's log, `ts` milliseconds since 1970, `ref` the
-client's own number of a command, which comes back in its answer.
+client's own number of a command, which comes back in its answer. Operations are the server's: it
+receives commands and sends events; a client does the reverse.
 
 - The token comes in the handshake's `Authorization: Bearer` (a bad one: 401 before the upgrade), or
   in an `auth` frame, which then must be the first, within {auth_s:g} s. Never in the URL. A
@@ -54,6 +55,7 @@ _TOKEN = {
     "scheme": "bearer",
     "description": "An access token, in the handshake's header or else in the first frame, `auth`.",
 }
+_REF = {"location": "$message.payload#/ref", "description": "Of a command and its answer."}
 _BINDING = {
     "method": "GET",
     "headers": {
@@ -144,6 +146,7 @@ def _message(kind: type[Any]) -> dict[str, Any]:
         "title": f"{tag_of(kind)} ({'client' if kind in COMMANDS else 'server'})",
         "summary": " ".join(text.split()),
         "payload": {"$ref": f"#/components/schemas/{kind.__name__}"},
+        **({"correlationId": _REF} if "ref" in kind.__struct_fields__ else {}),
         "examples": [
             {
                 "name": f"example{i}",

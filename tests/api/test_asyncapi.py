@@ -37,6 +37,7 @@ def test_a_message_has_the_fields_of_its_frame(kind: type[msgspec.Struct]):
     assert message["payload"] == {"$ref": f"#/components/schemas/{kind.__name__}"}
     assert set(schema["properties"]) == {"t", *kind.__struct_encode_fields__}
     assert schema["properties"]["t"]["enum"] == [tag_of(kind)]
+    assert ("correlationId" in message) is ("ref" in kind.__struct_fields__)
     assert message["examples"]
     for example in message["examples"]:
         assert type(msgspec.convert(example["payload"], kind, str_keys=True)) is kind
