@@ -207,7 +207,7 @@ function closeCodes(doc) {
         " ",
         name.replaceAll("_", " "),
         " ",
-        el("span", { class: "quiet" }, todo),
+        el("span", { class: "quiet" }, ...inline(todo)),
       ),
       el("dd", {}, ...inline(words)),
     ),
