@@ -2,6 +2,9 @@
 
 Owns: the shape of every event (contract §3); `protocol` makes frames of them. Must never: hold what
 only some readers of an entry may see, for all get the same bytes.
+
+Fields stand in the order of the wire. So `ch` and `seq` of entries are in no base of theirs: what a
+base has by keyword comes behind what its children have.
 """
 
 from typing import Annotated, Any, Literal

@@ -152,6 +152,9 @@ class Rest:
         if "$ref" in response:
             at = response["$ref"].removeprefix("#")
             response = self._document["components"]["responses"][at.rpartition("/")[2]]
+        if "set-cookie" in answer.headers:
+            told = response.get("headers", {})
+            require("Set-Cookie" in told, "a cookie that is not documented", answer)
         content = response.get("content", {})
         require(
             answer.media_type in (content or {"": None}),

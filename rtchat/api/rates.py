@@ -204,12 +204,7 @@ class RateLimits:
                 raise self.refusal(what, user_id, wait_s, user_id, "")
 
     def refusal(
-        self,
-        what: Limited,
-        key: Hashable,
-        wait_s: float,
-        user_id: int | None,
-        address: str,
+        self, what: Limited, key: Hashable, wait_s: float, user_id: int | None, address: str
     ) -> ChatError:
         """The error that tells to wait; counted, and logged once a minute for each key."""
         self.refused[what] += 1

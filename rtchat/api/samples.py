@@ -66,6 +66,16 @@ class Example:
             made["cookie"] = self.cookie
         return made
 
+    @property
+    def redirects(self) -> bool:
+        """Whether the answer says where to go."""
+        return 300 <= self.status < 400
+
+    @property
+    def shows_body(self) -> bool:
+        """Whether the answer's body is what is to be seen."""
+        return self.answer is not None and not self.redirects
+
     def shown_body(self) -> Any:
         """The body as the documents show it."""
         text = json.dumps(self.body)
@@ -79,7 +89,7 @@ class Example:
 
     def shown_output(self) -> str:
         """What each sample prints."""
-        if 300 <= self.status < 400:
+        if self.redirects:
             return f"{self.status} {self.answer}"
         if self.answer is None:
             return str(self.status)
@@ -97,13 +107,12 @@ def code_samples(example: Example) -> list[dict[str, str]]:
 
 # --- curl
 
-_NEW_LINE = r"'\n' "  # or the shell's prompt stands behind the answer
+_SHOWING = r"-sw '\n'"  # or the shell's prompt stands behind the answer
 
 
 def curl(e: Example) -> str:
     """For bash; `field` is defined once, in docs/api.md."""
-    body = e.answer is not None and not 300 <= e.status < 400
-    lines = [f"curl -s{'w' if body else ''} {_NEW_LINE if body else ''}" + f'"$API{e.url}"']
+    lines = [f'curl {_SHOWING if e.shows_body else "-s"} "$API{e.url}"']
     if e.method != "GET" and (e.body is None or e.method != "POST"):
         lines[0] += f" -X {e.method}"
     lines += [f'-H "{name}: {value}"' for name, value in e.headers.items()]
@@ -113,7 +122,7 @@ def curl(e: Example) -> str:
         lines.append("-d '" + _VARIABLE.sub(r"""'"$\1"'""", text) + "'")
     if "cookie" in e.keeps.values():
         lines.append("-D headers.txt")
-    if 300 <= e.status < 400:
+    if e.redirects:
         lines.append(r"-o /dev/null -w '%{http_code} %{redirect_url}\n'")
     elif e.answer is None:
         lines.append(r"-o /dev/null -w '%{http_code}\n'")
@@ -152,7 +161,7 @@ def python(e: Example) -> str:
 
 
 def _python_print(e: Example) -> str:
-    if 300 <= e.status < 400:
+    if e.redirects:
         return 'print(answer.status_code, answer.headers["location"])'
     return "print(answer.status_code)" if e.answer is None else "print(answer.text)"
 
@@ -188,7 +197,7 @@ def javascript(e: Example) -> str:
         options.append(f"headers: {_javascript(headers)}")
     if e.body is not None:
         options.append(f"body: JSON.stringify({_javascript(e.body)})")
-    if 300 <= e.status < 400:
+    if e.redirects:
         options.append('redirect: "manual"')
     url = "`${API}" + _VARIABLE.sub(r"${\1}", e.url) + "`"
     inside = ", {\n" + "".join(f"  {option},\n" for option in options) + "}" if options else ""
@@ -203,7 +212,7 @@ def javascript(e: Example) -> str:
 
 
 def _javascript_print(e: Example) -> str:
-    if 300 <= e.status < 400:
+    if e.redirects:
         return 'console.log(answer.status, answer.headers.get("location"));'
     if e.answer is None:
         return "console.log(answer.status);"

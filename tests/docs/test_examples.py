@@ -7,7 +7,6 @@ what a client calls itself.
 
 import json
 import re
-import socket
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -19,6 +18,7 @@ from rtchat.api.examples import EXAMPLES, URL
 from rtchat.api.router import Route
 from rtchat.api.routes import ROUTES
 from rtchat.api.samples import Example, curl, javascript, python
+from rtchat.server.launch import free_port
 from tests.docs.shells import SHELLS, Bash, JavaScript, Python, Shell, missing
 from tests.oidc.browser import Browser
 from tests.oidc.process import Idp, run_idp
@@ -33,14 +33,6 @@ _OTHER_EACH_TIME = ("accessToken", "refreshToken", "agent")
 _AT_THE_PROVIDER = re.compile(
     r"https?://[^/]+/(corp/)?authorize\?response_type=code&[^\s\"]*state=\S+"
 )
-
-
-def free_port() -> int:
-    """The server's own address is a setting, so its port is to be known before it starts."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")

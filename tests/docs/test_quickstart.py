@@ -11,19 +11,19 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
+from rtchat.server.launch import free_port
 from tests.docs.fenced import ROOT, blocks
 from tests.docs.shells import Bash, Shell, missing
-from tests.docs.test_examples import free_port
 from tests.docs.test_walk import Terminal
 from tests.pods import Pod, Pods
-from tests.services import Databases, temporary_directory
+from tests.services import temporary_directory
 
 PAGE = "docs/quickstart.md"
 URL = "localhost:8000"
@@ -38,15 +38,6 @@ ENVIRONMENT = {
     "PYTHONPATH": str(ROOT),  # of this checkout, whichever is installed
     "PYTHONUNBUFFERED": "1",
 }
-
-
-@pytest.fixture
-def server(databases: Databases, pods: Pods) -> Iterator[Pod]:
-    """A server on which nobody has ever been."""
-    with databases.fresh() as url:
-        pod = pods.spawn(url, port=free_port()).wait()
-        yield pod
-        pod.kill()
 
 
 @contextlib.asynccontextmanager

@@ -4,7 +4,6 @@ import asyncio
 import json
 import re
 import sys
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,19 +11,9 @@ from rtchat import protocol
 from tests import documented
 from tests.docs.fenced import ROOT, blocks
 from tests.docs.shells import Bash, missing
-from tests.pods import Pod, Pods
-from tests.services import Databases
+from tests.pods import Pod
 
 URL = "localhost:8000"
-
-
-@pytest.fixture(scope="module")
-def server(databases: Databases, pods: Pods) -> Iterator[Pod]:
-    """A server on which nobody has ever been."""
-    with databases.fresh() as url:
-        pod = pods.spawn(url).wait()
-        yield pod
-        pod.kill()
 
 
 def test_the_two_commands_are_there() -> None:

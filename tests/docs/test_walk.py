@@ -8,7 +8,7 @@ import contextlib
 import json
 import re
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
@@ -18,21 +18,11 @@ import pytest
 from rtchat.api.walk import FIRST, SECOND, Walk, frames_like
 from rtchat.commands import COMMANDS
 from rtchat.events import EVENTS
-from tests.pods import Pod, Pods
-from tests.services import Databases
+from tests.pods import Pod
 
 PATIENCE_S = 20.0
 ANN = {"email": "ann@example.org", "password": "correct horse", "name": "Ann"}
 _CONTROL = re.compile(r"\x1b(\[[A-Z]|[78])|\r")
-
-
-@pytest.fixture
-def server(databases: Databases, pods: Pods) -> Iterator[Pod]:
-    """A server on which nobody has ever been."""
-    with databases.fresh() as url:
-        pod = pods.spawn(url).wait()
-        yield pod
-        pod.kill()
 
 
 class Terminal:

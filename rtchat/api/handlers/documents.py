@@ -4,8 +4,7 @@ What makes them describes the route table, in which these stand; so it is import
 for, and like the pages they are made in a thread (15 ms and the imports), once, and kept.
 """
 
-from collections.abc import Callable
-from typing import Any
+from importlib import import_module
 
 import msgspec
 
@@ -13,7 +12,6 @@ from rtchat import web
 from rtchat.api.call import Call
 from rtchat.api.handlers.docs import ASK_FIRST, hand_out, kept
 from rtchat.api.router import Answer
-from rtchat.config import Config
 
 
 async def openapi(call: Call) -> Answer:
@@ -21,13 +19,7 @@ async def openapi(call: Call) -> Answer:
 
     OpenAPI 3.1, with the limits that this server runs with.
     """
-
-    def make(config: Config, root_path: str) -> dict[str, Any]:
-        from rtchat.api.openapi import document
-
-        return document(config, root_path)
-
-    return await _answer(call, "openapi", make)
+    return await _answer(call, "rtchat.api.openapi")
 
 
 async def asyncapi(call: Call) -> Answer:
@@ -36,19 +28,14 @@ async def asyncapi(call: Call) -> Answer:
     AsyncAPI 3.0: every frame, error code and close code, with the limits that this server runs
     with.
     """
-
-    def make(config: Config, root_path: str) -> dict[str, Any]:
-        from rtchat.api.asyncapi import document
-
-        return document(config, root_path)
-
-    return await _answer(call, "asyncapi", make)
+    return await _answer(call, "rtchat.api.asyncapi")
 
 
-async def _answer(call: Call, name: str, make: Callable[[Config, str], dict[str, Any]]) -> Answer:
+async def _answer(call: Call, maker: str) -> Answer:
     config, root_path = call.services.config, call.scope.get("root_path", "")
-    served = await kept(
-        (name, config, root_path),
-        lambda: web.packed(msgspec.json.encode(make(config, root_path))),
-    )
+
+    def make() -> web.Served:
+        return web.packed(msgspec.json.encode(import_module(maker).document(config, root_path)))
+
+    served = await kept((maker, config, root_path), make)
     return hand_out(call, served, [(b"cache-control", ASK_FIRST)])
