@@ -164,8 +164,8 @@ async def test_a_long_list_of_topics_is_not_taken_for_a_dead_link(make_pod: Make
     sender, pod = make_pod(), make_pod(subscribe_timeout_s=0.02, subscribe_window_topics=500)
     await sender.bus.start()
     await pod.bus.start()
-    assert await took_s(pod.bus.subscribe(range(50_000))) < 1
-    assert not pod.bus.connected
+    await pod.bus.subscribe(range(50_000))
+    assert not pod.bus.connected, "it waited for the whole list"
     await until(lambda: pod.restored == 1)
     assert bus_of(pod).reconnects == 0
     for channel in (0, 30_000, 49_999):
