@@ -17,6 +17,7 @@ from rtchat import settings
 from rtchat.addresses import Proxies
 from rtchat.api.asgi import Receive, Scope, Send
 from rtchat.api.call import Services
+from rtchat.api.metrics import register
 from rtchat.api.proxies import Behind
 from rtchat.api.rates import RateLimits
 from rtchat.api.rest import Rest
@@ -28,7 +29,7 @@ from rtchat.auth.sessions import Sessions
 from rtchat.auth.sso.flow import SingleSignOn
 from rtchat.auth.throttle import Throttle
 from rtchat.auth.tokens import Tokens
-from rtchat.bus import Bus
+from rtchat.bus import WatchedBus
 from rtchat.bus.memory import Exchange, MemoryBus
 from rtchat.bus.redis import RedisBus
 from rtchat.cache import Cache
@@ -41,6 +42,8 @@ from rtchat.drain import Drain
 from rtchat.envelope import Envelope
 from rtchat.errors import ChatError, StartError
 from rtchat.hub import Hub
+from rtchat.lag import Lag
+from rtchat.measures import Asked
 from rtchat.reached import Reached
 from rtchat.store import privileges
 from rtchat.store.channels import ChannelStore
@@ -73,7 +76,7 @@ class NotRunningError(RuntimeError):
 class App:
     """rtchat as an ASGI application."""
 
-    def __init__(self, config: Config, bus: Bus | None = None) -> None:
+    def __init__(self, config: Config, bus: WatchedBus | None = None) -> None:
         """`bus`: another than the one that `config` asks for, as pods of one process share."""
         self.config = config
         self.reached = Reached()  # whatever ends and begins again, it counts on
@@ -140,8 +143,8 @@ class App:
             raise RuntimeError("rtchat runs already: one lifespan is enough")
         async with AsyncExitStack() as stack:
             stack.callback(self._ended)
-            services, writer = await self._start(stack)
-            self._services, self.writer, self._settled = services, writer, False
+            services = await self._start(stack)
+            self._services, self.writer, self._settled = services, services.writer, False
             self._rest, self._ws = Rest(services), WebSocketEndpoint(services)
             yield services
             log.info("stopping")
@@ -149,7 +152,7 @@ class App:
                 await services.drain.run()  # rtchat's own server and uvicorn left nobody
                 await self.settle(SETTLE_S)
 
-    async def _start(self, stack: AsyncExitStack) -> tuple[Services, Writer]:
+    async def _start(self, stack: AsyncExitStack) -> Services:
         config = self.config
         database = Database(config)
         stack.push_async_callback(database.close)
@@ -157,7 +160,7 @@ class App:
         stack.push_async_callback(bus.close)
         cache = make_cache(config, self.reached)
         stack.push_async_callback(cache.close)
-        services, writer = _build(config, database, bus, cache, self.reached, stack)
+        services = _build(config, database, bus, cache, self.reached, stack)
 
         async def begin(connection: AnyConnection) -> None:
             await privileges.require(connection)
@@ -166,12 +169,13 @@ class App:
         await database.open(begin)  # is it away, the start goes on all the same
         await bus.start()
         services.hub.start()
-        writer.start()
+        services.writer.start()
         services.connections.start()
         services.sessions.start()
+        services.lag.start()
         services.tasks.start(_housekeeping(services))
         log.info("started", extra={"bus": type(bus).__name__, "lanes": config.lanes})
-        return services, writer
+        return services
 
     def _ended(self) -> None:
         self._rest = self._ws = None
@@ -215,7 +219,7 @@ def create_app() -> App:
     return App(config)
 
 
-def make_bus(config: Config) -> Bus:
+def make_bus(config: Config) -> WatchedBus:
     """The bus that the configuration asks for."""
     if config.redis_nodes:
         try:
@@ -253,11 +257,11 @@ def make_cache(config: Config, reached: Reached) -> Cache:
 def _build(
     config: Config,
     database: Database,
-    bus: Bus,
+    bus: WatchedBus,
     cache: Cache,
     reached: Reached,
     stack: AsyncExitStack,
-) -> tuple[Services, Writer]:
+) -> Services:
     """Make the parts and introduce them to each other; nothing runs yet."""
     users = UserStore(database)
     channels = ChannelStore(database, config.unread_max)
@@ -293,7 +297,8 @@ def _build(
     hub.rooms.on_epoch = drain.send_back  # `hello` is where clients learn of it
 
     stack.callback(passwords.close)
-    for part in (writer, connections, hub, sessions, sso, tasks):
+    lag = Lag()
+    for part in (writer, connections, hub, sessions, sso, tasks, lag):
         stack.push_async_callback(part.close)
     services = Services(
         config,
@@ -312,8 +317,13 @@ def _build(
         Throttle(config, cache),
         RateLimits(config, cache),
         reached,
+        Asked(),
+        writer,
+        bus,
+        lag,
     )
-    return services, writer
+    register(services)
+    return services
 
 
 async def _housekeeping(services: Services) -> None:

@@ -17,6 +17,7 @@ from rtchat.config import Config
 from rtchat.connection import Connection
 from rtchat.envelope import ControlKind, Envelope
 from rtchat.errors import ChatError, Code
+from rtchat.measures import Delivering
 from rtchat.room import PURGED_SEQ, OnEnded, Room, State, Subscription
 from rtchat.store.messages import MessageStore
 from rtchat.tasks import Tasks
@@ -39,7 +40,9 @@ class CatchUp:
         messages: MessageStore,
         on_ended: OnEnded,
         on_short: Callable[[], None],
+        measures: Delivering,
     ) -> None:
+        self._measures = measures
         self._config = config
         self._messages = messages
         self._on_ended = on_ended
@@ -75,8 +78,8 @@ class CatchUp:
             found = room.tail_after(sub.cursor, self._config.write_low_bytes)
             if found is None:  # the log has it; or the room itself is on its way to this cursor
                 return
-            frames, sub.cursor = found
-            connection.write(frames)
+            frames, last = found
+            self._write(connection, sub, frames, last)
 
     async def _run(self, connection: Connection, moved: asyncio.Event) -> None:
         try:
@@ -121,8 +124,13 @@ class CatchUp:
         for envelope in page:
             if connection.paused:
                 return
-            sub.cursor = envelope.last
-            connection.write(envelope.payload)
+            self._write(connection, sub, envelope.payload, envelope.last)
+
+    def _write(self, connection: Connection, sub: Subscription, frames: bytes, last: int) -> None:
+        self._measures.caught_up += last - sub.cursor
+        self._measures.written_bytes += len(frames)
+        sub.cursor = last
+        connection.write(frames)
 
     async def _needs_page(self, connection: Connection, sub: Subscription) -> bool:
         """Let others read first what joins onto the tail; tells whether there is more to be read.

@@ -21,6 +21,7 @@ from rtchat.config import Config
 from rtchat.connection import Connection
 from rtchat.errors import ChatError, Close, Code
 from rtchat.events import Reason
+from rtchat.measures import Sockets
 from rtchat.notice import IDS_MAX, Added, Notice, Removed, SessionsEnded
 from rtchat.reached import Reached
 from rtchat.store.channels import ChannelStore
@@ -34,6 +35,8 @@ ANSWER_S = 2.0  # what was accepted before a token's end is answered first, with
 AHEAD_DEADLINES = 1  # how far a slow client may pay ahead; its last deadline comes after that
 STEP_S = 2.0  # a wall clock that moves this much against the monotonic one was set anew
 FULL_AFTER_MS = 5000  # when to try again where there is no room
+OTHER_CLOSE = 0  # under which the codes of clients are counted that are nobody's but theirs
+COUNTED_CLOSES = frozenset({1000, 1001, 1005, 1006, *Close})
 NOTE_SEEN_S = 10.0  # how often `lastActive` is written, for all who came or went together
 
 
@@ -57,6 +60,7 @@ class Connections:
         self._channels = channels
         self._users = users
         self._reached = reached
+        self.measures = Sockets()
         self._seen: set[int] = set()  # who came or went since the last note of it
         self._tasks = Tasks("connections")
         self._seldom = Seldom(log)
@@ -76,6 +80,11 @@ class Connections:
 
     def __iter__(self) -> Iterator[Connection]:
         return iter(list(self._all))
+
+    @property
+    def guests(self) -> int:
+        """How many sockets have not said yet who they are."""
+        return self._guests
 
     def start(self) -> None:
         """Begin to sweep."""
@@ -102,6 +111,10 @@ class Connections:
             index[key] = tuple(other for other in index[key] if other is not connection)
             if not index[key]:
                 del index[key]
+
+    def ended(self, code: int) -> None:
+        """Count a socket that was closed with this code, by whomever."""
+        self.measures.closes[code if code in COUNTED_CLOSES else OTHER_CLOSE] += 1
 
     def _indexes(
         self, connection: Connection

@@ -46,7 +46,9 @@ class Hub:
         self._config = config
         self._channels = channels
         self.rooms = Rooms(config, bus, messages, self._end, self._moved, self._reset)
-        self._catch_up = CatchUp(config, messages, self._end, self.rooms.look_soon)
+        self._catch_up = CatchUp(
+            config, messages, self._end, self.rooms.look_soon, self.rooms.measures
+        )
 
     @property
     def epoch(self) -> str:

@@ -3,6 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
+# Under this name a server's extension tells that a request came to its internal listener, which is
+# for operators and nobody else: scope["extensions"][INTERNAL_EXTENSION] is {}.
+INTERNAL_EXTENSION = "rtchat.internal"
+
+
+def is_internal(scope: Mapping[str, Any]) -> bool:
+    """Whether the request came to the listener for operators."""
+    return INTERNAL_EXTENSION in (scope.get("extensions") or ())
+
 
 def path_of(scope: Mapping[str, Any]) -> str:
     """The path below where the app is mounted. A slash that came encoded separates nothing."""

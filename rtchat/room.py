@@ -22,6 +22,7 @@ from heapq import heapify, heappop, heappush
 from typing import Protocol
 
 from rtchat.envelope import Control, ControlKind, Envelope
+from rtchat.measures import Delivering
 
 ENVELOPE_BYTES = 200  # what an envelope takes besides its frames
 # Stands for the seq of a tombstone that nobody can read any more: above that of any.
@@ -71,13 +72,19 @@ class Room:
     """Keeps one channel's subscribers in order. `on_ended` is told whom a removal has ended."""
 
     __slots__ = (
-        "_firsts", "_held", "_held_bytes", "_held_max", "_on_ended", "_shed", "_tail", "_tails",
-        "channel_id", "cursor", "head", "live", "others",
+        "_firsts", "_held", "_held_bytes", "_held_max", "_measures", "_on_ended", "_shed", "_tail",
+        "_tails", "channel_id", "cursor", "head", "live", "others",
     )  # fmt: skip
 
     def __init__(
-        self, channel_id: int, on_ended: OnEnded, tails: "Tails", held_max_bytes: int
+        self,
+        channel_id: int,
+        on_ended: OnEnded,
+        tails: "Tails",
+        held_max_bytes: int,
+        measures: Delivering,
     ) -> None:
+        self._measures = measures  # shared by all rooms
         self.channel_id = channel_id
         self.cursor = -1  # not open yet
         self.head = 0  # the highest seq that is known to exist
@@ -176,19 +183,22 @@ class Room:
         payload, written = envelope.payload, 0
         for control in envelope.controls:
             end = envelope.offset(control.index + 1)
-            self._fan_out(payload[written:end])
+            at = envelope.first + control.index
+            self._fan_out(payload[written:end], at - self.cursor)
             written = end
-            self.cursor = envelope.first + control.index
-            self._end(control, self.cursor)
-        self._fan_out(payload[written:] if written else payload)
+            self.cursor = at
+            self._end(control, at)
+        self._fan_out(payload[written:] if written else payload, envelope.last - self.cursor)
         self.cursor = envelope.last
         self._tail.append(envelope)
         self._tails.added(self, weight(envelope))
 
-    def _fan_out(self, frames: bytes) -> None:
+    def _fan_out(self, frames: bytes, entries: int) -> None:
         if frames:
             for write in self.live.values():
                 write(frames)
+            self._measures.live += entries * len(self.live)
+            self._measures.written_bytes += len(frames) * len(self.live)
 
     def _end(self, control: Control, seq: int) -> None:
         everybody = control.kind is ControlKind.DELETED

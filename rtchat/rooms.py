@@ -24,6 +24,7 @@ from rtchat.bus.seldom import Seldom
 from rtchat.config import Config
 from rtchat.envelope import BadEnvelopeError, ControlKind, Envelope, history_of, joined
 from rtchat.errors import ChatError, Code
+from rtchat.measures import Delivering
 from rtchat.room import PURGED_SEQ, OnEnded, Room, State, Tails
 from rtchat.store.messages import Heads, MessageStore
 from rtchat.tasks import Tasks
@@ -69,6 +70,7 @@ class Rooms:
         self._heard: list[bytes] = []  # in this turn of the loop: what a read of each socket brings
         self._empty_since: dict[int, float] = {}
         self._tails = Tails(config.tail_max_bytes)
+        self.measures = Delivering()
         self._tasks = Tasks("rooms")
         self._seldom = Seldom(log)  # whoever may publish on the bus decides how often
         self._check_now = asyncio.Event()
@@ -92,6 +94,11 @@ class Rooms:
     @epoch.setter
     def epoch(self, epoch: str) -> None:
         self._epoch, self._history = epoch, history_of(epoch)
+
+    @property
+    def tail_bytes(self) -> int:
+        """What the tails hold."""
+        return self._tails.bytes
 
     def get(self, channel_id: int) -> Room | None:
         """The room of a channel, if it is open."""
@@ -210,6 +217,7 @@ class Rooms:
         for envelope in protocol.pack(entries, self._config.write_low_bytes):
             moved |= room.offer(envelope)
         if moved:
+            self.measures.filled += room.cursor - cursor
             self._on_moved(room)
         return True
 
@@ -240,6 +248,7 @@ class Rooms:
         # The cursors of now: one that advances meanwhile may be ahead of what is being read.
         asked = {c: (room, room.cursor) for c, room in self._rooms.items() if room.is_open}
         found = await self._messages.heads(list(asked))
+        self.measures.checks += 1
         if found.read_only:
             # A primary of yesterday, or one that nobody can write to: what it has is true, but
             # what it lacks says nothing. New connections find the way to the present one.
@@ -253,6 +262,7 @@ class Rooms:
                 continue
             head = found.of.get(channel_id)
             if head is not None and head >= cursor:
+                self.measures.finds += head > room.head
                 self.note_head(channel_id, head)
             elif found.read_only:
                 continue
@@ -304,7 +314,11 @@ class Rooms:
             task = self._tasks.start(self._open_fresh(fresh))
             for channel_id in fresh:
                 self._rooms[channel_id] = Room(
-                    channel_id, self._on_ended, self._tails, self._config.reorder_max_bytes
+                    channel_id,
+                    self._on_ended,
+                    self._tails,
+                    self._config.reorder_max_bytes,
+                    self.measures,
                 )
                 self._opening[channel_id] = task
         for task in {self._opening[c] for c in channels if c in self._opening}:

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from rtchat.measures import Delivering
 from rtchat.room import Room, Subscription, Tails, Write
 from rtchat.server.upgrade import ServerLink, UpgradedProtocol
 
@@ -79,7 +80,7 @@ class Member:
 
 def room_of(members: int, kind: type[Room] = Room) -> tuple[Room, list[Member]]:
     """An open room with so many live members."""
-    room = kind(17, _nobody_ends, Tails(1 << 30), 1 << 20)
+    room = kind(17, _nobody_ends, Tails(1 << 30), 1 << 20, Delivering())
     room.open(0)
     people = [Member() for _ in range(members)]
     for person in people:

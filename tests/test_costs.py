@@ -77,7 +77,7 @@ def writes_a_member(kind: type[Room]) -> int:
 class EncodesForEach(Room):
     """JSON made anew for each member."""
 
-    def _fan_out(self, frames: bytes) -> None:
+    def _fan_out(self, frames: bytes, entries: int) -> None:
         for write in self.live.values():
             write(b"".join(protocol.frame(orjson.loads(t)) for t in protocol.payloads(frames)))
 
@@ -85,15 +85,15 @@ class EncodesForEach(Room):
 class WritesFrames(Room):
     """A write a frame."""
 
-    def _fan_out(self, frames: bytes) -> None:
+    def _fan_out(self, frames: bytes, entries: int) -> None:
         for text in protocol.payloads(frames):
-            super()._fan_out(protocol.frame(orjson.loads(text)))
+            super()._fan_out(protocol.frame(orjson.loads(text)), 1)
 
 
 class Awaits(Room):
     """A coroutine a member."""
 
-    def _fan_out(self, frames: bytes) -> None:
+    def _fan_out(self, frames: bytes, entries: int) -> None:
         for sub in self.live:
             with pytest.raises(StopIteration):
                 _send(sub.receiver, frames).send(None)
@@ -106,7 +106,7 @@ async def _send(receiver: Any, frames: bytes) -> None:
 class Copies(Room):
     """Bytes of its own for each member."""
 
-    def _fan_out(self, frames: bytes) -> None:
+    def _fan_out(self, frames: bytes, entries: int) -> None:
         for write in self.live.values():
             write(frames[:-1] + frames[-1:])
 

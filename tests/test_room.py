@@ -10,6 +10,7 @@ import pytest
 
 from rtchat import protocol
 from rtchat.envelope import ControlKind, Envelope
+from rtchat.measures import Delivering
 from rtchat.model import Kind, LogEntry
 from rtchat.room import Room, State, Subscription, Tails, Write, weight
 from tests.wire import events
@@ -42,7 +43,7 @@ class Watched(Room):
     def __init__(self, head: int | None = 0, tail: int = 10_000, held: int = 10_000) -> None:
         self.ended: Ended = []
         self.tails = Tails(tail)
-        super().__init__(17, self._note, self.tails, held)
+        super().__init__(17, self._note, self.tails, held, Delivering())
         if head is not None:
             self.open(head)
 

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from rtchat import protocol
 from rtchat.envelope import ControlKind, Envelope
+from rtchat.measures import Delivering
 from rtchat.model import Kind, LogEntry
 from rtchat.room import Room, State, Subscription, Tails, Write, weight
 
@@ -100,7 +101,7 @@ class Delivery(RuleBasedStateMachine):
         super().__init__()
         self.log = Log()
         self.tails = Tails(TAIL_BYTES)
-        self.room = Room(17, self.on_ended, self.tails, HELD_BYTES)
+        self.room = Room(17, self.on_ended, self.tails, HELD_BYTES, Delivering())
         self.head_read: int | None = None  # to open the room with
         self.network: list[Envelope] = []
         self.joining: list[Joining] = []

@@ -3,6 +3,7 @@
 import pytest
 
 from rtchat.envelope import Envelope
+from rtchat.measures import Delivering
 from rtchat.room import Room, Tails, weight
 from tests.test_room import Watched, batch
 
@@ -76,7 +77,7 @@ def test_a_closed_room_keeps_nothing_that_was_read_for_it():
 
 
 def rooms(tails: Tails, number: int, head: int = 0) -> list[Room]:
-    made = [Room(i, lambda *_: None, tails, 10_000) for i in range(number)]
+    made = [Room(i, lambda *_: None, tails, 10_000, Delivering()) for i in range(number)]
     for room in made:
         room.open(head)
     return made

@@ -28,6 +28,8 @@ COVERED_BY = {
     "api/handlers/members": "contract/test_rest_members",
     "api/handlers/messages": "contract/test_rest_messages",
     "api/handlers/metrics": "contract/test_metrics",
+    "api/families": "contract/test_metrics",
+    "api/metrics": "contract/test_metrics",
     "api/handlers/sso": "oidc/test_sign_in",
     "api/handlers/users": "contract/test_rest_users",
     "api/handlers/ws": "contract/test_handshake_rows",
@@ -51,6 +53,7 @@ COVERED_BY = {
     "api/handlers/documents": "docs/test_served",
     "paths": "embedding/test_mounted",
     # Parts of one machine.
+    "committer": "test_writer_faults",
     "bus/hearing": "bus/test_redis_faults",
     "bus/link": "bus/test_redis",
     "bus/node": "bus/test_redis",

@@ -15,7 +15,7 @@ import orjson
 from rtchat import protocol
 from rtchat.api.call import Services
 from rtchat.app import App
-from rtchat.bus import Bus
+from rtchat.bus import WatchedBus
 from rtchat.config import Config
 from rtchat.connection import Connection, Listener
 from rtchat.events import Head
@@ -153,7 +153,9 @@ class Socket:
 
 
 @contextlib.asynccontextmanager
-async def world(database_url: str, bus: Bus | None = None, **settings: Any) -> AsyncIterator[World]:
+async def world(
+    database_url: str, bus: WatchedBus | None = None, **settings: Any
+) -> AsyncIterator[World]:
     """Run a pod's parts for a while."""
     given: dict[str, Any] = {"bcrypt_cost": 10, "lanes": 2, "pool_max": 4, **settings}
     config = msgspec.structs.replace(

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
 from rtchat.headers import Headers as Headers
-from rtchat.paths import path_of as path_of
+from rtchat.paths import is_internal as is_internal, path_of as path_of
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Event: TypeAlias = MutableMapping[str, Any]

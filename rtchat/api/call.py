@@ -4,6 +4,8 @@ import hmac
 from dataclasses import dataclass, field
 from typing import Any
 
+from prometheus_client.registry import CollectorRegistry
+
 from rtchat.api.asgi import Headers, Scope, address_of, header
 from rtchat.api.rates import RateLimits
 from rtchat.auth.accounts import Accounts
@@ -12,6 +14,7 @@ from rtchat.auth.sessions import Sessions
 from rtchat.auth.sso.flow import SingleSignOn
 from rtchat.auth.throttle import Throttle
 from rtchat.auth.tokens import Identity
+from rtchat.bus import WatchedBus
 from rtchat.cache import Cache
 from rtchat.chat import Chat
 from rtchat.config import Config
@@ -19,11 +22,14 @@ from rtchat.connections import Connections
 from rtchat.drain import Drain
 from rtchat.errors import ChatError, Code
 from rtchat.hub import Hub
+from rtchat.lag import Lag
+from rtchat.measures import Asked
 from rtchat.reached import Reached
 from rtchat.store.channels import ChannelStore
 from rtchat.store.database import Database
 from rtchat.store.users import UserStore
 from rtchat.tasks import Tasks
+from rtchat.writer import Writer
 
 
 @dataclass
@@ -46,6 +52,11 @@ class Services:
     throttle: Throttle
     rates: RateLimits
     reached: Reached
+    asked: Asked
+    writer: Writer
+    bus: WatchedBus
+    lag: Lag
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)  # filled by `app`
 
 
 @dataclass

@@ -70,7 +70,9 @@ class Conversation:
             self._idle = False
             if event["type"] == "websocket.disconnect":
                 if not self._connection.closed:  # by the server, or by the client
-                    self._services.rates.ended(self._connection.user_id, event.get("code", 1005))
+                    code = event.get("code", 1005)
+                    self._services.rates.ended(self._connection.user_id, code)
+                    self._services.connections.ended(code)
                 return
             if not await self._turn():
                 return
@@ -107,6 +109,7 @@ class Conversation:
             serve = _AT_ONCE.get(type(command))
             if serve is None:
                 return False
+            self._services.asked.commands[type(command)] += 1
             self._require_staying()
             serve(self, command)
         except ChatError as error:
@@ -134,6 +137,7 @@ class Conversation:
                 ref = protocol.ref_of(text)
                 raise
             ref = command.ref
+            self._services.asked.commands[type(command)] += 1
             self._require_staying()
             if (serve := _AT_ONCE.get(type(command))) is not None:
                 serve(self, command)
@@ -161,6 +165,7 @@ class Conversation:
             self._connection.close(Close.FLOOD, "too many errors")
         else:
             self._services.reached.count(*error.limits)
+            self._services.asked.socket_errors[error.code] += 1
             self._connection.write(protocol.error(ref, error))
 
     # --- commands

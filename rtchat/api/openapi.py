@@ -17,7 +17,7 @@ from rtchat.api.examples import examples_of, in_path
 from rtchat.api.problems import HEADERS, PROBLEM, Problems, header
 from rtchat.api.rates import described
 from rtchat.api.router import Media, Route
-from rtchat.api.routes import INTERNAL_ROUTES, ROUTES
+from rtchat.api.routes import ROUTES, public
 from rtchat.api.samples import code_samples
 from rtchat.api.schemas import Schema, schemas_of, structs_in, true_for
 from rtchat.config import Config
@@ -78,7 +78,7 @@ class _Maker:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._problems = Problems()
-        self._routes = [*ROUTES, *(INTERNAL_ROUTES if config.internal_token else ())]
+        self._routes = public(config)
         bodies = [route.body for route in self._routes if route.body is not None]
         told = [kind for route in self._routes for kind in route.answers.values()]
         answers = [kind for kind in told if _is_struct(kind)]
@@ -109,7 +109,7 @@ class _Maker:
             "paths": paths,
             "components": {
                 "securitySchemes": {
-                    **(_OPERATOR if self._config.internal_token else {}),
+                    **(_OPERATOR if any(route.operator for route in self._routes) else {}),
                     "bearer": {
                         "type": "http",
                         "scheme": "bearer",

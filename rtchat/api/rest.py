@@ -4,11 +4,20 @@ import logging
 import secrets
 import time
 
-from rtchat.api.asgi import Receive, Scope, Send, address_of, client_of, header, path_of
+from rtchat.api.asgi import (
+    Receive,
+    Scope,
+    Send,
+    address_of,
+    client_of,
+    header,
+    is_internal,
+    path_of,
+)
 from rtchat.api.call import Call, Services
 from rtchat.api.http import JSON, Disconnected, Responder, decode, parse_query, read_body
 from rtchat.api.router import Media, Route, Router
-from rtchat.api.routes import ASSETS, INTERNAL_ROUTES, ROUTES
+from rtchat.api.routes import ASSETS, internal, public
 from rtchat.api.types import Problem
 from rtchat.auth.sessions import Sessions
 from rtchat.auth.tokens import Identity
@@ -29,8 +38,8 @@ class Rest:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._headers = AnswerHeaders(services.config)
-        internal = INTERNAL_ROUTES if services.config.internal_token else []
-        self._router = Router([*ROUTES, *ASSETS, *internal])
+        self._router = Router([*public(services.config), *ASSETS])
+        self._internal = Router(internal(services.config))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request. Whatever fails is answered and logged here."""
@@ -54,15 +63,17 @@ class Rest:
                 known.code = Code.INTERNAL
                 text = f"Request {request_id} failed."
                 await responder.problem(ChatError(Code.INTERNAL, text, after_ms=1000))
+        took_s = time.perf_counter() - started
+        self._count(scope["method"], responder.status, took_s, known)
         well = responder.status < 400
         if path not in QUIET_PATHS and not (well and path in QUIET_WHEN_WELL):
             line = {
                 "request": request_id,
                 "method": scope["method"],
                 "path": path,
-                "route": known.route,
+                "route": known.route.template if known.route else None,
                 "status": responder.status,
-                "ms": round((time.perf_counter() - started) * 1000, 1),
+                "ms": round(took_s * 1000, 1),
                 "user": known.user_id,
                 "client": client_of(scope),
             }
@@ -70,14 +81,27 @@ class Rest:
                 line["code"] = known.code
             log.info("request", extra=line)
 
+    def _count(self, method: str, status: int, took_s: float, known: "_Known") -> None:
+        """Count a request. By its route, for what clients make up is without an end."""
+        asked, route = self._services.asked, known.route
+        if route is None:
+            asked.requests["", "", status] += 1
+        else:
+            asked.requests[method, route.template, status] += 1
+            if not route.reserved:  # probes are fast, a drain slow, and neither is a client's
+                asked.request_seconds.observe(took_s)
+        if known.code is not None:
+            asked.request_errors[known.code] += 1
+
     async def _handle(
         self, scope: Scope, path: str, receive: Receive, responder: Responder, known: "_Known"
     ) -> None:
         """Answer by the route."""
+        router = self._internal if is_internal(scope) else self._router
         if (scope["method"], path) == ("OPTIONS", "*"):  # RFC 9110 §9.3.7: of the whole server
-            await responder.allow({"HEAD", "OPTIONS", *self._router.methods})
+            await responder.allow({"HEAD", "OPTIONS", *router.methods})
             return
-        routes, ids, words = self._router.match(path)
+        routes, ids, words = router.match(path)
         methods = _methods(routes)
         if scope["method"] == "OPTIONS":
             await responder.allow(methods)
@@ -87,7 +111,7 @@ class Rest:
             known.code = Code.METHOD_NOT_ALLOWED
             await responder.problem(ChatError(Code.METHOD_NOT_ALLOWED), methods=methods)
             return
-        known.route = route.template
+        known.route = route
         call = Call(self._services, scope, ids=ids, words=words, bearer=_bearer(scope))
         self._identify(call, route)
         known.user_id = call.identity.user_id if call.identity else None
@@ -125,7 +149,7 @@ class _Known:
 
     def __init__(self) -> None:
         self.code: Code | None = None
-        self.route: str | None = None  # as the documents write it; None: there is none
+        self.route: Route | None = None
         self.user_id: int | None = None
 
 

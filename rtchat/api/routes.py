@@ -33,6 +33,7 @@ from rtchat.api.rates import (
 )
 from rtchat.api.router import Cookie, Media, Route
 from rtchat.auth.sessions import Session
+from rtchat.config import Config
 from rtchat.errors import Code
 from rtchat.model import Channel, Member, Message, User
 
@@ -201,7 +202,7 @@ ASSETS: list[Route] = [
     if asset.media_type != web.HTML
 ]  # fmt: skip
 
-# For operators: only where `internal_token` is set, and in the document then, too.
+# For operators: only where `internal_token` is set.
 INTERNAL_ROUTES: list[Route] = [
     Route(
         "POST", "/internal/drain", health.drain, {200: types.Health, 202: types.Health},
@@ -212,3 +213,15 @@ INTERNAL_ROUTES: list[Route] = [
         auth=False, operator=True, reserved=True,
     ),
 ]  # fmt: skip
+
+
+def public(config: Config) -> list[Route]:
+    """What is served to clients, and stands in the document."""
+    operators = bool(config.internal_token) and not config.internal_port
+    return [*ROUTES, *(INTERNAL_ROUTES if operators else ())]
+
+
+def internal(config: Config) -> list[Route]:
+    """What is served on the internal port: the same few that are let in where there is no room."""
+    health = [route for route in ROUTES if route.reserved]
+    return [*health, *(INTERNAL_ROUTES if config.internal_token else ())]

@@ -69,6 +69,7 @@ class Session:
             extra={"connection": connection.id, "user": connection.user_id, "client": client},
         )
         self._services.connections.add(connection)
+        self._services.connections.measures.opened += 1
         self._services.sessions.close_if_ended(connection)
 
     async def end(self) -> None:
@@ -87,6 +88,7 @@ class Session:
         return self.conversation.take(text)
 
     def paused(self) -> None:
+        self._services.connections.measures.stalls += 1
         self._services.hub.paused(self._connection)
 
     def resumed(self) -> None:
@@ -103,6 +105,7 @@ class Session:
         self.conversation.go_on()
         connection = self._connection
         self._services.rates.ended(connection.user_id, code)
+        self._services.connections.ended(code)
         end = close(connection.link, self._send, code, reason, stuck=connection.paused)
         self._ending = self._services.tasks.start(end)
 
@@ -131,6 +134,7 @@ class WebSocketEndpoint:
             guest = await self._admit(scope)
         except ChatError as error:
             self._services.reached.count(*error.limits)
+            self._services.asked.request_errors[error.code] += 1
             await _deny(scope, send, error, self._headers)
             return
         address = address_of(scope)
@@ -151,6 +155,8 @@ class WebSocketEndpoint:
                 await session.end()
         except RefusedError as refused:
             self._services.reached.count(*refused.error.limits)
+            self._services.asked.socket_errors[refused.error.code] += 1
+            self._services.connections.ended(refused.code)
             draining = refused.code is Close.DRAINING
             bye = self._services.drain.bye
             link.write(bye() if draining else protocol.error(refused.ref, refused.error))

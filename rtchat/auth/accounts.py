@@ -26,7 +26,7 @@ class Accounts:
         self._config = config
         self._database = database
         self._users = UserStore(database)
-        self._passwords = passwords
+        self.passwords = passwords
         self._sessions = sessions
 
     async def register(
@@ -38,8 +38,8 @@ class Accounts:
         if not is_email(email):
             raise ChatError(Code.BAD_FIELD, "This is no e-mail address.", field="email")
         shown = self._name(email, name)
-        self._passwords.validate(password, email, shown)
-        hashed = await self._passwords.hash(password)
+        self.passwords.validate(password, email, shown)
+        hashed = await self.passwords.hash(password)
         async with self._database.transaction() as c:
             user = await self._users.create(c, email, shown, hashed)
             session = await self._sessions.open(c, user, client)
@@ -58,7 +58,7 @@ class Accounts:
         One hash is computed, whether there is such a user or none, with a password or without.
         """
         found = await self._users.account(email) if "\0" not in email else None
-        right = await self._passwords.check(password, found.password_hash if found else None)
+        right = await self.passwords.check(password, found.password_hash if found else None)
         if found is None or found.disabled or not right:
             why = Failed.UNKNOWN if found is None else Failed.DISABLED if right else Failed.WRONG
             raise _failed(why, client, found)
@@ -75,10 +75,10 @@ class Accounts:
 
     async def _rehashed(self, password: str, account: Account) -> str | None:
         """A hash at the cost that is set now, where the stored one has another."""
-        if account.password_hash is None or not self._passwords.outdated(account.password_hash):
+        if account.password_hash is None or not self.passwords.outdated(account.password_hash):
             return None
         try:
-            return await self._passwords.hash(password)
+            return await self.passwords.hash(password)
         except ChatError:
             return None  # many sign in at once: the next time will do
 
@@ -94,14 +94,14 @@ class Accounts:
         if found is None:
             raise ChatError(Code.UNAUTHORIZED)
         user = found.user
-        self._passwords.validate(password, user.email or None, user.name, field="newPassword")
+        self.passwords.validate(password, user.email or None, user.name, field="newPassword")
         if found.password_hash is not None:
             if current is None:
                 raise ChatError(Code.BAD_FIELD, "The current password.", field="currentPassword")
-            if not await self._passwords.check(current, found.password_hash, "currentPassword"):
+            if not await self.passwords.check(current, found.password_hash, "currentPassword"):
                 note(Event.PASSWORD_REFUSED, client, user=user.id, session=identity.session_id)
                 raise ChatError(Code.FORBIDDEN, "The password is wrong.", field="currentPassword")
-        hashed = await self._passwords.hash(password)
+        hashed = await self.passwords.hash(password)
         async with self._database.transaction() as c:
             now = await self._users.lock(c, user.id)
             age_s = await self._sessions.age_s(c, identity)

@@ -4,9 +4,12 @@ Owns: the words. Every event is a line of this module's logger, so that an opera
 apart; it names user and session by their ids, and the client as far as it is known. Must never:
 hold a password, a token, a hash or an e-mail address. What is not written when a process dies is
 lost; what the events tell of is in the database.
+
+They are counted for the whole process, like its log: an event has no other owner.
 """
 
 import logging
+from collections import Counter
 from enum import StrEnum
 
 from rtchat.auth.client import UNKNOWN, Client
@@ -29,6 +32,9 @@ class Event(StrEnum):
     LINKED = "identity linked"
     UNLINKED = "identity unlinked"
     KEYS = "signing key"
+
+
+NOTED: Counter[Event] = Counter()  # since the process began
 
 
 class Ended(StrEnum):
@@ -69,5 +75,6 @@ def note(
         "agent": client.agent or None,
         **more,
     }
+    NOTED[event] += 1
     level = logging.WARNING if event is Event.TOKEN_REUSED else logging.INFO
     log.log(level, event.value, extra={k: v for k, v in known.items() if v is not None})

@@ -45,6 +45,11 @@ class Passwords:
         self.runs = 0  # hashes made and checked
         self._threads.submit(common_passwords)  # 30 ms that no request then waits for
 
+    @property
+    def waiting(self) -> int:
+        """How many are being hashed or wait for it."""
+        return self._waiting
+
     def close(self) -> None:
         """Drop what waits; what runs ends by itself."""
         self._threads.shutdown(wait=False, cancel_futures=True)

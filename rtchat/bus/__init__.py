@@ -20,6 +20,8 @@ what concerns users and sessions.
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from rtchat.measures import Histogram
+
 
 class Bus(Protocol):
     """One pod's connection to the other pods.
@@ -64,3 +66,39 @@ class Bus(Protocol):
     @property
     def connected(self) -> bool:
         """Whether every link of the bus stands, as far as is known."""
+
+
+class WatchedBus(Bus, Protocol):
+    """A bus that tells operators what it counts; so does each that a pod runs with."""
+
+    @property
+    def published(self) -> int:
+        """Items handed on. Some are lost all the same, if their link breaks."""
+
+    @property
+    def received(self) -> int:
+        """Items that arrived, one's own among them where the bus echoes."""
+
+    @property
+    def dropped(self) -> int:
+        """Items not published: the bus was down or its buffer full."""
+
+    @property
+    def refused(self) -> int:
+        """Items that the other side answered with an error."""
+
+    @property
+    def reconnects(self) -> int:
+        """How often a link came back."""
+
+    @property
+    def receiver_errors(self) -> int:
+        """How often a receiver raised."""
+
+    @property
+    def lag(self) -> Histogram:
+        """Seconds from one's own heartbeats to hearing them; empty where there are none."""
+
+    @property
+    def nodes(self) -> dict[str, bool]:
+        """The other side's parts by name, and whether each is connected; none in one process."""

@@ -11,6 +11,7 @@ then either `forget` or `ask_again` is called.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -22,6 +23,14 @@ from rtchat.bus.slots import slot_told
 from rtchat.bus.subscriptions import Subscriptions, Waiter, Words
 
 log = logging.getLogger(__name__)
+
+
+LAG_MAX_S = 60.0  # of one's own heartbeat; long before that the link is dropped
+
+
+def moment() -> bytes:
+    """What a heartbeat says: when it was sent, by the clock of this machine's start."""
+    return b"%.6f" % time.monotonic()
 
 
 class Hearing:
@@ -179,6 +188,7 @@ class Hearing:
             _, topic, item = reply
             if topic.endswith(self._probe):
                 self._silent_beats = 0
+                self._note_lag(item)
                 return
             self._counts.received += 1
             try:
@@ -194,6 +204,14 @@ class Hearing:
             self._silent_beats = 0
         else:
             raise LinkError(f"not from a subscription: {reply!r:.200}")
+
+    def _note_lag(self, item: bytes) -> None:
+        try:
+            lag_s = time.monotonic() - float(item)
+        except ValueError:
+            return  # somebody else's, who may publish here: a sign of life all the same
+        if 0 <= lag_s <= LAG_MAX_S:
+            self._counts.lag.observe(lag_s)
 
     def _not_heard(self, reply: Any) -> None:
         if reply == b"PONG":  # in this form to who has no subscription at all

@@ -14,13 +14,14 @@ import logging
 import random
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import hiredis
 
 from rtchat.bus.address import Address
 from rtchat.bus.seldom import Seldom
+from rtchat.measures import WAIT_S, Histogram
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,8 @@ class Counts:
     received: int = 0
     reconnects: int = 0  # a link came back
     receiver_errors: int = 0
+    # Seconds from one's own heartbeat to hearing it: there, through Redis, and back.
+    lag: Histogram = field(default_factory=lambda: Histogram(WAIT_S))
 
 
 class Wire(asyncio.Protocol):

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from rtchat.bus.seldom import Seldom
+from rtchat.measures import WAIT_S, Histogram
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ class MemoryBus:
         self.refused = 0
         self.reconnects = 0
         self.receiver_errors = 0
+        self.lag = Histogram(WAIT_S)
+        self.nodes: dict[str, bool] = {}
         self._exchange = exchange
         self._loop: asyncio.AbstractEventLoop | None = None  # set from start to close
         self._heard: set[int] = set()

@@ -26,7 +26,7 @@ import hiredis
 
 from rtchat.bus import Bus
 from rtchat.bus.address import Address
-from rtchat.bus.hearing import Hearing
+from rtchat.bus.hearing import Hearing, moment
 from rtchat.bus.link import Counts, Limits, Link, LinkError, leads_elsewhere, pack
 from rtchat.bus.seldom import Seldom
 from rtchat.bus.subscriptions import Words
@@ -60,7 +60,7 @@ class Node:
         self._on_stale = on_stale
         self._closing = False
         self._tasks = Tasks("bus node")
-        self._beat = b""
+        self._heartbeat = b""
         self._silent_beats_max = round(limits.probe_silence_s / limits.probe_interval_s)
         self.tried = asyncio.Event()  # whether connecting succeeded or failed for the first time
         self._seldom = Seldom(log)
@@ -88,7 +88,12 @@ class Node:
 
     def __repr__(self) -> str:
         state = "up" if self.connected else "down"
-        return f"<Node {self._address.name} {state} topics={self.hearing.topics}>"
+        return f"<Node {self.name} {state} topics={self.hearing.topics}>"
+
+    @property
+    def name(self) -> str:
+        """Where it is, without what gets one in."""
+        return self._address.name
 
     @property
     def connected(self) -> bool:
@@ -173,7 +178,7 @@ class Node:
 
     def watch(self, heartbeat: bytes) -> None:
         """Send the heartbeat on this topic, which no other pod hears and this node carries."""
-        self._beat = pack((self._words.publish, heartbeat, b""))
+        self._heartbeat = heartbeat
         self.hearing.watch(heartbeat)
 
     def beat(self) -> None:
@@ -186,5 +191,5 @@ class Node:
             return
         if self.hearing.beat() >= self._silent_beats_max:
             self.drop("did not hear its own heartbeat, or the answers to what was asked")
-        elif not self._speaking.write(self._beat):
+        elif not self._speaking.write(pack((self._words.publish, self._heartbeat, moment()))):
             self.hearing.link.write(_PING)

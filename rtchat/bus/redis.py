@@ -23,6 +23,7 @@ from rtchat.bus.link import Counts, Limits
 from rtchat.bus.node import Node
 from rtchat.bus.shards import Topics, rendezvous
 from rtchat.bus.subscriptions import PLAIN, SHARDED
+from rtchat.measures import Histogram
 from rtchat.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -140,6 +141,16 @@ class RedisBus:
     def receiver_errors(self) -> int:
         """How often a receiver raised."""
         return self._counts.receiver_errors
+
+    @property
+    def lag(self) -> Histogram:
+        """Seconds from one's own heartbeats to hearing them, over all nodes."""
+        return self._counts.lag
+
+    @property
+    def nodes(self) -> dict[str, bool]:
+        """Each node that carries a shard, by name, and whether its links and topics stand."""
+        return {name: node.connected for name, node in self._nodes.items()}
 
     async def start(self) -> None:
         """Connect. Returns when every node was reached or failed once, after 2 s at the latest."""

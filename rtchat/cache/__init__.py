@@ -40,6 +40,10 @@ class Cache(Protocol):
         gives back. `cost` is no more than the smallest burst.
         """
 
+    @property
+    def answers(self) -> bool:
+        """Whether whoever keeps it answered when last asked."""
+
     async def close(self) -> None:
         """Let go of connections."""
 

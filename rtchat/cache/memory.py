@@ -54,6 +54,11 @@ class MemoryCache:
         check(key)
         return self._buckets.spend(key, limit, self._clock(), cost)
 
+    @property
+    def answers(self) -> bool:
+        """Always."""
+        return True
+
     async def close(self) -> None:
         """There is nothing to let go of."""
 

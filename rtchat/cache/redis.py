@@ -162,6 +162,11 @@ class RedisCache:
             self._local.spend(key, share, self._clock(), cost)
         return int(wait_us) / 1e6
 
+    @property
+    def answers(self) -> bool:
+        """Whether each node answered when it was last asked."""
+        return all(breaker.closed for breaker in self._breakers)
+
     async def close(self) -> None:
         """Close the connections."""
         await self._tasks.close()

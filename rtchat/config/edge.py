@@ -38,6 +38,14 @@ class Edge(Rates, frozen=True, kw_only=True):
     redis_cluster: Annotated[int, number(0, 1, "1: the URLs are seeds of a Redis Cluster")] = 0
     host: Annotated[str, text("address to listen on")] = "127.0.0.1"
     port: Annotated[int, number(0, 65535, "TCP port to listen on; 0: any free one")] = 8000
+    internal_port: Annotated[
+        int,
+        number(
+            0,
+            65535,
+            "TCP port of operators' paths, the next worker's one higher; 0: they are on `port`",
+        ),
+    ] = 0
     workers: Annotated[
         int, number(0, 256, "processes, each with limits of its own; 0: one a core; need Redis")
     ] = 1

@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from rtchat.config import Config
 from rtchat.headers import AnswerHeaders
+from rtchat.paths import INTERNAL_EXTENSION
 from rtchat.reached import Reached
 from rtchat.server.limits import Capacity, Room
 from rtchat.server.refusal import (
@@ -62,6 +63,7 @@ class HttpProtocol(HttpToolsProtocol):
     head_max_bytes = 16_384
     head_read_s = 5.0
     drain_bytes = 4_194_304
+    internal_port = 0
     capacity = Capacity(0, 0)
     common = AnswerHeaders(Config())
     reached: Reached  # of the class that is made
@@ -71,6 +73,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._address = ""
         self._room = Room.FREE
+        self._internal = False  # it came to the listener for operators
         self._lingers = False
         self._running: RequestResponseCycle | None = None  # `cycle` is the last one that waits
         # Whether what is read is no body (the parser keeps heads and trailers), and how much it is.
@@ -91,6 +94,7 @@ class HttpProtocol(HttpToolsProtocol):
             "head_max_bytes": config.header_max_bytes,
             "head_read_s": float(config.header_read_s),
             "drain_bytes": config.body_drain_bytes,
+            "internal_port": config.internal_port,
             "capacity": capacity,
             "common": AnswerHeaders(config),
             "reached": reached,
@@ -102,6 +106,8 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._address = self.client[0] if self.client else ""
+        port = self.server[1] if self.server else None
+        self._internal = bool(self.internal_port) and port == self.internal_port
         self._room = self.capacity.enter(self._address)
         if self._room is not Room.FREE:
             self._full = self.capacity.reached()
@@ -179,6 +185,11 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     # --- what the parser finds
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._internal:
+            self.scope["extensions"] = {INTERNAL_EXTENSION: {}}
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """What uvicorn does, and the limit; it is called too often to call on."""
@@ -272,10 +283,10 @@ class HttpProtocol(HttpToolsProtocol):
     def _should_upgrade(self) -> bool:
         """Only what a WebSocket's handshake is; anything else is answered as if it asked for none.
 
-        (RFC 6455 §4.1: GET.)
+        (RFC 6455 §4.1: GET.) The listener for operators has no WebSocket.
         """
         websocket: bool = super()._should_upgrade()
-        return websocket and self.scope["method"] == "GET"
+        return websocket and self.scope["method"] == "GET" and not self._internal
 
     def _upgrade(self, behind: bytes) -> None:
         """The head is whole and asks for another protocol. `behind`: what came with it."""

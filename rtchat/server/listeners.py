@@ -1,4 +1,4 @@
-"""The sockets on which several workers listen on one port.
+"""The sockets on which servers listen: several workers on one port, operators on another.
 
 Owns: how a port is shared. Must never: let a second server in unnoticed. What a crash leaves of
 these sockets is what its neighbours still hold of them.
@@ -16,13 +16,42 @@ import errno
 import socket
 import sys
 
+from rtchat.config import Config
+from rtchat.errors import StartError
+
 SPREADS = sys.platform == "linux"
+
+
+def bind_for(config: Config, workers: int = 1) -> list[list[socket.socket]]:
+    """Bind what each worker listens on: the port of clients first, then, if there is one, its
+    internal port. Raises StartError with the port that cannot be had."""
+    try:
+        if workers == 1:
+            places = [bind(config.host, config.port)]
+        else:
+            places = bind_all(config.host, config.port, workers)
+    except OSError as error:
+        raise _not_had(config.host, config.port, error) from error
+    for number, place in enumerate(places if config.internal_port else ()):
+        port = config.internal_port + number
+        try:
+            place += bind(config.host, port)
+        except OSError as error:
+            for one in (one for each in places for one in each):
+                one.close()
+            raise _not_had(config.host, port, error) from error
+    return places
+
+
+def _not_had(host: str, port: int, error: OSError) -> StartError:
+    return StartError(f"cannot listen on {host}:{port}: {error.strerror or error}")
 
 
 def bind_all(host: str, port: int, workers: int) -> list[list[socket.socket]]:
     """Bind sockets for each worker, all to one port; none listens yet. Raises OSError."""
     if not SPREADS:
-        return [bind(host, port)] * workers
+        one = bind(host, port)
+        return [list(one) for _ in range(workers)]
     for probe in bind(host, port):  # without sharing: or a second server would not be noticed
         port = probe.getsockname()[1]
         probe.close()

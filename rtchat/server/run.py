@@ -26,6 +26,7 @@ from rtchat.reached import Reached
 from rtchat.server.garbage import Garbage
 from rtchat.server.http import HttpProtocol
 from rtchat.server.limits import Capacity, fitting, raise_files_limit, set_peer_timeout
+from rtchat.server.listeners import bind_for
 from rtchat.server.websocket import FrameProtocol
 
 log = logging.getLogger(__name__)
@@ -209,10 +210,11 @@ def uvicorn_config(app: App, config: Config) -> uvicorn.Config:
 
 
 def run(app: App, config: Config) -> None:
-    """Serve until SIGINT or SIGTERM. Exits with a message when the start fails."""
+    """Serve until SIGINT or SIGTERM. Raises StartError where a port cannot be had."""
     timeout_ms = config.tcp_user_timeout_ms
     settings = uvicorn_config(app, config)
-    serve(Server(settings, app, config.shutdown_s, peer_timeout_ms=timeout_ms))
+    server = Server(settings, app, config.shutdown_s, peer_timeout_ms=timeout_ms)
+    serve(server, bind_for(config)[0])
 
 
 def serve(server: Server, listeners: list[socket.socket] | None = None) -> None:

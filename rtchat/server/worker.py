@@ -15,6 +15,8 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import msgspec
+
 from rtchat.config import Config
 from rtchat.server import run
 from rtchat.tasks import Tasks
@@ -98,6 +100,11 @@ class WorkerServer(run.Server):
         self._link.say(GONE)
 
 
-def serve(app: run.App, config: Config, listeners: list[socket.socket], end: socket.socket) -> None:
-    """Serve until a signal, or until the supervisor is gone."""
+def serve(
+    app: run.App, config: Config, number: int, listeners: list[socket.socket], end: socket.socket
+) -> None:
+    """Serve until a signal, or until the supervisor is gone; workers are numbered from 1."""
+    if config.internal_port:
+        own_port = config.internal_port + number - 1
+        config = msgspec.structs.replace(config, internal_port=own_port)
     run.serve(WorkerServer(app, config, end), listeners)

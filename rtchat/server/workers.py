@@ -28,7 +28,7 @@ from rtchat import logs
 from rtchat.config import Config
 from rtchat.server import worker
 from rtchat.server.launch import end_with_parent
-from rtchat.server.listeners import bind_all
+from rtchat.server.listeners import bind_for
 from rtchat.server.restarts import Life, Restarts
 from rtchat.server.run import App
 
@@ -63,14 +63,11 @@ def run(
 ) -> int:
     """Serve with so many workers until a signal; returns the exit status.
 
-    `on_serving`: told the port, once all of them serve.
+    `on_serving`: told the port, once all of them serve. Raises StartError where a port cannot be
+    had.
     """
     assert threading.active_count() == 1, "a fork takes one thread along"
-    try:
-        supervisor = Supervisor(make, config, count, on_serving)
-    except OSError as error:
-        log.error("start failed", extra={"reason": f"{config.host}:{config.port}: {error}"})
-        return 3
+    supervisor = Supervisor(make, config, count, on_serving)
     try:
         return supervisor.run()
     finally:
@@ -90,7 +87,7 @@ class Supervisor:
         self._make = make
         self._config = config
         self._on_serving = on_serving
-        listeners = bind_all(config.host, config.port, count)
+        listeners = bind_for(config, count)
         self._port: int = listeners[0][0].getsockname()[1]
         self._places = [Place(number, mine) for number, mine in enumerate(listeners, 1)]
         self._selector = selectors.DefaultSelector()
@@ -287,7 +284,7 @@ class Supervisor:
                     if listener not in place.listeners:
                         listener.close()  # held here, it would take connects that nobody answers
             logs.configure(self._config.log_level, self._config.log_format, place.number)
-            worker.serve(self._make(), self._config, place.listeners, end)
+            worker.serve(self._make(), self._config, place.number, place.listeners, end)
             status = 0
         except SystemExit as over:
             status = over.code if isinstance(over.code, int) else 1

@@ -10,6 +10,7 @@ wait without a bound, or need the database to be there at the start. No session 
 import asyncio
 import logging
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
@@ -21,6 +22,7 @@ from asyncpg.transaction import Transaction
 
 from rtchat.config import Config
 from rtchat.errors import ChatError, Code, StartError, spread_ms
+from rtchat.measures import WAIT_S, Histogram
 from rtchat.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -67,6 +69,7 @@ class Database:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self.waits = Histogram(WAIT_S)  # for a connection of the pool, seconds
         self._pool: asyncpg.Pool | None = None
         self._begun = False  # what the start needs was read
         self._tasks = Tasks("database")
@@ -145,6 +148,23 @@ class Database:
         self._note_settings(unsafe)
         self._begun = True
 
+    @property
+    def pool(self) -> tuple[int, int]:
+        """How many connections of the pool are lent, and how many wait to be."""
+        if self._pool is None:
+            return 0, 0
+        idle = self._pool.get_idle_size()
+        return self._pool.get_size() - idle, idle
+
+    @property
+    def answers(self) -> bool:
+        """Whether it has answered lately, as far as anybody asked; probes see that somebody does.
+
+        Not asked here: a scrape must not wait.
+        """
+        silent_s = asyncio.get_running_loop().time() - self._answered_at
+        return self._begun and silent_s <= SILENT_S
+
     async def close(self) -> None:
         """Close the pool; a connection still at work is cut after a second."""
         await self._tasks.close()
@@ -165,10 +185,13 @@ class Database:
         if self._pool is None or not self._begun:
             raise unreached()
         pool, timeout = self._pool, self._config.acquire_timeout_ms / 1000
+        began = time.monotonic()
         try:
             c = await pool.acquire(timeout=timeout)
         except (*UNAVAILABLE, pg.PostgresError) as error:  # also: the password has changed, …
             raise unavailable(error, _late(error, self._limit_of_acquiring(pool))) from error
+        finally:
+            self.waits.observe(time.monotonic() - began)
         try:
             with translated():
                 try:

@@ -33,7 +33,7 @@ async def pod(module_database_url: str) -> AsyncIterator[World]:
 
 
 def passwords(pod: World) -> Passwords:
-    return pod.services.accounts._passwords
+    return pod.services.accounts.passwords
 
 
 async def refused(pod: World, email: str, password: str) -> tuple[object, ...]:

@@ -1,28 +1,48 @@
-"""`GET /metrics`: for whom it is there, and what it is like."""
+"""`GET /metrics`: for whom it is there, and that each number says what happened."""
 
+import asyncio
+import secrets
+import shutil
+import subprocess
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import httpx2
 import pytest
 
 from rtchat.api import openapi
-from rtchat.api.handlers.metrics import exposition
+from rtchat.api.families import FAMILIES, Kind
 from rtchat.config import Config
 from rtchat.reached import counted
-from tests.contract.metrics import parse, scrape
+from tests.contract.metrics import Series, by, limits, parse, rose, scrape, value
 from tests.contract.rest import Caller, problem
-from tests.people import People
+from tests.people import People, Person
 from tests.pods import Pod, Pods
+from tests.sockets import wire
 
 TOKEN = "sixteen letters!"
 
 
 @pytest.fixture(scope="module")
-def own_pod(module_database_url: str, pods: Pods) -> Iterator[Pod]:
-    """A pod for operators too."""
-    pod = pods.spawn(module_database_url, internal_token=TOKEN, content_max_chars=10).wait()
-    yield pod
-    pod.kill()
+def own_pods(module_database_url: str, pods: Pods, valkey: Any) -> Iterator[tuple[Pod, Pod]]:
+    """Two pods for operators, with Redis between them."""
+    settings = {
+        "redis_urls": valkey.url,
+        "bus_prefix": f"metrics-{secrets.token_hex(4)}",
+        "internal_token": TOKEN,
+        "content_max_chars": 100,
+    }
+    pair = pods.spawn(module_database_url, **settings), pods.spawn(module_database_url, **settings)
+    for pod in pair:
+        pod.wait()
+    yield pair
+    for pod in pair:
+        pod.kill()
+
+
+@pytest.fixture
+def own_pod(own_pods: tuple[Pod, Pod]) -> Pod:
+    return own_pods[0]
 
 
 @pytest.fixture
@@ -31,18 +51,54 @@ async def operator(own_pod: Pod) -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
+@pytest.fixture
+async def own_people(module_database_url: str) -> AsyncIterator[People]:
+    async with People(module_database_url) as people:
+        yield people
+
+
+@pytest.fixture
+async def own_ann(own_people: People) -> Person:
+    return await own_people.new("ann")
+
+
+@pytest.fixture
+async def channel(operator: httpx2.AsyncClient, own_ann: Person) -> int:
+    return int((await Caller(operator, own_ann).makes())["id"])
+
+
 async def asked(http: httpx2.AsyncClient, token: str, method: str = "GET") -> httpx2.Response:
     """Ask with this token."""
     return await http.request(method, "/metrics", headers={"Authorization": f"Bearer {token}"})
 
 
+async def until(pod: Pod, name: str, expected: float, **labels: str) -> Series:
+    """Scrape until a series has this value; what follows a close, say, follows it soon."""
+    async with asyncio.timeout(10):
+        while value(series := await scrape(pod, TOKEN), name, **labels) != expected:
+            await asyncio.sleep(0.05)
+    return series
+
+
+class Changes:
+    """What rose between two scrapes, by name and labels."""
+
+    def __init__(self, before: Series, after: Series) -> None:
+        self._rose = rose(before, after)
+
+    def __call__(self, name: str, **labels: str) -> float:
+        return self._rose.get((name, frozenset(labels.items())), 0)
+
+
+# --- for whom it is there
+
+
 async def test_the_token_opens_it(operator: httpx2.AsyncClient):
-    """Every series is there, with 0, before anything was reached."""
     answer = await asked(operator, TOKEN)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert answer.headers["cache-control"] == "no-store"
-    assert parse(answer.text) == dict.fromkeys(counted(), 0)
+    assert by(parse(answer.text), "rtchat_limit_reached_total", "limit").keys() == set(counted())
 
 
 async def test_head_has_the_head_alone(operator: httpx2.AsyncClient):
@@ -77,41 +133,202 @@ def test_it_is_documented_where_it_is_served():
 async def test_scrapes_do_not_fill_the_log_but_strangers_are_seen(
     operator: httpx2.AsyncClient, own_pod: Pod
 ):
-    before = len([line for line in own_pod.events("request") if line["path"] == "/metrics"])
     await asked(operator, TOKEN)
-    await asked(operator, "a stranger's token")
-    lines = [line for line in own_pod.events("request") if line["path"] == "/metrics"][before:]
-    assert [line["status"] for line in lines] == [401]
+    request = (await asked(operator, "a stranger's token")).headers["x-request-id"]
+    async with asyncio.timeout(10):  # a line is written after its answer
+        while not [line for line in own_pod.events("request") if line["request"] == request]:
+            await asyncio.sleep(0.02)
+    scrapes = [line for line in own_pod.events("request") if line["path"] == "/metrics"]
+    assert {line["status"] for line in scrapes} <= {401, 405}, "of none that was well"
     assert TOKEN not in own_pod.log()
 
 
-async def test_what_is_told_of_a_limit_rises_by_one_for_each_answer(
-    operator: httpx2.AsyncClient, own_pod: Pod, module_database_url: str
-):
-    async with People(module_database_url) as people:
-        ann = Caller(operator, await people.new("ann"))
-    channel = await ann.makes()
-    before = await scrape(own_pod, TOKEN)
-    for content in ("short", "as long as", "longer than", "much longer than that"):
-        await ann.post(f"/channels/{channel['id']}/messages", {"content": content})
-    after = await scrape(own_pod, TOKEN)
-    rose = {name: count - before[name] for name, count in after.items() if count != before[name]}
-    assert rose == {"content_max_chars": 2}
+# --- what it is like
 
 
-def test_the_text_is_what_prometheus_describes():
-    assert exposition({"subs_max": 0, "sends_burst": 12}).decode() == (
-        "# HELP rtchat_limit_reached_total"
-        " Answers and closes that told of a limit, by its setting.\n"
-        "# TYPE rtchat_limit_reached_total counter\n"
-        'rtchat_limit_reached_total{limit="subs_max"} 0\n'
-        'rtchat_limit_reached_total{limit="sends_burst"} 12\n'
+async def test_every_family_of_the_table_is_there_with_its_kind(operator: httpx2.AsyncClient):
+    text = (await asked(operator, TOKEN)).text
+    for family in FAMILIES:
+        name = family.name.removesuffix("_total") if family.kind is Kind.COUNTER else family.name
+        assert f"# TYPE {family.name} {family.kind}\n" in text or f"# TYPE {name} " in text
+        assert f" {family.help}\n" in text
+    assert "process_resident_memory_bytes " in text
+    assert "python_gc_collections_total{" in text
+
+
+def test_promtool_finds_nothing_to_complain_about(own_pod: Pod):
+    """Names, units, help: as Prometheus' own conventions have them."""
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool (Debian: prometheus) is not installed")
+    with httpx2.Client(trust_env=False) as http:
+        text = http.get(f"{own_pod.url}/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text
+    done = subprocess.run(
+        [promtool, "check", "metrics"], input=text, capture_output=True, text=True, timeout=20
     )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize(
-    "wrong", ["a 1", 'a{limit="b"} 1', 'rtchat_limit_reached_total{limit="b"} x']
-)
-def test_text_that_is_none_is_noticed(wrong: str):
-    with pytest.raises(AssertionError):
-        parse(exposition({"subs_max": 0}).decode() + wrong + "\n")
+@pytest.mark.parametrize("wrong", ["a{b} 1", 'a{limit="b"} x', 'rtchat_info{version="1"} 1'])
+async def test_text_that_is_none_is_noticed(operator: httpx2.AsyncClient, wrong: str):
+    text = (await asked(operator, TOKEN)).text
+    with pytest.raises((AssertionError, ValueError)):
+        parse(f"{text}{wrong}\n{wrong}\n")
+
+
+# --- that the numbers are true
+
+
+async def test_sockets_are_counted_from_beginning_to_end(own_pod: Pod, own_ann: Person):
+    before = await until(own_pod, "rtchat_connections", 0)
+    async with wire(own_pod.ws_url, own_ann), wire(own_pod.ws_url) as guest:
+        there = await until(own_pod, "rtchat_guests", 1)
+        assert value(there, "rtchat_connections") == 1
+        assert value(there, "rtchat_connections_paused") == 0
+        await guest.send({"t": "auth", "token": "none"})
+        await guest.socket.wait_closed()
+    changes = Changes(before, await until(own_pod, "rtchat_connections", 0))
+    assert changes("rtchat_connections_opened_total") == 1
+    assert changes("rtchat_closes_total", code="1000") == 1
+    assert changes("rtchat_closes_total", code="4001") == 1
+    assert changes("rtchat_errors_total", via="websocket", code="unauthorized") == 1
+
+
+async def test_a_clients_own_close_codes_make_no_series_each(own_pod: Pod, own_ann: Person):
+    before = await until(own_pod, "rtchat_connections", 0)
+    for code in (3000, 3001, 4999):
+        async with wire(own_pod.ws_url, own_ann) as socket:
+            await socket.socket.close(code)
+    after = await until(own_pod, "rtchat_connections", 0)
+    assert Changes(before, after)("rtchat_closes_total", code="other") == 3
+    assert not {"3000", "3001", "4999"} & by(after, "rtchat_closes_total", "code").keys()
+
+
+async def test_a_message_is_counted_on_its_way(own_pod: Pod, own_ann: Person, channel: int):
+    before = await scrape(own_pod, TOKEN)
+    async with wire(own_pod.ws_url, own_ann) as socket:
+        await socket.ask({"t": "sub", "ref": 1, "ch": {str(channel): None}})
+        said = {"t": "send", "ch": channel, "content": "x", "nonce": "n"}
+        for ref in (2, 3):  # the second time with a known nonce
+            await socket.send({**said, "ref": ref})
+            await socket.until(t="ack", ref=ref)
+        await socket.ask({"t": "ping", "ref": 4})
+        there = await scrape(own_pod, TOKEN)
+    assert value(there, "rtchat_rooms") >= 1
+    assert value(there, "rtchat_subscriptions", state="live") == 1
+    assert value(there, "rtchat_subscriptions", state="catching_up") == 0
+    assert value(there, "rtchat_writer_queue_rows") == 0
+    changes = Changes(before, there)
+    assert by(rose(before, there), "rtchat_commands_total", "type") == {
+        "sub": 1,
+        "send": 2,
+        "ping": 1,
+    }
+    assert changes("rtchat_acks_total") == 2
+    assert changes("rtchat_duplicates_total") == 1
+    assert changes("rtchat_refusals_total") == 0
+    assert changes("rtchat_ack_seconds_count") == 2
+    assert 0 < changes("rtchat_ack_seconds_sum") < 20
+    assert changes("rtchat_batch_rows_count") == changes("rtchat_commit_seconds_count") == 2
+    assert changes("rtchat_batch_rows_sum") == 2
+    assert changes("rtchat_deliveries_total", path="live") == 1
+    assert changes("rtchat_delivered_bytes_total") > 50
+    assert changes("rtchat_bus_published_total") >= 1
+
+
+async def test_what_is_read_to_catch_up_is_told_apart(
+    own_pod: Pod, operator: httpx2.AsyncClient, own_ann: Person, channel: int
+):
+    for _ in range(3):
+        await Caller(operator, own_ann).says({"id": channel}, "before")
+    before = await scrape(own_pod, TOKEN)
+    async with wire(own_pod.ws_url, own_ann) as socket:
+        await socket.send({"t": "sub", "ref": 1, "ch": {str(channel): 0}})
+        await socket.until(t="msg", seq=3)
+        changes = Changes(before, await scrape(own_pod, TOKEN))
+    assert changes("rtchat_deliveries_total", path="catch_up") == 3
+    assert changes("rtchat_deliveries_total", path="live") == 0
+
+
+async def test_refusals_have_their_code(own_pod: Pod, own_ann: Person, channel: int):
+    before = await scrape(own_pod, TOKEN)
+    async with wire(own_pod.ws_url, own_ann) as socket:
+        await socket.ask({"t": "send", "ref": 1, "ch": channel, "content": "x" * 101})
+        await socket.ask({"t": "send", "ref": 2, "ch": 999_999_999, "content": "x"})
+        await socket.ask({"t": "nonsense", "ref": 3})
+    changes = Changes(before, await scrape(own_pod, TOKEN))
+    for code in ("too_long", "not_found", "unknown_type"):
+        assert changes("rtchat_errors_total", via="websocket", code=code) == 1
+    assert changes("rtchat_refusals_total") == 1, "the writer's alone"
+    assert changes("rtchat_limit_reached_total", limit="content_max_chars") == 1
+
+
+async def test_requests_are_counted_by_route_and_not_by_path(
+    own_pod: Pod, operator: httpx2.AsyncClient, own_ann: Person, channel: int
+):
+    before = await scrape(own_pod, TOKEN)
+    ann = Caller(operator, own_ann)
+    await ann.get(f"/channels/{channel}")
+    await ann.get("/channels/999999999")
+    await ann.get("/no/such/path")
+    await operator.request("PATCH", "/made-up")
+    await operator.get("/healthz")
+    after = await scrape(own_pod, TOKEN)
+    changes = Changes(before, after)
+    route = {"method": "GET", "route": "/channels/{id}"}
+    assert changes("rtchat_requests_total", status="200", **route) == 1
+    assert changes("rtchat_requests_total", status="404", **route) == 1
+    assert changes("rtchat_requests_total", status="404", method="", route="") == 2
+    assert changes("rtchat_errors_total", via="rest", code="not_found") == 3
+    assert changes("rtchat_request_seconds_count") == 2, "those of clients that have a route"
+
+
+async def test_sign_ins_are_counted(own_pod: Pod, operator: httpx2.AsyncClient):
+    before = await scrape(own_pod, TOKEN)
+    nobody = {"email": "nobody@example.org", "password": "correct horse"}
+    await operator.post("/auth/login", json=nobody)
+    changes = Changes(before, await scrape(own_pod, TOKEN))
+    assert changes("rtchat_auth_events_total", event="login_failed") == 1
+    assert changes("rtchat_passwords_hashed_total") == 1
+
+
+async def test_the_other_pod_hears_and_delivers(
+    own_pods: tuple[Pod, Pod], own_ann: Person, channel: int
+):
+    here, there = own_pods
+    async with wire(there.ws_url, own_ann) as hearing, wire(here.ws_url, own_ann) as saying:
+        await hearing.ask({"t": "sub", "ref": 1, "ch": {str(channel): None}})
+        before = await scrape(there, TOKEN)
+        await saying.ask({"t": "send", "ref": 1, "ch": channel, "content": "over there"})
+        await hearing.until(t="msg", content="over there")
+        changes = Changes(before, await scrape(there, TOKEN))
+    assert changes("rtchat_bus_received_total") >= 1
+    assert changes("rtchat_deliveries_total", path="live") == 1
+    assert changes("rtchat_acks_total") == 0
+
+
+async def test_the_bus_and_the_loop_are_watched(own_pod: Pod):
+    """A heartbeat a second, and four looks at the loop."""
+    before = await scrape(own_pod, TOKEN)
+    async with asyncio.timeout(10):
+        while not Changes(before, after := await scrape(own_pod, TOKEN))(
+            "rtchat_bus_lag_seconds_count"
+        ):
+            await asyncio.sleep(0.1)
+    assert Changes(before, after)("rtchat_loop_lag_seconds_count") >= 1
+    assert set(by(after, "rtchat_bus_node_up", "node").values()) == {1}
+    for name in ("bus_connected", "cache_up", "database_up"):
+        assert value(after, f"rtchat_{name}") == 1
+    assert value(after, "rtchat_draining") == 0
+    assert value(after, "rtchat_writer_lanes_connected") == value(after, "rtchat_writer_lanes")
+
+
+async def test_what_is_told_of_a_limit_rises_by_one_for_each_answer(
+    operator: httpx2.AsyncClient, own_pod: Pod, own_ann: Person, channel: int
+):
+    before = await limits(own_pod, TOKEN)
+    for content in ("short", "x" * 100, "x" * 101, "x" * 1000):
+        await Caller(operator, own_ann).post(f"/channels/{channel}/messages", {"content": content})
+    after = await limits(own_pod, TOKEN)
+    changed = {name: count - before[name] for name, count in after.items() if count != before[name]}
+    assert changed == {"content_max_chars": 2}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rtchat.reached import counted
-from tests.contract.metrics import scrape
+from tests.contract.metrics import limits as scrape
 from tests.contract.provoking import TOKEN, World
 from tests.contract.reaching import ELSEWHERE, RECIPES
 from tests.contract.reaching_strictly import Reach, stricter
@@ -29,7 +29,7 @@ async def reach(
         yield made
 
 
-async def counts(reach: Reach) -> dict[int, dict[str, int]]:
+async def counts(reach: Reach) -> dict[int, dict[str, float]]:
     """What each pod has counted, by its port."""
     world = reach.world
     there = [world.pod, world.full, reach.strict, reach.narrow, reach.slow]

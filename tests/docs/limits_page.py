@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from rtchat.api.handlers.metrics import LIMITS
 from rtchat.api.rates import RATES, Limited
 from rtchat.api.routes import ROUTES
 from rtchat.config import Config
@@ -36,8 +35,8 @@ GROUPS = {
 # Numbers that nobody can exceed: what they set is chosen, not bounded.
 CHOICES = frozenset({
     "token_leeway_s", "bcrypt_cost", "password_threads", "sso_metadata_s", "tls_required",
-    "redis_cluster", "port", "workers", "hsts_s", "heartbeat_s", "expiring_s", "lanes",
-    "head_check_ms", "bus_shards", "cache_local_percent", "drain_per_second",
+    "redis_cluster", "port", "internal_port", "workers", "hsts_s", "heartbeat_s", "expiring_s",
+    "lanes", "head_check_ms", "bus_shards", "cache_local_percent", "drain_per_second",
 })  # fmt: skip
 PAGE = Path(__file__).parents[2] / "docs" / "limits.md"
 
@@ -97,7 +96,7 @@ def _limit(name: str) -> str:
 
 def _metric(name: str) -> str:
     """Where what is told at the limit is counted."""
-    return code(f'{LIMITS}{{limit="{name}"}}') if name in counted() else "–"
+    return code(f'rtchat_limit_reached_total{{limit="{name}"}}') if name in counted() else "–"
 
 
 def _there(name: str) -> str:

@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from rtchat.api.routes import INTERNAL_ROUTES, ROUTES
 from rtchat.errors import Close
@@ -21,6 +22,8 @@ PAGES = sorted(
     [*(ROOT / "docs").glob("*.md"), *(ROOT / ".github").glob("*.md"), ROOT / "README.md"]
 )
 SOURCES = ("rtchat", "migrations", "tests", "bench")
+# What Prometheus' client tells of any process.
+PROCESS = frozenset(sample.name for family in REGISTRY.collect() for sample in family.samples)
 POSTGRES = frozenset({"synchronous_standby_names", "remote_apply"})  # settings of its own
 RFC_6455 = frozenset({"1000", "1001", "1005", "1006", "1013"})  # which rtchat does not send
 MOUNT = "/chat"  # where docs/embedding.md mounts the application
@@ -93,7 +96,7 @@ def words_of_the_code() -> frozenset[str]:
 def test_codes_settings_and_names_exist(page: Path):
     """Every word with an underscore in it, whatever it is the name of."""
     text = without_code(page.read_text())
-    assert set(_WORD.findall(text)) - words_of_the_code() - POSTGRES == set()
+    assert set(_WORD.findall(text)) - words_of_the_code() - POSTGRES - PROCESS == set()
 
 
 @for_every_page

@@ -275,7 +275,7 @@ def _old_delivered() -> None:
 
     def every(room: Room, envelope: Envelope) -> bool:
         if room.is_open and envelope.last <= room.cursor:
-            room._fan_out(envelope.payload)
+            room._fan_out(envelope.payload, 0)
             return True
         return offer(room, envelope)
 

@@ -22,6 +22,7 @@ from rtchat.auth.tokens import Tokens
 from rtchat.config import Config
 from rtchat.envelope import BadEnvelopeError, ControlKind, Envelope, joined
 from rtchat.errors import ChatError, Code
+from rtchat.measures import Delivering
 from rtchat.model import ID_MAX
 from rtchat.room import Room, State, Subscription, Tails, Write
 from tests.fuzz import corpus
@@ -227,7 +228,7 @@ def room(data: bytes) -> None:
         reader.ended_by = seq
         it.remove(sub)
 
-    it = Room(corpus.CHANNEL, ended, Tails(1 << 16), HELD_MAX)
+    it = Room(corpus.CHANNEL, ended, Tails(1 << 16), HELD_MAX, Delivering())
     sub = it.register(reader)
     it.open(0)
     it.catch_up(sub, 0)

@@ -29,7 +29,7 @@ class KeepsOldEnvelopes(Room):
 
     def offer(self, envelope: Envelope) -> bool:
         if envelope.last <= self.cursor:
-            self._fan_out(envelope.payload)
+            self._fan_out(envelope.payload, 0)
             return False
         return super().offer(envelope)
 

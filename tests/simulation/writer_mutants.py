@@ -6,15 +6,14 @@ from typing import Any
 
 from asyncpg import exceptions as pg
 
-from rtchat import batch, writer
+from rtchat import batch, committer, writer
 from rtchat.batch import Decision, Ledger, Write
+from rtchat.committer import Committer
 from rtchat.errors import Code
 from rtchat.lane import Batch, Lane
 from rtchat.store.log import CommitUnknownError
 from tests.simulation import database
 from tests.simulation.database import Database, ModelLog, Transaction
-
-_LaneRunner = writer._LaneRunner
 
 
 class PutsBackBehind(Lane):
@@ -67,7 +66,7 @@ class TakesEverything(Lane):
         return super()._batch(channels, wait=wait)
 
 
-class RefusesTheWholeBatch(_LaneRunner):
+class RefusesTheWholeBatch(Committer):
     """One entry that cannot be stored costs all the others of its batch."""
 
     async def _divide(self, store: Any, batch: Batch, error: Exception) -> None:
@@ -75,7 +74,7 @@ class RefusesTheWholeBatch(_LaneRunner):
         self._settle(batch)
 
 
-class StoresTheSecondHalfAnyway(_LaneRunner):
+class StoresTheSecondHalfAnyway(Committer):
     """Does not wait for the first half of a divided batch."""
 
     async def _divide(self, store: Any, batch: Batch, error: Exception) -> None:
@@ -87,7 +86,7 @@ class StoresTheSecondHalfAnyway(_LaneRunner):
         await self._store(store, Batch(batch.writes[:half], batch.wait))
 
 
-class AcksWhateverHappens(_LaneRunner):
+class AcksWhateverHappens(Committer):
     """Answers what is refused as if it were stored."""
 
     def _refuse(
@@ -166,7 +165,10 @@ class LocksNothing(Database):
 MUTANTS: dict[type[Any], ModuleType] = {
     **dict.fromkeys(
         (PutsBackBehind, PutsBackReversed, LosesTheLocked, SettlesTooEarly, NeverSettles,
-         TakesEverything, RefusesTheWholeBatch, StoresTheSecondHalfAnyway, AcksWhateverHappens,
+         TakesEverything), committer,
+    ),
+    **dict.fromkeys(
+        (RefusesTheWholeBatch, StoresTheSecondHalfAnyway, AcksWhateverHappens,
          DeliversBeforeItAnswers), writer,
     ),
     **dict.fromkeys((AcksBeforeTheCommit, TakesALostAnswerForANo, ReadsBeforeTheLock,

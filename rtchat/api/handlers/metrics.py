@@ -1,26 +1,16 @@
-"""What Prometheus asks for: the counters of this process, as text.
+"""What Prometheus asks for: the metrics of this process, as text.
 
-Owns: the families' names and help. Must never: be answered without the operators' token, or put
-what came from a client into a label. Each worker answers for itself.
+Must never: be answered without the operators' token. Each worker answers for itself.
 """
 
-from collections.abc import Mapping
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from rtchat.api.call import Call
 from rtchat.api.router import Answer
 
-MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-LIMITS = "rtchat_limit_reached_total"
-LIMITS_HELP = "Answers and closes that told of a limit, by its setting."
+MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 
 async def metrics(call: Call) -> Answer:
-    """Tell how often each limit was reached, in Prometheus' text format."""
-    return 200, exposition(call.services.reached.counts)
-
-
-def exposition(counts: Mapping[str, int]) -> bytes:
-    """The counters in Prometheus' text format 0.0.4; names of settings need no escaping."""
-    lines = [f"# HELP {LIMITS} {LIMITS_HELP}", f"# TYPE {LIMITS} counter"]
-    lines += [f'{LIMITS}{{limit="{limit}"}} {count}' for limit, count in counts.items()]
-    return "\n".join([*lines, ""]).encode()
+    """Tell what this process has counted, in Prometheus' text format."""
+    return 200, generate_latest(call.services.registry)
