@@ -15,6 +15,7 @@ import pytest
 
 from rtchat.api.call import Services
 from rtchat.settings import NAMES, PREFIX
+from tests.contract.metrics import parse, value
 from tests.embedding.conversation import follow, new_channel, talk, talk_to_the_end
 from tests.embedding.document import DOCUMENT, FILES, TEXT, uvicorn_commands
 from tests.embedding.outer import outer
@@ -35,7 +36,7 @@ def test_it_has_an_application_of_each_kind() -> None:
     kinds = {
         name for name, text in FILES.items() for kind in ("FastAPI(", "Starlette(") if kind in text
     }
-    assert kinds == {"fastapi_app.py", "starlette_app.py"}
+    assert kinds == {"fastapi_app.py", "starlette_app.py", "metered_app.py"}
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command[:4]))
@@ -82,6 +83,20 @@ async def test_endpoints_of_ones_own_act_as_the_chat(files: Path, database_url: 
             elsewhere = {"channel": await new_channel(chat, eve)}
             refused = await http.post(path, params=elsewhere, headers=ann.headers)
             assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+
+
+async def test_metrics_of_ones_own_have_the_chats_among_them(
+    files: Path, database_url: str
+) -> None:
+    async with (
+        People(database_url) as people,
+        outer(["metered_app:app"], database_url, files, prefix="/chat", environ={}) as server,
+        httpx2.AsyncClient(base_url=server.root, timeout=20) as http,
+        wire(server.ws_url, await people.new("ann")),
+    ):
+        series = parse((await http.get("/metrics/")).text)
+    assert value(series, "rtchat_connections") == 1
+    assert value(series, "process_open_fds") > 3, "the application's own"
 
 
 def test_ones_own_tests_have_the_chat_in_them(files: Path, database_url: str) -> None:
@@ -137,7 +152,7 @@ def test_settings_without_effect_are_read_by_the_server_and_the_command_line_alo
     listed = {n.removeprefix(PREFIX).lower() for n in re.findall(r"RTCHAT_[A-Z_]*[A-Z]", text)}
     # The last ones describe the server to whoever asks for `asyncapi.json`.
     outside = re.compile(
-        r"rtchat/(server/|config/|cli|dev|prestop|settings|api/(asyncapi|schemas)\b)"
+        r"rtchat/(server/|config/|cli|operate/|dev|prestop|settings|api/(asyncapi|schemas)\b)"
     )
     read: set[str] = set()
     for file in (ROOT / "rtchat").rglob("*.py"):
