@@ -69,6 +69,16 @@ class Edge(Rates, frozen=True, kw_only=True):
         str, Meta(pattern="^(auto|json|text)$", description="auto: text on a terminal, else JSON")
     ] = "auto"
 
+    # --- traces
+    trace_one_in: Annotated[
+        int,
+        number(
+            0,
+            10**9,
+            "of so many entries of logs one is traced, the same on every pod; 1: all; 0: none",
+        ),
+    ] = 0
+
     # --- content
     content_max_chars: Annotated[
         int,
@@ -130,6 +140,16 @@ class Edge(Rates, frozen=True, kw_only=True):
             1,
             300,
             "a head must be whole within this, seconds",
+            "connection: closed without an answer",
+        ),
+    ] = 5
+
+    keep_alive_s: Annotated[
+        int,
+        number(
+            1,
+            600,
+            "an idle HTTP connection is kept for so long; longer than a proxy in front keeps it",
             "connection: closed without an answer",
         ),
     ] = 5

@@ -199,7 +199,7 @@ def uvicorn_config(app: App, config: Config) -> uvicorn.Config:
         ws_per_message_deflate=False,  # costs three times the CPU of a frame, and opens zip bombs
         ws_ping_interval=config.heartbeat_s,
         ws_ping_timeout=config.heartbeat_timeout_s,
-        timeout_keep_alive=5,
+        timeout_keep_alive=config.keep_alive_s,
         timeout_graceful_shutdown=max(1, config.shutdown_s // 2),
         backlog=4096,
         access_log=False,  # the app logs its requests; uvicorn's lines would show query strings

@@ -37,6 +37,7 @@ CHOICES = frozenset({
     "token_leeway_s", "bcrypt_cost", "password_threads", "sso_metadata_s", "tls_required",
     "redis_cluster", "port", "internal_port", "workers", "hsts_s", "heartbeat_s", "expiring_s",
     "lanes", "head_check_ms", "bus_shards", "cache_local_percent", "drain_per_second",
+    "trace_one_in",
 })  # fmt: skip
 PAGE = Path(__file__).parents[2] / "docs" / "limits.md"
 

@@ -245,3 +245,19 @@ async def test_who_goes_while_requests_wait_leaves_no_error(client: Raw, hasty: 
     """The one that is being answered is told; uvicorn tells the last."""
     async with raw(hasty.port) as other:
         await other.send(request(path="/readyz") * 3)
+
+
+async def test_an_idle_connection_is_kept_for_as_long_as_is_set(database_url: str, pods: Pods):
+    """A proxy that keeps it longer would send a request into its end."""
+    pod = await pods.start(database_url, keep_alive_s=2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", pod.port)
+    began = asyncio.get_running_loop().time()
+    for _ in range(2):
+        writer.write(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200")
+        await asyncio.sleep(1)  # not yet
+    async with asyncio.timeout(20):
+        assert await reader.read() == b""
+    assert asyncio.get_running_loop().time() - began >= 3
+    writer.close()
+    pod.kill()

@@ -1,0 +1,1 @@
+"""What rtchat is run with elsewhere: manifests, images, proxies, workflows; checked here."""
