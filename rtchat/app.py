@@ -29,7 +29,7 @@ from rtchat.auth.sessions import Sessions
 from rtchat.auth.sso.flow import SingleSignOn
 from rtchat.auth.throttle import Throttle
 from rtchat.auth.tokens import Tokens
-from rtchat.bus import WatchedBus
+from rtchat.bus import Bus, WatchedBus
 from rtchat.bus.memory import Exchange, MemoryBus
 from rtchat.bus.redis import RedisBus
 from rtchat.cache import Cache
@@ -45,6 +45,7 @@ from rtchat.hub import Hub
 from rtchat.lag import Lag
 from rtchat.measures import Asked
 from rtchat.reached import Reached
+from rtchat.rooms import Rooms
 from rtchat.store import privileges
 from rtchat.store.channels import ChannelStore
 from rtchat.store.database import AnyConnection, Database
@@ -52,7 +53,8 @@ from rtchat.store.log import LogWriter
 from rtchat.store.messages import MessageStore
 from rtchat.store.users import UserStore
 from rtchat.tasks import Tasks
-from rtchat.writer import Writer
+from rtchat.tracing import Traces
+from rtchat.writer import OnCommit, Writer
 
 log = logging.getLogger(__name__)
 
@@ -254,6 +256,17 @@ def make_cache(config: Config, reached: Reached) -> Cache:
         raise StartError(f"RTCHAT_REDIS_URLS cannot be used: {error}") from error
 
 
+def make_traces(config: Config, hub: Hub, stack: AsyncExitStack) -> Traces | None:
+    """The traces that the configuration asks for; `stack` sends the last of them."""
+    if not config.trace_one_in:
+        return None
+    from rtchat import otel  # 9 MB and 60 ms, of an extra that may be missing
+
+    traces, exporter = otel.open_traces(config, lambda: hub.epoch)
+    stack.push_async_callback(exporter.close)
+    return traces
+
+
 def _build(
     config: Config,
     database: Database,
@@ -268,16 +281,13 @@ def _build(
     messages = MessageStore(database)
     hub = Hub(config, bus, channels, messages)
     connections = Connections(config, bus, channels, users, reached)
-
-    def on_commit(envelope: Envelope) -> None:
-        hub.rooms.deliver(envelope)
-        if not bus.alone:  # or the bytes, two copies of all that is sent, were made for nobody
-            bus.publish(envelope.channel_id, hub.rooms.stamped(envelope))
+    traces = hub.rooms.traces = make_traces(config, hub, stack)
 
     async def open_log() -> LogWriter:
         return LogWriter(config, await database.dedicated())
 
-    writer = Writer(config, open_log, on_commit, hub.rooms.note_head)
+    on_commit = _passing_on(hub.rooms, bus, traces)
+    writer = Writer(config, open_log, on_commit, hub.rooms.note_head, traces)
     hub.rooms.settled = writer.settled
     passwords = Passwords(config)
     sessions = Sessions(
@@ -324,6 +334,21 @@ def _build(
     )
     register(services)
     return services
+
+
+def _passing_on(rooms: Rooms, bus: Bus, traces: Traces | None) -> OnCommit:
+    """What becomes of an envelope once it is committed: to this pod first, then to the others."""
+
+    def on_commit(envelope: Envelope) -> None:
+        rooms.deliver(envelope)
+        if bus.alone:  # the bytes, two copies of all that is sent, would be made for nobody
+            return
+        began_ns = 0 if traces is None else traces.now()
+        bus.publish(envelope.channel_id, rooms.stamped(envelope))
+        if traces is not None:
+            traces.published(envelope, began_ns)
+
+    return on_commit
 
 
 async def _housekeeping(services: Services) -> None:

@@ -23,6 +23,7 @@ from rtchat.lane import Batch, Lane
 from rtchat.measures import Writing
 from rtchat.store.database import UNAVAILABLE
 from rtchat.store.log import CommitUnknownError, LogWriter
+from rtchat.tracing import Traces
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +62,10 @@ class Committer:
         open_log: OpenLog,
         answer: Callable[[list[Write], Decision | None], None],
         measures: Writing,
+        traces: Traces | None,
     ) -> None:
         self._measures = measures
+        self._traces = traces
         self._config = config
         self._open_log = open_log
         self._answer = answer
@@ -149,6 +152,7 @@ class Committer:
     async def _store(self, store: LogWriter, batch: Batch) -> None:
         """Store one batch and answer it, or put it back."""
         began, again = self._now(), self._measures.again
+        began_ns = 0 if self._traces is None else self._traces.now()
         try:
             decision = await store.store(batch.writes, wait=batch.wait)
         except CommitUnknownError:
@@ -181,6 +185,8 @@ class Committer:
         else:
             self._measures.commit_seconds.observe(self._now() - began)
             self._measures.batch_rows.observe(len(batch.writes))
+            if self._traces is not None:
+                self._traces.stored(began_ns, len(batch.writes))
             self._stored(batch, decision)
         self._settle(batch)
 

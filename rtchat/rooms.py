@@ -28,6 +28,7 @@ from rtchat.measures import Delivering
 from rtchat.room import PURGED_SEQ, OnEnded, Room, State, Tails
 from rtchat.store.messages import Heads, MessageStore
 from rtchat.tasks import Tasks
+from rtchat.tracing import Source, Traces
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ class Rooms:
         self._empty_since: dict[int, float] = {}
         self._tails = Tails(config.tail_max_bytes)
         self.measures = Delivering()
+        self.traces: Traces | None = None  # set by whoever builds the parts
         self._tasks = Tasks("rooms")
         self._seldom = Seldom(log)  # whoever may publish on the bus decides how often
         self._check_now = asyncio.Event()
@@ -119,13 +121,14 @@ class Rooms:
         """Take what this pod has committed; what the bus brought before it goes first."""
         if self._heard:
             self._take_heard()
-        self._offer(envelope)
+        self._offer(envelope, Source.COMMIT)
 
-    def _offer(self, envelope: Envelope) -> None:
+    def _offer(self, envelope: Envelope, source: Source) -> None:
         room = self._rooms.get(envelope.channel_id)
         if room is None:
             return
-        if room.offer(envelope):
+        traces = self.traces
+        if room.offer(envelope) if traces is None else traces.offered(room, envelope, source):
             self._on_moved(room)
         if room.behind and room.is_open:
             self._fill_soon(room)
@@ -142,7 +145,7 @@ class Rooms:
         heard, self._heard = self._heard, []
         for envelope in joined(self._news(heard), self._config.write_low_bytes):
             try:
-                self._offer(envelope)
+                self._offer(envelope, Source.BUS)
             except Exception:  # one room's trouble must not cost the others what came for them
                 log.exception("delivering an envelope failed")
 
@@ -215,7 +218,10 @@ class Rooms:
             return False
         moved = False
         for envelope in protocol.pack(entries, self._config.write_low_bytes):
-            moved |= room.offer(envelope)
+            if self.traces is None:
+                moved |= room.offer(envelope)
+            else:
+                moved |= self.traces.offered(room, envelope, Source.LOG)
         if moved:
             self.measures.filled += room.cursor - cursor
             self._on_moved(room)

@@ -26,6 +26,7 @@ from rtchat.measures import Writing
 from rtchat.model import LogEntry
 from rtchat.protocol import pack
 from rtchat.tasks import Tasks
+from rtchat.tracing import Traces
 
 log = logging.getLogger(__name__)
 
@@ -39,15 +40,22 @@ class Writer:
     """Accepts writes and sees each one to its answer."""
 
     def __init__(
-        self, config: Config, open_log: OpenLog, on_commit: OnCommit, on_known: OnKnown
+        self,
+        config: Config,
+        open_log: OpenLog,
+        on_commit: OnCommit,
+        on_known: OnKnown,
+        traces: Traces | None = None,
     ) -> None:
         self._config = config
+        self._traces = traces
         self._on_commit = on_commit
         self._on_known = on_known
         self._tasks = Tasks("writer")
         self.measures = Writing()
         self._lanes = [
-            Committer(config, open_log, self._answer, self.measures) for _ in range(config.lanes)
+            Committer(config, open_log, self._answer, self.measures, traces)
+            for _ in range(config.lanes)
         ]
         self._rows = 0
         self._bytes = 0
@@ -143,11 +151,14 @@ class Writer:
                         self._on_known(write.channel_id, write.seq)
             except Exception:  # one connection's trouble must not cost the others their answers
                 log.exception("answering writes failed")
+        acked_ns = 0 if self._traces is None else self._traces.now()
         if not self._rows:
             self._idle.set()
         self._count(writes)
         if decision is not None:
             self._deliver(decision)
+            if self._traces is not None:
+                self._traces.answered(writes, acked_ns)
 
     def _count(self, writes: list[Write]) -> None:
         measures, observe = self.measures, self.measures.ack_seconds.observe
