@@ -51,7 +51,6 @@ CASES: dict[str, bytes] = {
     "UTF-32": '{"content":"hi"}'.encode("utf-32-le"),
     "NULs": b"\0" * 100,
     "NUL behind": b'{"content":"hi"}\0',
-    "very deep": b'{"x":' + b"[" * 30_000 + b"]" * 30_000 + b',"content":"hi"}',
     "very deep and open": b"[" * 60_000,
     "a form": b"content=hi",
     "XML": b"<content>hi</content>",
@@ -81,7 +80,7 @@ async def test_what_is_no_json_is_bad_json(ann: Caller, path: str, case: str):
 @pytest.mark.parametrize("target", ["/auth/login", "/auth/register", "/auth/refresh", "/channels"])
 async def test_bad_json_is_bad_everywhere(ann: Caller, target: str):
     """The same answer from every path that takes a body."""
-    for case in ("nothing", "open object", "a lone high surrogate", "UTF-16", "very deep"):
+    for case in ("nothing", "open object", "a lone high surrogate", "UTF-16", "very deep and open"):
         problem(await post(ann, target, CASES[case]), "bad_json", "bad_field")
 
 
@@ -97,13 +96,15 @@ async def test_what_is_no_object_is_a_bad_message(ann: Caller, path: str, body: 
 
 
 async def test_depth_where_nobody_looks_is_no_failure(ann: Caller, path: str):
-    """W55: a thousand levels in an ignored field are passed over, or are bad JSON."""
-    for depth in (10, 500, 1000, 1100, 5000):
+    """W55: passed over or bad JSON: how deep is too deep is Python's limit, 1,000 in 3.11 and what
+    fits onto the stack in 3.14."""
+    for depth in (10, 500, 1000, 1100, 5000, 30_000):
         body = b'{"x":' + b"[" * depth + b"]" * depth + b',"content":"hi"}'
         response = await post(ann, path, body)
         if response.status_code != 201:
             problem(response, "bad_json")
-        objects = b'{"x":' * depth + b"1" + b"}" * depth
+        fits = min(depth, 5000)  # else the body would be too long
+        objects = b'{"x":' * fits + b"1" + b"}" * fits
         problem(await post(ann, path, objects), "bad_json", "bad_field")
 
 

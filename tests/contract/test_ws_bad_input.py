@@ -70,9 +70,6 @@ TEXTS = {
     "W53 true": ("true", "bad_message"),
     "W54 a byte order mark": ('\ufeff{"t":"ping"}', "bad_json"),
     "W54 UTF-16 without a mark": ('{"t":"ping"}'.encode("utf-16-le").decode(), "bad_json"),
-    "W55 1,100 lists deep": (nested(1_100), "bad_json"),
-    "W55 20,000 lists deep": (nested(20_000), "bad_json"),
-    "W55 10,000 objects deep": (nested(10_000, '{"x":', "}"), "bad_json"),
     "W55 20,000 lists without an end": ("[" * 20_000, "bad_json"),
     "W56 NaN": ('{"t":"ping","ref":NaN}', "bad_json"),
     "W56 Infinity": ('{"t":"ping","ref":Infinity}', "bad_json"),
@@ -129,6 +126,22 @@ async def test_what_is_unusual_and_json_is_understood(socket: Wire, name: str) -
     """Of a field that stands twice the last counts, of unknown ones none (RFC 8259 §4)."""
     await socket.send(UNUSUAL[name])
     assert await socket.recv() == {"t": "pong", "ref": 1}
+
+
+@pytest.mark.parametrize(
+    "text", [nested(1_100), nested(20_000), nested(10_000, '{"x":', "}")], ids=len
+)
+async def test_what_is_very_deep_is_refused_or_passed_over(socket: Wire, text: str) -> None:
+    """W55: how deep is too deep is Python's limit: 1,000 in 3.11, ten times that in 3.12 and 3.13,
+    in 3.14 what fits onto the stack. There is an answer in any case, and the next one comes too."""
+    await socket.send(text)
+    answer = await socket.recv()
+    assert answer == {"t": "pong", "ref": 1} or (answer["t"], answer["code"]) == (
+        "error",
+        "bad_json",
+    )
+    await socket.send('{"t":"ping","ref":2}')
+    assert await socket.recv() == {"t": "pong", "ref": 2}
 
 
 def named(row: str, field: str, values: list[Any], code: str = "bad_field") -> dict[str, Any]:
