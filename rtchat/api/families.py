@@ -219,6 +219,16 @@ GROUPS: dict[str, tuple[Family, ...]] = {
         ),
         _gauge("rtchat_writer_queue_bytes", "Their content.", lambda s: s.writer.bytes),
         _gauge(
+            "rtchat_writer_queue_max_rows",
+            "The setting `queue_max_rows`.",
+            lambda s: s.config.queue_max_rows,
+        ),
+        _gauge(
+            "rtchat_writer_queue_max_bytes",
+            "The setting `queue_max_bytes`.",
+            lambda s: s.config.queue_max_bytes,
+        ),
+        _gauge(
             "rtchat_writer_lanes_connected",
             "Lanes that have their database connection.",
             lambda s: s.writer.lanes_connected,
