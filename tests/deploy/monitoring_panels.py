@@ -1,8 +1,8 @@
 """The words in which the dashboard's table is written: rows of panels, and what each asks.
 
 Owns: the forms; the rows are in `monitoring_rows_store` and `monitoring_rows_edge`, and
-`monitoring_board` makes Grafana's JSON of them. Every expression is narrowed to the pods and jobs that are picked above the
-board, so none says so itself. `[W]` is the window that Grafana reckons from the picture's width.
+`monitoring_board` makes Grafana's JSON of them. Every expression is narrowed to the pods and jobs
+that are picked above the board, so none says so itself. `[W]` is the window that Grafana reckons from the picture's width.
 """
 
 from typing import NamedTuple
