@@ -2,7 +2,8 @@
 
 Owns: the forms; the rows are in `monitoring_rows_store` and `monitoring_rows_edge`, and
 `monitoring_board` makes Grafana's JSON of them. Every expression is narrowed to the pods and jobs
-that are picked above the board, so none says so itself. `[W]` is the window that Grafana reckons from the picture's width.
+that are picked above the board, so none says so itself. `[W]` is the window that Grafana reckons
+from the picture's width.
 """
 
 from typing import NamedTuple
