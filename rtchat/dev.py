@@ -43,6 +43,7 @@ def run(config: Config, data: str | None) -> int:
 
     started = time.monotonic()
     workers = settings.worker_count(config)
+    _require_ports(config, workers)
     try:
         directory = _make(Path(data) if data else default_data_dir())
         with contextlib.ExitStack() as stack:
@@ -58,6 +59,18 @@ def run(config: Config, data: str | None) -> int:
             return _serve(msgspec.structs.replace(config, **urls), directory, workers, started)
     except LaunchError as error:
         raise StartError(str(error)) from None
+
+
+def _require_ports(config: Config, workers: int) -> None:
+    """Raise StartError where the server could not listen: before PostgreSQL is started for it."""
+    from rtchat.server.listeners import bind_for
+
+    try:
+        places = bind_for(config, workers)
+    except StartError as error:
+        raise StartError(f"{error}; choose another port: rtchat dev --port 0") from error
+    for listener in (one for place in places for one in place):
+        listener.close()
 
 
 def _make(directory: Path) -> Path:

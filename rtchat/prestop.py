@@ -18,7 +18,13 @@ class PreStopError(Exception):
     """The drain did not come to its end; the text says why."""
 
 
-def request_drain(config: Config, hold_s: float) -> str:
+def port_of(config: Config) -> int:
+    """Where the server beside this command takes the call; of several workers the first one's
+    internal port, for whichever takes it drains all. 0: not known, it listens on any free one."""
+    return config.internal_port or config.port
+
+
+def request_drain(config: Config, port: int, hold_s: float) -> str:
     """Ask for the drain, wait until it is over, and for `hold_s` at least; returns what to say.
 
     The time is held whatever came of the call: it is for endpoints elsewhere, which still route
@@ -26,7 +32,7 @@ def request_drain(config: Config, hold_s: float) -> str:
     """
     began = time.monotonic()
     try:
-        status, answer = _post(config)
+        status, answer = _post(config, port)
     finally:
         time.sleep(max(0.0, began + hold_s - time.monotonic()))
     if status != 200:
@@ -37,14 +43,14 @@ def request_drain(config: Config, hold_s: float) -> str:
 _MEANING = {
     202: "its window is over, and some clients are still there;",
     401: "it has another RTCHAT_INTERNAL_TOKEN;",
-    404: "it has no RTCHAT_INTERNAL_TOKEN;",
+    404: "it has no RTCHAT_INTERNAL_TOKEN, or another RTCHAT_INTERNAL_PORT;",
 }
 
 
-def _post(config: Config) -> tuple[int, str]:
+def _post(config: Config, port: int) -> tuple[int, str]:
     host = LOOPBACK.get(config.host, config.host)
     timeout_s = config.drain_s + EXTRA_S
-    connection = http.client.HTTPConnection(host, config.port, timeout=timeout_s)
+    connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
     headers = {"Authorization": f"Bearer {config.internal_token}"}
     try:
         connection.request("POST", "/internal/drain", headers=headers)
@@ -52,7 +58,7 @@ def _post(config: Config) -> tuple[int, str]:
         return response.status, response.read(4096).decode(errors="replace")
     except (OSError, http.client.HTTPException) as error:
         raise PreStopError(
-            f"no answer from {host}:{config.port}: {str(error) or type(error).__name__}"
+            f"no answer from {host}:{port}: {str(error) or type(error).__name__}"
         ) from None
     finally:
         connection.close()

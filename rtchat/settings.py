@@ -155,11 +155,7 @@ def require_production(config: Config, workers: int = 1) -> None:
     require_secret(config.secret_key)
     for path in links.files(config.database_url):
         _read("RTCHAT_DATABASE_URL", path)
-    if config.tls_required and (mends := links.exposed(config, os.environ)):
-        raise ConfigError(
-            f"{'; '.join(mends)}; or, where the network between them is trusted: "
-            "RTCHAT_TLS_REQUIRED=0"
-        )
+    require_tls(config)
     for old in config.old_secrets:
         require_secret(old, "SECRET_KEYS_OLD")
     if workers > 1 and not config.redis_nodes:
@@ -167,6 +163,15 @@ def require_production(config: Config, workers: int = 1) -> None:
             f"{workers} workers need Redis or Valkey between them, and RTCHAT_REDIS_URLS is not"
             " set. Set it (redis://host:6379), or serve with one: --workers 1"
             " (to try several out: rtchat dev --workers 2)"
+        )
+
+
+def require_tls(config: Config) -> None:
+    """Raise ConfigError where somebody could listen to, or pass for, PostgreSQL or Redis."""
+    if config.tls_required and (mends := links.exposed(config, os.environ)):
+        raise ConfigError(
+            f"{'; '.join(mends)}; or, where the network between them is trusted: "
+            "RTCHAT_TLS_REQUIRED=0"
         )
 
 

@@ -77,8 +77,9 @@ def test_defaults_are_the_contracts_numbers(name: str, value: int):
 def test_names_of_quantities_end_with_their_unit():
     """All but plain counts."""
     counts = {
-        "port", "internal_port", "bcrypt_cost", "lanes", "lock_skips", "statement_cache", "bus_shards",
-        "password_threads", "password_queue", "sends_burst", "sends_in_flight", "errors_burst",
+        "port", "internal_port", "bcrypt_cost", "lanes", "lock_skips", "statement_cache",
+        "bus_shards", "password_threads", "password_queue", "sends_burst", "sends_in_flight",
+        "errors_burst",
         "redis_cluster", "connections_per_address", "connections_per_user", "workers",
         "cache_connections", "cache_local_percent", "sessions_per_user", "sockets_per_address",
         "tls_required", "user_sends_factor", "trace_one_in",

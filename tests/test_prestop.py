@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -124,6 +125,22 @@ async def test_only_the_token_opens_the_pre_stop_call(pods: Pods, database_url: 
     assert (await rtchat_drain(port=str(pod.port)))[0] == 2
     async with rest(pod) as http:
         assert (await http.get("/readyz")).status_code == 200
+
+
+async def test_the_call_goes_to_the_port_of_operators(pods: Pods, database_url: str) -> None:
+    """Where there is one; --port names another. On the port of clients it is not answered then."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        internal = free.getsockname()[1]
+    pod = await pods.start(database_url, internal_token=TOKEN, internal_port=internal)
+    beside = {"internal_token": TOKEN, "internal_port": str(internal)}
+    status, said = await rtchat_drain("--port", str(pod.port), **beside)
+    assert (status, "another RTCHAT_INTERNAL_PORT" in said) == (3, True), said
+    async with rest(pod) as http:
+        assert (await http.get("/readyz")).status_code == 200
+        assert (await rtchat_drain(port=str(pod.port), **beside))[0] == 0
+        assert (await http.get("/readyz")).json()["code"] == "draining"
+    status, said = await rtchat_drain("--port", str(internal), internal_token=TOKEN)
+    assert (status, said.split()[0]) == (0, "drained")
 
 
 async def test_the_time_is_held_whatever_came_of_the_call() -> None:

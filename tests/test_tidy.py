@@ -53,6 +53,13 @@ COVERED_BY = {
     "api/handlers/documents": "docs/test_served",
     "paths": "embedding/test_mounted",
     # Parts of one machine.
+    "cli/outcome": "test_cli",
+    "operate/doctor": "cli/test_diagnosis",
+    "operate/people": "cli/test_people",
+    "operate/places": "cli/test_places",
+    "store/condition": "operate/test_postgres",
+    "store/following": "operate/test_tail",
+    "store/operator": "cli/test_people",
     "committer": "test_writer_faults",
     "bus/hearing": "bus/test_redis_faults",
     "bus/link": "bus/test_redis",

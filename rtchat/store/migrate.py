@@ -6,6 +6,7 @@ one transaction; a crash in the middle leaves the schema as it was before it.
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 import rtchat
 
@@ -46,6 +47,28 @@ def upgrade(url: str) -> None:
         command.upgrade(_config(url), "head")
     except (*refusals, TimeoutError) as error:
         raise MigrationError(f"the migration failed: {error}") from error
+
+
+class Revision(NamedTuple):
+    """A step of the schema: its number and what it does."""
+
+    number: str
+    words: str
+
+
+def behind(number: str | None) -> list[Revision] | None:
+    """The steps from the schema of this number (None: there is none) to the newest, oldest first.
+
+    None: no version of this code has made such a schema; a newer one perhaps. Asks no database.
+    """
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory.from_config(_config(""))
+    steps = [Revision(one.revision, one.doc) for one in scripts.walk_revisions()][::-1]
+    if number is None:
+        return steps
+    numbers = [step.number for step in steps]
+    return steps[numbers.index(number) + 1 :] if number in numbers else None
 
 
 def check(url: str) -> None:

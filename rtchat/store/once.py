@@ -5,7 +5,8 @@ no pool and keeps nothing; what the command did not commit is not done.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import asyncpg
@@ -24,15 +25,29 @@ def run(url: str, what: str, work: Callable[[AnyConnection], Awaitable[T]]) -> T
 
 
 async def _run(url: str, what: str, work: Callable[[AnyConnection], Awaitable[T]]) -> T:
+    async with connected(url) as connection:
+        try:
+            return await work(connection)
+        except (*UNAVAILABLE, pg.PostgresError) as error:
+            raise StartError(f"{what} failed: {said(error)}") from error
+
+
+@asynccontextmanager
+async def connected(url: str, timeout_s: float = TIMEOUT_S) -> AsyncIterator[AnyConnection]:
+    """Open a connection and cut it at the end; `timeout_s`: each step. Raises StartError."""
     try:
         connection = await asyncpg.connect(
-            url, timeout=TIMEOUT_S, command_timeout=TIMEOUT_S, statement_cache_size=0
+            url, timeout=timeout_s, command_timeout=timeout_s, statement_cache_size=0
         )
     except (*UNAVAILABLE, pg.PostgresError, ValueError) as error:
-        raise StartError(f"the database cannot be used: {error}") from error
+        raise StartError(f"the database cannot be used: {said(error)}") from error
     try:
-        return await work(connection)
-    except (*UNAVAILABLE, pg.PostgresError) as error:
-        raise StartError(f"{what} failed: {error}") from error
+        yield connection
     finally:
         connection.terminate()
+
+
+def said(error: BaseException) -> str:
+    """What an error says; where it says nothing, what it is."""
+    late = isinstance(error, TimeoutError)
+    return str(error) or ("no answer in time" if late else type(error).__name__)

@@ -69,18 +69,28 @@ class Standing(NamedTuple):
         return [words for words, holds in told.items() if holds]
 
 
+async def lacking(connection: AnyConnection) -> list[tuple[str, list[str]]]:
+    """What the role of this connection lacks of the table, by the tables that are there."""
+    asked = [(table, p) for table, granted in PRIVILEGES.items() for p in granted]
+    rows = await connection.fetch(_LACKING, [t for t, _ in asked], [p for _, p in asked])
+    return [(row["t"], row["missing"]) for row in rows]
+
+
+def spoken(lacked: list[tuple[str, list[str]]]) -> str:
+    """What is lacking, in words."""
+    return "; ".join(f"{table}: {', '.join(missing)}" for table, missing in lacked)
+
+
 async def require(connection: AnyConnection) -> None:
     """Raise StartError where the server's own role lacks something; warn where it has too much."""
-    asked = [(table, p) for table, granted in PRIVILEGES.items() for p in granted]
-    lacking = await connection.fetch(_LACKING, [t for t, _ in asked], [p for _, p in asked])
+    lacked = await lacking(connection)
     role = await connection.fetchval("SELECT current_user")
-    if lacking:
-        what = "; ".join(f"{row['t']}: {', '.join(row['missing'])}" for row in lacking)
+    if lacked:
         raise StartError(
-            f"the database role {role} lacks privileges ({what}): "
+            f"the database role {role} lacks privileges ({spoken(lacked)}): "
             f"run `rtchat migrate --grant {role}` as the role that owns the schema"
         )
-    standing = await _standing(connection, role)
+    standing = await standing_of(connection, role)
     if standing is not None and standing.excess:
         log.warning(
             "the server's database role may do more than it needs: see `rtchat migrate --grant`",
@@ -93,7 +103,7 @@ async def grant(connection: AnyConnection, role: str) -> None:
 
     In one transaction: a pod that serves as this role notices nothing. Raises StartError.
     """
-    standing = await _standing(connection, role)
+    standing = await standing_of(connection, role)
     if standing is None:
         raise StartError(f"there is no role {role}: CREATE ROLE it first, with LOGIN")
     if standing.excess:
@@ -112,7 +122,8 @@ async def grant(connection: AnyConnection, role: str) -> None:
             await connection.execute(f"GRANT {', '.join(granted)} ON {schema}.{table} TO {name}")
 
 
-async def _standing(connection: AnyConnection, role: str) -> Standing | None:
+async def standing_of(connection: AnyConnection, role: str) -> Standing | None:
+    """What else a role may do, apart from the table; None: there is no such role."""
     row = await connection.fetchrow(_STANDING, role, list(PRIVILEGES))
     return None if row is None else Standing(**row)
 

@@ -146,12 +146,17 @@ class SessionStore:
     async def end_one(self, user_id: int, session_id: int) -> bool:
         """End a session of this user; False where there is none that stands."""
         async with self._database.transaction() as c:
-            ended = await c.fetchval(
-                "UPDATE sessions SET ended_at = now() WHERE id = $2 AND user_id = $1"
-                " AND ended_at IS NULL AND expires_at > now() RETURNING id",
-                user_id,
-                session_id,
-            )
+            return await self.end(c, user_id, session_id)
+
+    @staticmethod
+    async def end(connection: AnyConnection, user_id: int, session_id: int) -> bool:
+        """`end_one` in the caller's transaction."""
+        ended = await connection.fetchval(
+            "UPDATE sessions SET ended_at = now() WHERE id = $2 AND user_id = $1"
+            " AND ended_at IS NULL AND expires_at > now() RETURNING id",
+            user_id,
+            session_id,
+        )
         return ended is not None
 
     async def listing(

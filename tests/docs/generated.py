@@ -6,6 +6,7 @@ from pathlib import Path
 from tests.docs import (
     api_page,
     architecture_page,
+    cli_page,
     errors_page,
     limits_page,
     metrics_page,
@@ -22,6 +23,7 @@ GENERATED: dict[Path, Callable[[], str]] = {
     errors_page.PAGE: errors_page.document,
     limits_page.PAGE: limits_page.document,
     metrics_page.PAGE: metrics_page.document,
+    cli_page.PAGE: cli_page.document,
     settings_page.PAGE: settings_page.document,
     architecture_page.PAGE: architecture_page.document,
     DOCS / "postman" / "rtchat.postman_collection.json": postman.collection,

@@ -24,7 +24,10 @@ PAGES = sorted(
 SOURCES = ("rtchat", "migrations", "tests", "bench")
 # What Prometheus' client tells of any process.
 PROCESS = frozenset(sample.name for family in REGISTRY.collect() for sample in family.samples)
-POSTGRES = frozenset({"synchronous_standby_names", "remote_apply"})  # settings of its own
+# Of PostgreSQL and PgBouncer themselves.
+POSTGRES = frozenset(
+    {"synchronous_standby_names", "remote_apply", "max_prepared_statements", "pg_dump"}
+)
 RFC_6455 = frozenset({"1000", "1001", "1005", "1006", "1013"})  # which rtchat does not send
 MOUNT = "/chat"  # where docs/embedding.md mounts the application
 

@@ -1,6 +1,7 @@
 """F49: a pod starts whatever its database and its Redis are up to, and serves once they are there.
 
-What only an operator can mend ends the start instead (`tests/test_cli.py`), if it shows in time.
+What only an operator can mend ends the start instead (`tests/cli/test_serving.py`), if it shows in
+time.
 """
 
 import asyncio

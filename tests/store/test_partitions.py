@@ -81,8 +81,7 @@ async def test_writing_and_reading_go_on(url: str, pod: Pod):
                 await socket.send({"t": "sub", "ref": 1, "ch": {str(channel["id"]): 0}})
                 await socket.until(t="msg", content="two")
             assert (await ann.delete(f"{path}/{first['seq']}")).status_code == 204
-        dropped = f"/channels/{channel['id']}"
-        assert (await ann.delete(dropped)).status_code == 204
+            assert (await ann.delete(f"/channels/{channel['id']}")).status_code == 204
 
 
 async def test_a_part_is_found_by_its_channel(url: str, pod: Pod):

@@ -1,0 +1,51 @@
+"""The command line: parse, call, print. Each command imports what it needs when it runs.
+
+Owns: which commands there are; each file beside this one holds a group of them. Must never: load
+drivers or a server for what only talks, so that help and completion come at once.
+
+Exit status (`outcome`): 0 well; 1 an unexpected failure; 2 the command line or a setting is wrong;
+3 something that rtchat depends on (the database, the port) is not there.
+"""
+
+import click
+
+import rtchat
+from rtchat.cli import (
+    completion,
+    database,
+    diagnosis,
+    documents,
+    keys,
+    people,
+    places,
+    serving,
+    tokens,
+    watching,
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(rtchat.__version__, prog_name="rtchat")
+def main() -> None:
+    """A realtime chat server: every acknowledged message stored, ordered and delivered."""
+
+
+for _command in (
+    serving.dev,
+    serving.serve,
+    serving.drain,
+    database.migrate,
+    database.epoch,
+    people.user,
+    places.channel,
+    tokens.token,
+    keys.key,
+    watching.stat,
+    watching.tail,
+    diagnosis.doctor,
+    documents.show_config,
+    documents.openapi,
+    documents.asyncapi,
+    completion.completion,
+):
+    main.add_command(_command)

@@ -1,0 +1,97 @@
+"""How a command begins and how it ends: the settings it reads, and the status it leaves with.
+
+Owns: the statuses, the one line that tells of a failure, and where a value came from. Must never:
+show a secret, or import what only some commands need.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from enum import IntEnum
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from rtchat import settings
+from rtchat.config import Config, ConfigError
+from rtchat.errors import StartError
+from rtchat.operate.finding import origin
+
+T = TypeVar("T")
+
+
+class Status(IntEnum):
+    """What the process ends with."""
+
+    WELL = 0
+    UNEXPECTED = 1
+    WRONG = 2
+    AWAY = 3
+
+
+MEANINGS = {
+    Status.WELL: "it is done; warnings do not change that",
+    Status.UNEXPECTED: "an unexpected failure: a fault of rtchat's, with a traceback; or Ctrl+C,"
+    " where a command was not meant to be ended so",
+    Status.WRONG: "the command line, a setting, or what was handed in is wrong: mend that first",
+    Status.AWAY: "something that rtchat depends on (the database, Redis, a server, the port) is not"
+    " there, or not as it has to be: the same may succeed later",
+}
+
+
+def fail(message: str, status: Status) -> NoReturn:
+    """End the process; `message` says what is wrong, where it came from, and how to mend it."""
+    click.echo(f"rtchat: {message}", err=True)
+    sys.exit(status)
+
+
+def load(**given: Any) -> tuple[Config, dict[str, str]]:
+    """Read the settings, `given` over all; with where each came from. Ends the process if wrong."""
+    try:
+        return settings.load(**given)
+    except ConfigError as error:
+        fail(str(error), Status.WRONG)
+
+
+def database(config: Config, sources: Mapping[str, str], *, owner: bool = False) -> tuple[str, str]:
+    """The URL of the database, and where it came from. Ends the process where none is set, or where
+    the way there is not safe, as `rtchat serve` would.
+
+    `owner`: for what the server's own role may not do. Whoever set one URL means it for both.
+    """
+    try:
+        settings.require_tls(config)
+    except ConfigError as error:
+        fail(str(error), Status.WRONG)
+    names = ("migrate_url", "database_url") if owner else ("database_url", "migrate_url")
+    for name in names:
+        if url := getattr(config, name):
+            return url, origin(name, sources)
+    fail(
+        "RTCHAT_DATABASE_URL (or RTCHAT_MIGRATE_URL) is not set. It names the database:"
+        " postgresql://user:password@host:5432/rtchat",
+        Status.WRONG,
+    )
+
+
+def at_database(ask: Callable[[str], T], *, owner: bool = False) -> T:
+    """What `ask` answers of the database. Ends the process where that is not there."""
+    url, source = database(*load(), owner=owner)
+    try:
+        return ask(url)
+    except StartError as error:
+        fail(at(str(error), source), Status.AWAY)
+
+
+def at(message: str, source: str) -> str:
+    """A failure with the setting that led there, and who tells more."""
+    return f"{message} (the database of {source}; `rtchat doctor` looks at it)"
+
+
+def columns(rows: Iterable[Iterable[str]], gap: str = "  ") -> list[str]:
+    """Lines of a table whose columns stand below each other."""
+    found = [list(row) for row in rows]
+    widths = [max(map(len, cells)) for cells in zip(*found, strict=True)]
+    return [
+        gap.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in found
+    ]

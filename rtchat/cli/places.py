@@ -1,0 +1,65 @@
+"""`rtchat channel`: which channels there are, and who is in one."""
+
+import click
+
+from rtchat.cli.outcome import Status, at_database, columns, fail
+from rtchat.cli.people import shown, when
+
+_limit = click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=50, help="How many at most."
+)
+
+
+@click.group()
+def channel() -> None:
+    """Look at channels; rtchat tail follows one."""
+
+
+@channel.command("list")
+@click.option("--query", default="", help="The beginning of a name.")
+@_limit
+def list_channels(query: str, limit: int) -> None:
+    """List channels: id, type, name, members, the head of the log."""
+    from rtchat.operate import places
+
+    found = at_database(lambda url: places.listing(url, query, limit))
+    rows = [["id", "type", "name", "members", "head", "made"]]
+    rows += [
+        [
+            str(one.id),
+            one.type,
+            shown(one.name),
+            str(one.members),
+            str(one.last_seq),
+            when(one.created_at),
+        ]
+        for one in found
+    ]
+    click.echo("\n".join(columns(rows)))
+
+
+@channel.command()
+@click.argument("which", metavar="ID|NAME")
+@_limit
+def show(which: str, limit: int) -> None:
+    """Show one channel and its members, those who may do most first."""
+    from rtchat.operate import places
+    from rtchat.operate.people import UnknownError
+
+    try:
+        place, members = at_database(lambda url: places.shown(url, which, limit))
+    except UnknownError as error:
+        fail(str(error), Status.WRONG)
+    rows = [
+        ["id", str(place.id)],
+        ["type", place.type],
+        ["name", shown(place.name)],
+        ["made", when(place.created_at)],
+        ["deleted", when(place.deleted_at) if place.deleted_at else "no"],
+        ["head", str(place.last_seq)],
+        ["members", str(place.members)],
+    ]
+    click.echo("\n".join(columns(rows)))
+    if members:
+        listed = [[str(m["user_id"]), m["role"], shown(m["name"])] for m in members]
+        click.echo("\n" + "\n".join(columns([["user", "role", "name"], *listed])))

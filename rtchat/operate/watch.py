@@ -1,0 +1,163 @@
+"""`rtchat stat`, the part with I/O: which pods there are, and asking each for its metrics.
+
+Owns: the addresses behind a name (a headless service has one a pod), looked up anew at each look,
+and what was seen of each pod the last time. Must never: wait for a slow pod longer than `WITHIN_S`,
+or give the operators' token to anybody but the URLs that were asked for.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import httpx2
+
+from rtchat.config import Config
+from rtchat.operate import asking, stat
+from rtchat.operate.board import Looks
+from rtchat.prestop import LOOPBACK
+
+WITHIN_S = 3.0
+PODS_MAX = 256
+PATH = "/metrics"
+
+
+class Target(NamedTuple):
+    """One pod: the URL to ask, and at which of its host's addresses."""
+
+    url: str
+    address: str
+
+    @property
+    def name(self) -> str:
+        """As the table shows it."""
+        port = httpx2.URL(self.url).port
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{host}:{port}" if port else host
+
+
+class WrongUrlError(Exception):
+    """What was given is no URL of a server; the text says why."""
+
+
+def urls(given: Sequence[str], config: Config, workers: int) -> list[str]:
+    """The URLs to ask: those given, else those of the server that these settings would start.
+
+    Raises WrongUrlError.
+    """
+    if given:
+        return [_complete(one) for one in given]
+    host = LOOPBACK.get(config.host, config.host)
+    host = f"[{host}]" if ":" in host else host
+    first = config.internal_port
+    ports = [first + number for number in range(workers)] if first else [config.port]
+    if not ports[0]:
+        raise WrongUrlError("RTCHAT_PORT is 0, any port: name the URL of the server")
+    return [f"http://{host}:{port}{PATH}" for port in ports]
+
+
+def _complete(text: str) -> str:
+    try:
+        url = httpx2.URL(text if "://" in text else f"http://{text}")
+    except (httpx2.InvalidURL, ValueError) as error:
+        raise WrongUrlError(f"{text} is no URL: {error}") from None
+    reachable = url.host and url.host.isprintable() and " " not in text
+    if url.scheme not in ("http", "https") or not reachable or (url.port or 1) > 65535:
+        raise WrongUrlError(f"{text} is no URL of a server, as http://pod-1:8001")
+    return str(url if url.path not in ("", "/") else url.copy_with(path=PATH))
+
+
+class NobodyAnswersError(Exception):
+    """There is nothing to show; the text says why, pod by pod."""
+
+
+class Watch:
+    """The pods behind some URLs, from look to look."""
+
+    def __init__(self, asked: Sequence[str], token: str) -> None:
+        self._urls = list(asked)
+        self._token = token
+        self._before: dict[Target, stat.Scrape] = {}
+
+    async def look(self) -> Looks:
+        """Ask all at once, and compare with the look before."""
+        found: dict[Target, stat.Scrape | str] = {}
+        async with asking.client() as http, asyncio.TaskGroup() as group:
+            for target, reason in await self._targets():
+                if reason:
+                    found[target] = reason
+                else:
+                    group.create_task(self._ask(http, target, found))
+        seen: list[tuple[str, stat.Delta | str | None]] = []
+        for target, now in sorted(found.items()):
+            if isinstance(now, str):
+                seen.append((target.name, now))
+                continue
+            before = self._before.get(target)
+            seen.append((target.name, before and stat.delta(before, now)))
+        self._before = {t: now for t, now in found.items() if isinstance(now, stat.Scrape)}
+        return seen
+
+    async def follow(
+        self, interval_s: float, show: Callable[[Looks], object], *, once: bool
+    ) -> bool:
+        """Look again and again, and show each; `once`: the first whose rates are known.
+
+        Returns whether every pod answered. Raises NobodyAnswersError where none does at the start.
+        """
+        looks = await self.look()
+        if not any(seen is None for _, seen in looks):
+            reasons = "; ".join(f"{pod}: {seen}" for pod, seen in looks)
+            raise NobodyAnswersError(f"no pod answers ({reasons})")
+        while True:
+            await asyncio.sleep(interval_s)
+            looks = await self.look()
+            show(looks)
+            if once:
+                return not any(isinstance(seen, str) for _, seen in looks)
+
+    async def _ask(
+        self, http: httpx2.AsyncClient, target: Target, found: dict[Target, stat.Scrape | str]
+    ) -> None:
+        try:
+            answer = await asking.get(http, target.url, WITHIN_S, target.address, self._token)
+            if answer.status == 200:
+                found[target] = stat.read(answer.text, asyncio.get_running_loop().time())
+            else:
+                found[target] = _MEANING.get(answer.status, f"status {answer.status}")
+        except (asking.NoAnswerError, ValueError) as error:
+            found[target] = str(error)
+
+    async def _targets(self) -> list[tuple[Target, str]]:
+        """Each pod, or a URL and why it leads to none."""
+        targets: dict[Target, str] = {}
+        for url in self._urls:
+            parts = httpx2.URL(url)
+            try:
+                async with asyncio.timeout(WITHIN_S):
+                    addresses = await _addresses(parts.host, parts.port or 80)
+            except (OSError, TimeoutError) as error:
+                said = getattr(error, "strerror", None) or "no answer in time"
+                targets[Target(url, parts.host)] = f"its name cannot be looked up: {said}"
+                continue
+            targets |= {Target(url, address): "" for address in addresses}
+        return list(targets.items())[:PODS_MAX]
+
+
+async def _addresses(host: str, port: int) -> list[str]:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return one_family((family, str(where[0])) for family, _, _, _, where in found)
+
+
+def one_family(found: Iterable[tuple[int, str]]) -> list[str]:
+    """All addresses of a name that are of one family: a pod with two would be there twice."""
+    by_family: dict[int, set[str]] = {}
+    for family, address in found:
+        by_family.setdefault(family, set()).add(address)
+    return sorted(by_family.get(socket.AF_INET) or by_family.get(socket.AF_INET6) or ())
+
+
+_MEANING = {
+    401: "it has another RTCHAT_INTERNAL_TOKEN",
+    404: "no metrics there: it has no RTCHAT_INTERNAL_TOKEN, or they are on its internal port",
+}
