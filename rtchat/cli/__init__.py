@@ -7,6 +7,9 @@ Exit status (`outcome`): 0 well; 1 an unexpected failure; 2 the command line or 
 3 something that rtchat depends on (the database, the port) is not there.
 """
 
+import os
+import signal
+
 import click
 
 import rtchat
@@ -28,6 +31,10 @@ from rtchat.cli import (
 @click.version_option(rtchat.__version__, prog_name="rtchat")
 def main() -> None:
     """A realtime chat server: every acknowledged message stored, ordered and delivered."""
+    if os.getpid() == 1:
+        # In a container the kernel drops a signal that process 1 has no handler for. A server has
+        # its own only after 0.3 s, a migration never: whoever stops it would wait for the kill.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
 
 
 for _command in (
