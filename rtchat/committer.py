@@ -166,7 +166,6 @@ class Committer:
             again["locked"] += 1
             self._lane.pass_over(batch.writes, self._now(), waited=True)
         except CANNOT_STORE as error:
-            again["cannot_store"] += 1
             await self._cannot_store(store, batch, error)
             return
         except TRY_AGAIN as error:
@@ -179,7 +178,6 @@ class Committer:
             log.warning("the writer's connection broke", extra={"error": type(error).__name__})
             self._lane.put_back(batch.writes)
         except Exception as error:  # noqa: BLE001  whatever one entry's values may cause
-            again["divided"] += 1
             await self._divide(store, batch, error)
             return
         else:
@@ -207,6 +205,7 @@ class Committer:
         if isinstance(error, ONE_PERHAPS) and len(batch.writes) > 1:
             await self._divide(store, batch, error)
             return
+        self._measures.again["cannot_store"] += 1
         if isinstance(error, pg.ReadOnlySQLTransactionError):
             store.terminate()  # a primary of yesterday, perhaps: a new connection finds today's
         self._refuse(batch.writes, Code.UNAVAILABLE, error)
@@ -228,6 +227,7 @@ class Committer:
             self._refuse(batch.writes, Code.INTERNAL, error)
             self._settle(batch)
             return
+        self._measures.again["divided"] += 1
         second = Batch(batch.writes[half:], batch.wait)
         self._lane.put_back(second.writes)
         self._settle(second)

@@ -110,7 +110,7 @@ class Config(Edge, frozen=True, kw_only=True):
         _number(
             0,
             10_000,
-            "prepared statements a connection; 0 behind a pooler",
+            "prepared statements a connection; 0 behind a pooler older than PgBouncer 1.21",
             "connection: the one unused longest goes",
         ),
     ] = 100

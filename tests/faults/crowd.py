@@ -20,6 +20,7 @@ from rtchat.tasks import Tasks
 from tests.faults.clients import TEXT_CHARS, Chatter, Where
 from tests.faults.history import History
 from tests.people import People
+from tests.pods import SECRET_KEY
 
 CONNECT_S = 20.0
 ASK_S = 1.0
@@ -41,7 +42,13 @@ class Crowd:
     """`await begin()`, faults, `await finish()`."""
 
     def __init__(
-        self, database_url: str, where: Where, texts: Sequence[str], load: Load, seed: int
+        self,
+        database_url: str,
+        where: Where,
+        texts: Sequence[str],
+        load: Load,
+        seed: int,
+        secret_key: str = SECRET_KEY,
     ) -> None:
         self.history = History()
         self.chatters: list[Chatter] = []
@@ -50,6 +57,7 @@ class Crowd:
         self.complaints: list[str] = []  # of a fault that did not strike as it should
         self.members: dict[int, list[int]] = {}  # of each channel, at the start
         self._url = database_url
+        self._secret_key = secret_key  # with which the pods sign
         self._where = where
         self._texts = texts
         self._load = load
@@ -59,7 +67,7 @@ class Crowd:
 
     async def begin(self) -> None:
         """Make users and channels, connect everybody, begin to talk."""
-        async with People(self._url) as people:
+        async with People(self._url, self._secret_key) as people:
             persons = await people.several(self._load.clients, "c")
         connection = await asyncpg.connect(self._url)
         try:

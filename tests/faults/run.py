@@ -195,9 +195,21 @@ def _run(fleet: Fleet, names: list[str], seed: int, load: Load, story: Story) ->
 
 
 def _checked(fleet: Fleet, crowd: Crowd, names: list[str], seed: int) -> Outcome:
-    every_row, every_head = fleet.loop.call(read_log(fleet.database_url))
+    rows, heads = of_crowd(crowd, *fleet.loop.call(read_log(fleet.database_url)))
+    verdict, figures = judged(crowd, rows, heads)
+    return Outcome(names, seed, crowd.history, rows, heads, verdict, figures, crowd.complaints)
+
+
+def of_crowd(
+    crowd: Crowd, every_row: list[Row], every_head: dict[int, int]
+) -> tuple[list[Row], dict[int, int]]:
+    """What of the log is the crowd's: others may use the same database."""
     rows = [row for row in every_row if row.channel in crowd.members]
-    heads = {c: head for c, head in every_head.items() if c in crowd.members}
+    return rows, {c: head for c, head in every_head.items() if c in crowd.members}
+
+
+def judged(crowd: Crowd, rows: list[Row], heads: dict[int, int]) -> tuple[Verdict, Stats]:
+    """What the crowd saw against the log, once it has finished."""
     # Who is to be there at the end, by the log and not by what the clients believe.
     inside = check_members(rows, crowd.members, Findings())
     ends = [
@@ -208,4 +220,4 @@ def _checked(fleet: Fleet, crowd: Crowd, names: list[str], seed: int) -> Outcome
     ]
     verdict = check(crowd.history, rows, heads, ends=ends, members=crowd.members, answered=True)
     figures = stats(crowd.history, rows, pods=lambda client, at: crowd.chatters[client].place(at))
-    return Outcome(names, seed, crowd.history, rows, heads, verdict, figures, crowd.complaints)
+    return verdict, figures
