@@ -1,8 +1,8 @@
 # The image of rtchat: `rtchat serve` by default, and every other command (`migrate`, `doctor`, …).
 #   docker build -t rtchat .
 # A push of a changed version rebuilds all below it; tests/deploy/clean_root.py runs these very steps
-# without Docker. Dependabot keeps the base's tag fresh; the locks are made anew by the line in each
-# (for build.lock: echo 'hatchling>=1.27' | that line).
+# without Docker. Dependabot keeps the base's tag fresh; `.ci/relock` makes the locks anew, and
+# relock.yml each week.
 
 FROM python:3.13.14-slim-bookworm AS base
 # Python's own library comes without bytecode, and nobody may write it at run time: without this,

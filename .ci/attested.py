@@ -1,10 +1,12 @@
 """Whether an image has an SBOM and a provenance, before anybody relies on it.
 
     docker buildx build --sbom=true --provenance=mode=max --output type=oci,dest=image.tar .
-    python .ci/attested.py image.tar
+    skopeo copy --all --preserve-digests docker://IMAGE oci-archive:image.tar   # of a registry
+    python .ci/attested.py image.tar [linux/amd64 ...]
 
 Reads the archive (OCI image layout), which holds an index of images and, beside each, a manifest of
-what BuildKit attests of it. Exit status 0: every image has both. Needs no packages.
+what BuildKit attests of it. Exit status 0: every image has both, and those platforms are there.
+Then it prints what it looked at, as `digest=…`. Needs no packages.
 """
 
 import json
@@ -44,26 +46,44 @@ def statements(archive: tarfile.TarFile, entry: Any) -> Iterator[str]:
             yield statement["predicateType"]
 
 
-def missing(path: str) -> list[str]:
+def platform(entry: Any) -> str:
+    """What an image runs on."""
+    named = entry.get("platform", {})
+    return f"{named.get('os')}/{named.get('architecture')}"
+
+
+def missing(archive: tarfile.TarFile, index: Any, platforms: list[str]) -> list[str]:
     """What the images of an archive have not."""
-    with tarfile.open(path) as archive:
-        file = archive.extractfile("index.json")
-        assert file is not None, "no OCI image layout"
-        entries = list(manifests(archive, json.load(file)))
-        images = [one["digest"] for one in entries if KIND not in one.get("annotations", {})]
-        attested: dict[str, set[str]] = {digest: set() for digest in images}
-        for one in entries:
-            if one["digest"] not in attested:
-                attested[one["annotations"][OF]] |= set(statements(archive, one))
-    return [
+    entries = list(manifests(archive, index))
+    images = {one["digest"]: one for one in entries if KIND not in one.get("annotations", {})}
+    attested: dict[str, set[str]] = {digest: set() for digest in images}
+    for one in entries:
+        if one["digest"] not in attested:
+            attested[one["annotations"][OF]] |= set(statements(archive, one))
+    papers = [
         f"{digest} has not {name}"
         for digest, kinds in attested.items()
         for name, kind in WANTED.items()
         if not any(one.startswith(kind) for one in kinds)
-    ] or ([] if images else ["there is no image"])
+    ]
+    there = {platform(one) for one in images.values()}
+    return papers + [f"there is no image for {one}" for one in platforms if one not in there]
+
+
+def main(path: str, platforms: list[str]) -> None:
+    """Look at one archive; ends with what is missing, or prints what was looked at."""
+    with tarfile.open(path) as archive:
+        file = archive.extractfile("index.json")
+        assert file is not None, "no OCI image layout"
+        index = json.load(file)
+        if len(index["manifests"]) != 1:
+            sys.exit(f"there is not one image, but {len(index['manifests'])}")
+        if lacking := missing(archive, index, platforms):
+            sys.exit("\n".join(lacking))
+    sys.stdout.write(f"digest={index['manifests'][0]['digest']}\n")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) < 2:
         sys.exit(__doc__)
-    sys.exit("\n".join(missing(sys.argv[1])) or 0)
+    main(sys.argv[1], sys.argv[2:])

@@ -13,7 +13,7 @@ hash=$(printf %s "$password" | sha256sum | cut -d ' ' -f 1)
 # A TTL is on each of rtchat's keys, so what ends soonest goes first where memory is short. A burst in
 # a large channel may wait for its pods to 64 MB, and for a minute beyond 32 MB.
 exec valkey-server - <<SETTINGS
-bind *
+bind ${VALKEY_BIND:-*}
 protected-mode no
 port ${VALKEY_PORT:-6379}
 save ""

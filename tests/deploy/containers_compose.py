@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.deploy import needed
 
-yaml: Any = pytest.importorskip("yaml", reason="PyYAML is missing: pip install -e '.[deploy]'")
+yaml = needed.module("yaml")
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"

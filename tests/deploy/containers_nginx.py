@@ -8,7 +8,6 @@ slip past. Must never: change how the proxy behaves.
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,22 +16,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import pytest
-
 from rtchat.server.launch import end_with_parent, free_port
+from tests.deploy import needed
 
 SOURCE = Path(__file__).parents[2] / "docs" / "deploy" / "nginx"
-MISSING = "there is no nginx on PATH (Debian: apt-get install nginx-light)"
 START_S = 20.0
 SERVER = re.compile(r"^server (pod-\d+):8000 resolve (.*);$", re.MULTILINE)
 
 
 def program() -> str:
     """Where nginx is; skips the test where it is not."""
-    found = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
-    if found is None:
-        pytest.skip(MISSING)
-    return found
+    return needed.program("nginx", "Debian: apt-get install nginx-light")
 
 
 def replaced(text: str, old: str, new: str, times: int) -> str:

@@ -1,7 +1,6 @@
 """docker-compose.yml, alone and with production's file over it: what Compose does not check."""
 
 import re
-import shutil
 import stat
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import pytest
 
 from rtchat import settings
 from rtchat.server import limits
-from tests.deploy import containers_compose as compose, containers_dockerfile as dockerfile
+from tests.deploy import containers_compose as compose, containers_dockerfile as dockerfile, needed
 from tests.deploy.containers_compose import COMPOSE, EXAMPLE, PRODUCTION, ROOT, Tree
 
 DEPLOY = ROOT / "docs" / "deploy"
@@ -61,7 +60,7 @@ def environment(project: Tree, name: str, secrets: Mapping[str, str]) -> dict[st
 
 @pytest.mark.parametrize("path", [COMPOSE, PRODUCTION], ids=["compose", "production"])
 def test_it_is_as_the_specification_has_it(path: Path) -> None:
-    pytest.importorskip("check_jsonschema", reason="missing: pip install -e '.[deploy]'")
+    needed.module("check_jsonschema")
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
     checked = subprocess.run([*command, path], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout
@@ -109,10 +108,10 @@ def test_a_service_tells_how_it_is(name: str) -> None:
 
 @services
 def test_it_starts_when_what_it_needs_is_there(name: str) -> None:
-    for needed, how in service(name).get("depends_on", {}).items():
-        over = "service_completed_successfully" if needed == "migrate" else "service_healthy"
+    for other, how in service(name).get("depends_on", {}).items():
+        over = "service_completed_successfully" if other == "migrate" else "service_healthy"
         assert how == {"condition": over}
-        assert needed in LOCAL["services"]
+        assert other in LOCAL["services"]
     if name in PODS:
         assert service(name)["depends_on"].keys() == {"migrate", "postgres", "valkey"}
 
@@ -274,8 +273,8 @@ def test_what_pods_may_hold_fits_into_what_they_get(tmp_path: Path) -> None:
     pod = service("pod-1")
     assert limits.fitting(config, pod["ulimits"]["nofile"]) == config.connections_max
     bounds = config.tail_max_bytes + config.queue_max_bytes + config.bus_queue_bytes
-    needed = 90 * 10**6 + config.connections_max * 8800 + bounds
-    assert needed * 1.5 < compose.size(pod["deploy"]["resources"]["limits"]["memory"])
+    bytes_needed = 90 * 10**6 + config.connections_max * 8800 + bounds
+    assert bytes_needed * 1.5 < compose.size(pod["deploy"]["resources"]["limits"]["memory"])
     [given] = [w for w in service("postgres")["command"] if w.startswith("max_connections=")]
     own = config.lanes + config.pool_max + 1
     assert own * (len(PODS) + 1) + 10 < int(given.partition("=")[2])
@@ -304,9 +303,7 @@ def test_prometheus_looks_at_each_pod(tmp_path: Path) -> None:
     assert token == "/run/secrets/internal_token" == f"/run/secrets/{one['secrets'][0]}"
     mounts = compose.mounts(one)
     assert f"--config.file={'/etc/prometheus/prometheus.yml'}" in one["command"]
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is missing (Debian: apt-get install prometheus)")
+    promtool = needed.program("promtool", "Debian: apt-get install prometheus")
     rules = ROOT / mounts["/etc/prometheus/alerts.yml"]
     (tmp_path / "token").write_text("x")
     here = text.replace("/etc/prometheus/alerts.yml", str(rules)).replace(token, "token")

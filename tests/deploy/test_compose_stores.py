@@ -30,6 +30,7 @@ from rtchat.server.binaries import find_postgres
 from rtchat.server.launch import LaunchError, end_with_parent, free_port
 from rtchat.server.postgres import EmbeddedPostgres
 from rtchat.server.valkey import find_valkey
+from tests.deploy import needed
 from tests.deploy.containers_compose import COMPOSE, load
 from tests.people import People
 from tests.pods import ROOT, Pods
@@ -56,7 +57,7 @@ def psql() -> str:
         beside = ""
     found = shutil.which("psql", path=f"{beside}:{os.environ.get('PATH', os.defpath)}")
     if found is None:
-        pytest.skip("psql is missing, with which the image of PostgreSQL makes the roles")
+        needed.skip_or_fail("psql is missing, with which the image of PostgreSQL makes the roles")
     return found
 
 

