@@ -153,6 +153,7 @@ class App:
             if not self._settled:
                 await services.drain.run()  # rtchat's own server and uvicorn left nobody
                 await self.settle(SETTLE_S)
+        log.info("stopped")
 
     async def _start(self, stack: AsyncExitStack) -> Services:
         config = self.config

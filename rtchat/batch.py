@@ -49,8 +49,8 @@ class Write:
     """
 
     __slots__ = (
-        "channel_id", "check", "content", "deadline", "done", "dup", "error", "given", "known",
-        "nonce", "op", "ref", "role", "seq", "size", "target", "ts", "user_id",
+        "accepted", "channel_id", "check", "content", "deadline", "done", "dup", "error", "given",
+        "known", "nonce", "op", "ref", "role", "seq", "size", "target", "ts", "user_id",
     )  # fmt: skip
 
     def __init__(
@@ -79,7 +79,7 @@ class Write:
         self.ref = ref
         self.done = done
         self.size = 64 + _bytes(content)
-        self.deadline = 0.0
+        self.deadline = self.accepted = 0.0
         self.reset()
 
     def reset(self) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import copy
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -86,7 +87,9 @@ class Committer:
         return self._log is not None and self._log.usable
 
     def offer(self, write: Write) -> None:
+        # By two clocks: the loop's has whole milliseconds, which is what most acks take.
         write.deadline = self._now() + self._config.write_timeout_ms / 1000
+        write.accepted = time.perf_counter()
         self._lane.offer(write)
         self._wake.set()
 
@@ -151,7 +154,7 @@ class Committer:
 
     async def _store(self, store: LogWriter, batch: Batch) -> None:
         """Store one batch and answer it, or put it back."""
-        began, again = self._now(), self._measures.again
+        began, again = time.perf_counter(), self._measures.again
         began_ns = 0 if self._traces is None else self._traces.now()
         try:
             decision = await store.store(batch.writes, wait=batch.wait)
@@ -181,7 +184,7 @@ class Committer:
             await self._divide(store, batch, error)
             return
         else:
-            self._measures.commit_seconds.observe(self._now() - began)
+            self._measures.commit_seconds.observe(time.perf_counter() - began)
             self._measures.batch_rows.observe(len(batch.writes))
             if self._traces is not None:
                 self._traces.stored(began_ns, len(batch.writes))
@@ -249,7 +252,7 @@ class Committer:
         if late:
             self._refuse(late, Code.UNAVAILABLE, TimeoutError(), _LATE)
             self._tell_settled()
-        overdue = [w for w in self._lane.overdue(now) if w.done is not _told]
+        overdue = [w for w in self._lane.overdue(now) if w.done is not told_already]
         if overdue:
             log.warning("a batch takes too long", extra={"writes": len(overdue)})
         for write in overdue:
@@ -257,7 +260,8 @@ class Committer:
             told = copy.copy(write)
             told.reset()
             told.error = ChatError(Code.UNAVAILABLE, after_ms=spread_ms(1000), limit=_LATE)
-            done, write.done = write.done, _told
+            done, write.done = write.done, told_already
+            self._measures.refusals += 1
             done([told])
 
     def _settle(self, batch: Batch) -> None:
@@ -279,5 +283,5 @@ class Committer:
         return self._clock()
 
 
-def _told(_: list[Write]) -> None:
+def told_already(_: list[Write]) -> None:
     """Stands in for the `done` of a write whose asker was answered before its batch was."""

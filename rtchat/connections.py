@@ -36,7 +36,8 @@ AHEAD_DEADLINES = 1  # how far a slow client may pay ahead; its last deadline co
 STEP_S = 2.0  # a wall clock that moves this much against the monotonic one was set anew
 FULL_AFTER_MS = 5000  # when to try again where there is no room
 OTHER_CLOSE = 0  # under which the codes of clients are counted that are nobody's but theirs
-COUNTED_CLOSES = frozenset({1000, 1001, 1005, 1006, *Close})
+# Those of RFC 6455 §7.4.1, and the one of ours that the server sends by itself.
+COUNTED_CLOSES = frozenset({*range(1000, 1016), Close.FLOOD})
 NOTE_SEEN_S = 10.0  # how often `lastActive` is written, for all who came or went together
 
 
@@ -113,7 +114,11 @@ class Connections:
                 del index[key]
 
     def ended(self, code: int) -> None:
-        """Count a socket that was closed with this code, by whomever."""
+        """Count a socket that we close with this code."""
+        self.measures.closes[code] += 1
+
+    def left(self, code: int) -> None:
+        """Count a socket that ended by itself; a code that a client made up has no series."""
         self.measures.closes[code if code in COUNTED_CLOSES else OTHER_CLOSE] += 1
 
     def _indexes(

@@ -17,7 +17,7 @@ import click
 import msgspec
 
 from rtchat import settings
-from rtchat.config import Config
+from rtchat.config import Config, ConfigError
 from rtchat.errors import StartError
 
 WELCOME = """
@@ -89,6 +89,10 @@ def _serve(config: Config, directory: Path, count: int, started: float) -> int:
     from rtchat.server import run as server, workers
     from rtchat.store import migrate, privileges
 
+    try:
+        settings.require_ports(config, count)
+    except ConfigError as error:
+        raise StartError(str(error)) from None
     logs.configure(config.log_level, config.log_format)
     privileges.log.setLevel(logging.ERROR)  # here the server owns everything, by nature
     config = msgspec.structs.replace(

@@ -84,6 +84,7 @@ class Asked:
 
     commands: Counter[type] = field(default_factory=Counter)  # of WebSockets, by kind
     socket_errors: Counter[str] = field(default_factory=Counter)  # by code
+    handshake_errors: Counter[str] = field(default_factory=Counter)
     request_errors: Counter[str] = field(default_factory=Counter)
     requests: Counter[tuple[str, str, int]] = field(
         default_factory=Counter

@@ -7,6 +7,7 @@ crash, and at every start: the counts; whoever scrapes them takes a lower value 
 """
 
 import re
+from collections import Counter
 
 from rtchat.settings import NAMES, meta
 
@@ -23,6 +24,9 @@ class Reached:
 
     def __init__(self) -> None:
         self.counts = dict.fromkeys(counted(), 0)
+        self.connections_max = 0  # what the server found to fit; 0: it has no limit, or is another
+        # What the server itself refused, by error code: requests that never reached the app.
+        self.refused: Counter[str] = Counter()
 
     def count(self, *limits: str) -> None:
         """One answer or close told of these limits: mostly one, two where two make one limit."""

@@ -152,6 +152,13 @@ class Room:
         self._take_held()
         return True
 
+    def lacks(self, last: int) -> int:
+        """How many of the entries up to `last` neither went out nor wait here behind a hole."""
+        waiting = (
+            min(e.last, last) - max(e.first, self.cursor + 1) + 1 for e in self._held.values()
+        )
+        return max(0, last - self.cursor - sum(n for n in waiting if n > 0))
+
     def forget_beyond(self, head: int) -> None:
         """The log ends at `head`: whatever claims more is not true."""
         self.head = max(self.cursor, head)

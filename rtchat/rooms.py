@@ -216,14 +216,14 @@ class Rooms:
         if entries[-1].seq - cursor != len(entries):
             self._drop(room)  # the channel was deleted and its log purged
             return False
-        moved = False
+        moved, lacking = False, room.lacks(entries[-1].seq)
         for envelope in protocol.pack(entries, self._config.write_low_bytes):
             if self.traces is None:
                 moved |= room.offer(envelope)
             else:
                 moved |= self.traces.offered(room, envelope, Source.LOG)
         if moved:
-            self.measures.filled += room.cursor - cursor
+            self.measures.filled += lacking
             self._on_moved(room)
         return True
 

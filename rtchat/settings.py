@@ -20,6 +20,7 @@ from rtchat import links
 from rtchat.config import Config, ConfigError
 from rtchat.providers import providers_of
 
+PORT_MAX = 65_535
 SECRET_MIN_BYTES = 32  # a key for HS256 (RFC 7518 §3.2)
 # Words of sample secrets, ours and those that people copy from tutorials.
 SAMPLE_SECRETS = ("changeme", "change-me", "change_me", "secret-key", "your-secret", "example")
@@ -103,6 +104,8 @@ def open_to_all(environ: Mapping[str, str] | None = None) -> list[str]:
 
 
 def _read(variable: str, path: str) -> str:
+    if not path:
+        raise ConfigError(f"{variable} is empty; name a file, or leave it out")
     try:
         return Path(path).read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
@@ -152,6 +155,7 @@ def require_production(config: Config, workers: int = 1) -> None:
             "RTCHAT_DATABASE_URL is not set. It names the database: "
             "postgresql://user:password@host:5432/rtchat (to try rtchat out: rtchat dev)"
         )
+    require_ports(config, workers)
     require_secret(config.secret_key)
     for path in links.files(config.database_url):
         _read("RTCHAT_DATABASE_URL", path)
@@ -163,6 +167,18 @@ def require_production(config: Config, workers: int = 1) -> None:
             f"{workers} workers need Redis or Valkey between them, and RTCHAT_REDIS_URLS is not"
             " set. Set it (redis://host:6379), or serve with one: --workers 1"
             " (to try several out: rtchat dev --workers 2)"
+        )
+
+
+def require_ports(config: Config, workers: int) -> None:
+    """Raise ConfigError unless each of so many workers can have its internal port."""
+    if not config.internal_port:
+        return
+    last = config.internal_port + workers - 1
+    if last > PORT_MAX or config.internal_port <= config.port <= last:
+        raise ConfigError(
+            f"RTCHAT_INTERNAL_PORT is {config.internal_port}, and {workers} worker(s) have one each, up"
+            f" to {last}: that is at most {PORT_MAX}, and RTCHAT_PORT ({config.port}) is none of them"
         )
 
 

@@ -15,10 +15,11 @@ answered; whoever retries with its nonce learns what became of it.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 
 from rtchat.batch import Decision, Done, Write
-from rtchat.committer import Committer, OpenLog
+from rtchat.committer import Committer, OpenLog, told_already
 from rtchat.config import Config
 from rtchat.envelope import Envelope
 from rtchat.errors import ChatError, Code, spread_ms
@@ -162,14 +163,16 @@ class Writer:
 
     def _count(self, writes: list[Write]) -> None:
         measures, observe = self.measures, self.measures.ack_seconds.observe
-        accepted_before_s = self._config.write_timeout_ms / 1000 + asyncio.get_running_loop().time()
+        now = time.perf_counter()
         for write in writes:
+            if write.done is told_already:
+                continue
             if write.error is not None:
                 measures.refusals += 1
             else:
                 measures.acks += 1
                 measures.duplicates += write.dup
-                observe(accepted_before_s - write.deadline)
+                observe(now - write.accepted)
 
     def _deliver(self, decision: Decision) -> None:
         by_channel: dict[int, list[LogEntry]] = {}

@@ -197,6 +197,18 @@ def test_a_head_tells_that_entries_are_missing():
     assert (room.cursor, room.head, room.behind) == (5, 7, True)
 
 
+def test_what_waits_behind_a_hole_is_not_lacking():
+    """Of 1 to 6, 4 and 5 wait here: 1 went out, 2, 3 and 6 never came."""
+    room = Watched(head=0)
+    room.offer(batch(1))
+    room.offer(batch(4, 5))
+    assert room.lacks(6) == 3
+    assert room.lacks(3) == 2
+    assert room.lacks(1) == 0
+    room.offer(batch(2, 3))
+    assert room.lacks(5) == 0
+
+
 def test_what_the_log_does_not_have_is_forgotten():
     """A head or an envelope claimed more than there is."""
     room = Watched(5)

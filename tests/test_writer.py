@@ -110,6 +110,9 @@ async def test_a_bad_entry_fails_alone(pod: World, sends: Sends) -> None:
     assert written[7].error is not None
     good = [c for i, c in enumerate(contents) if i != 7]
     assert await pod.log(channel) == list(enumerate(good, 1))
+    again = pod.services.writer.measures.again
+    assert again["divided"] > 0
+    assert again["cannot_store"] == 0, "the database could; one entry could not be"
 
 
 async def test_a_place_that_is_broken_costs_the_others_nothing(pod: World, sends: Sends) -> None:
@@ -368,4 +371,6 @@ async def test_a_slow_batch_is_answered_in_time_and_stored_all_the_same(database
         assert (again.seq, again.dup, again.error) == (2, True, None)
         assert await pod.log(channel) == [(1, "first"), (2, "x")]
         assert len(sends.answered) == 4
+        measures = pod.services.writer.measures
+        assert (measures.acks, measures.duplicates, measures.refusals) == (2, 1, 2), "as was told"
     await link.close()

@@ -72,7 +72,7 @@ class Conversation:
                 if not self._connection.closed:  # by the server, or by the client
                     code = event.get("code", 1005)
                     self._services.rates.ended(self._connection.user_id, code)
-                    self._services.connections.ended(code)
+                    self._services.connections.left(code)
                 return
             if not await self._turn():
                 return

@@ -17,7 +17,7 @@ from rtchat.api.call import Services
 from rtchat.auth.events import NOTED, Event
 from rtchat.commands import COMMANDS
 from rtchat.connections import OTHER_CLOSE
-from rtchat.errors import Code
+from rtchat.errors import Close, Code
 from rtchat.measures import Histogram
 from rtchat.room import State
 
@@ -73,13 +73,20 @@ def _subscriptions(services: Services) -> Values:
 
 
 def _closes(services: Services) -> Values:
-    closes = services.connections.measures.closes
-    return {("other" if c == OTHER_CLOSE else str(c),): n for c, n in closes.items()}
+    found = services.connections.measures.closes
+    # All from the start: a series that is born with its first close shows none of these as a rate.
+    codes = sorted({1000, 1001, 1005, 1006, *Close, *found} - {OTHER_CLOSE})
+    return {**{(str(int(c)),): found[c] for c in codes}, ("other",): found[OTHER_CLOSE]}
 
 
 def _errors(services: Services) -> Values:
     asked = services.asked
-    by = {"rest": asked.request_errors, "websocket": asked.socket_errors}
+    by = {
+        "rest": asked.request_errors,
+        "handshake": asked.handshake_errors,
+        "websocket": asked.socket_errors,
+        "server": services.reached.refused,
+    }
     return {(via, code.value): found[code] for via, found in by.items() for code in Code}
 
 
@@ -107,8 +114,8 @@ GROUPS: dict[str, tuple[Family, ...]] = {
         ),
         _gauge(
             "rtchat_connections_max",
-            "The setting `connections_max`; 0: no limit.",
-            lambda s: s.config.connections_max,
+            "TCP connections that fit: `connections_max`, or what open files allow; 0: no limit.",
+            lambda s: s.reached.connections_max or s.config.connections_max,
         ),
         _counter(
             "rtchat_connections_opened_total",
@@ -117,7 +124,7 @@ GROUPS: dict[str, tuple[Family, ...]] = {
         ),
         _counter(
             "rtchat_closes_total",
-            "WebSockets that ended, by close code; 1006: without one.",
+            "WebSockets that ended, guests too, by close code; 1006: none, other: a client's own.",
             _closes,
             "code",
         ),
@@ -138,7 +145,7 @@ GROUPS: dict[str, tuple[Family, ...]] = {
         ),
         _counter(
             "rtchat_requests_total",
-            "REST requests; those to no route have neither method nor route.",
+            "REST requests; those to no route have neither method nor route, 499: the client left.",
             lambda s: {
                 (m, route, str(code)): n for (m, route, code), n in s.asked.requests.items()
             },
@@ -296,6 +303,11 @@ GROUPS: dict[str, tuple[Family, ...]] = {
             "1: the links to this Redis stand.",
             lambda s: {(name,): up for name, up in s.bus.nodes.items()},
             "node",
+        ),
+        _gauge(
+            "rtchat_bus_unsent_bytes",
+            "Published, and not taken by Redis yet; `bus_queue_bytes` a node at most.",
+            lambda s: s.bus.unsent_bytes,
         ),
         _counter("rtchat_bus_published_total", "Items handed to Redis.", lambda s: s.bus.published),
         _counter(

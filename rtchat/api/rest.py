@@ -32,6 +32,9 @@ QUIET_PATHS = frozenset({"/healthz", "/readyz"})
 QUIET_WHEN_WELL = frozenset({"/metrics", *(asset.path for asset in ASSETS)})
 
 
+GONE = 499  # as nginx has it: nobody waits for an answer any more
+
+
 class Rest:
     """Answers HTTP requests by the route table."""
 
@@ -52,6 +55,7 @@ class Rest:
         try:
             await self._handle(scope, path, receive, responder, known)
         except Disconnected:
+            self._count(scope["method"], GONE, time.perf_counter() - started, known)
             return
         except ChatError as error:
             known.code = error.code

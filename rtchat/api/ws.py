@@ -27,6 +27,7 @@ from rtchat.model import User
 log = logging.getLogger(__name__)
 
 PATH = "/ws"
+_ABNORMAL = 1006  # no close frame came (RFC 6455 §7.4.1)
 CLOSE_TIMEOUT_S = 1.0  # for a close frame to leave; then the socket is dropped
 
 
@@ -96,6 +97,8 @@ class Session:
         self.conversation.go_on()
 
     def lost(self) -> None:
+        if not self._connection.closed:
+            self._services.connections.left(_ABNORMAL)
         self._connection.closed = True
         self._forget()
         self.conversation.go_on()  # it was held back, and would have waited for the sweep
@@ -134,7 +137,7 @@ class WebSocketEndpoint:
             guest = await self._admit(scope)
         except ChatError as error:
             self._services.reached.count(*error.limits)
-            self._services.asked.request_errors[error.code] += 1
+            self._services.asked.handshake_errors[error.code] += 1
             await _deny(scope, send, error, self._headers)
             return
         address = address_of(scope)
@@ -251,6 +254,7 @@ class WebSocketEndpoint:
             late = ChatError(Code.UNAUTHORIZED, "No auth frame in time.", limit="auth_deadline_ms")
             raise RefusedError(late, Close.NOT_AUTHENTICATED) from None
         if event["type"] == "websocket.disconnect":
+            self._services.connections.left(event.get("code", _ABNORMAL))
             return None
         text = event.get("text") or ""
         try:

@@ -100,5 +100,9 @@ class WatchedBus(Bus, Protocol):
         """Seconds from one's own heartbeats to hearing them; empty where there are none."""
 
     @property
+    def unsent_bytes(self) -> int:
+        """What was published and the other side has not taken."""
+
+    @property
     def nodes(self) -> dict[str, bool]:
         """The other side's parts by name, and whether each is connected; none in one process."""

@@ -39,6 +39,7 @@ class MemoryBus:
         self.reconnects = 0
         self.receiver_errors = 0
         self.lag = Histogram(WAIT_S)
+        self.unsent_bytes = 0
         self.nodes: dict[str, bool] = {}
         self._exchange = exchange
         self._loop: asyncio.AbstractEventLoop | None = None  # set from start to close

@@ -100,6 +100,12 @@ class Node:
         """Whether both links stand and everything wanted at the last restart is subscribed."""
         return self._speaking.wire is not None and self.hearing.stands
 
+    @property
+    def unsent_bytes(self) -> int:
+        """What was published and its link has not taken."""
+        wire = self._speaking.wire
+        return 0 if wire is None else wire.buffered_bytes()
+
     def start(self) -> None:
         """Begin to connect."""
         self._tasks.start(self.hearing.link.run())

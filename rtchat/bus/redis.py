@@ -148,6 +148,11 @@ class RedisBus:
         return self._counts.lag
 
     @property
+    def unsent_bytes(self) -> int:
+        """What was published and no Redis has taken, over all nodes."""
+        return sum(node.unsent_bytes for node in self._nodes.values())
+
+    @property
     def nodes(self) -> dict[str, bool]:
         """Each node that carries a shard, by name, and whether its links and topics stand."""
         return {name: node.connected for name, node in self._nodes.items()}

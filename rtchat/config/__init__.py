@@ -261,13 +261,6 @@ class Config(Edge, frozen=True, kw_only=True):
             "expiring_s < access_token_s or access_token_s <= 60": (
                 self.expiring_s < self.access_token_s or self.access_token_s <= 60
             ),
-            "port is not one of the internal ports, of which each worker has one": (
-                not self.internal_port
-                or not 0 <= self.port - self.internal_port < max(1, self.workers)
-            ),
-            "the last worker's internal port <= 65535": (
-                self.internal_port + max(0, self.workers - 1) <= 65535
-            ),
             "redis_cluster needs redis_urls": not self.redis_cluster or bool(self.redis_nodes),
             "lock_wait_ms < write_timeout_ms": self.lock_wait_ms < self.write_timeout_ms,
             # After the window: the last writes' answers, requests under way, the parts' end.

@@ -48,6 +48,9 @@ FRAMING = (b"content-length", b"transfer-encoding")
 CHUNKS_MAX = 1024  # of a body; each costs 4 µs, of a byte or of 64 KB: 3 s for 4 MB of the former
 PIPELINE_MAX = 100  # requests that wait for the answers before them, 3 KB each; beyond: cut off
 LINGER_S = 1.0  # what a client sends on is dropped for so long, so that it reads the answer
+# Connections of operators: probes, scrapes, a drain. They have these to themselves, so that clients
+# who flood their own port do not take a pod's health away.
+INTERNAL_MAX = 64
 SURPLUS_READ_S = 1.0  # for a head, where there is no room; a probe's is one packet
 # Let in where there is no room: probes, and what wants the operators' token.
 OPERATORS = (b"/healthz", b"/readyz", b"/internal/drain", b"/metrics")
@@ -65,6 +68,7 @@ class HttpProtocol(HttpToolsProtocol):
     drain_bytes = 4_194_304
     internal_port = 0
     capacity = Capacity(0, 0)
+    internal_capacity = Capacity(INTERNAL_MAX, 0)
     common = AnswerHeaders(Config())
     reached: Reached  # of the class that is made
     _full = ""  # the limit by which there is no room
@@ -96,6 +100,7 @@ class HttpProtocol(HttpToolsProtocol):
             "drain_bytes": config.body_drain_bytes,
             "internal_port": config.internal_port,
             "capacity": capacity,
+            "internal_capacity": Capacity(INTERNAL_MAX, 0),
             "common": AnswerHeaders(config),
             "reached": reached,
         }
@@ -108,6 +113,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._address = self.client[0] if self.client else ""
         port = self.server[1] if self.server else None
         self._internal = bool(self.internal_port) and port == self.internal_port
+        if self._internal:
+            self.capacity = self.internal_capacity
         self._room = self.capacity.enter(self._address)
         if self._room is not Room.FREE:
             self._full = self.capacity.reached()
@@ -319,6 +326,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._deaf = True
         self._stop_timer()
         cycle = self.cycle
+        self.reached.refused[refusal.code] += 1
         if refusal.limit:
             self.reached.count(refusal.limit)
         log.info("request refused", extra={"status": refusal.status, "client": self._address})

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 import uvicorn
 
 from rtchat.config import Config
+from rtchat.errors import StartError
 from rtchat.reached import Reached
 from rtchat.server.garbage import Garbage
 from rtchat.server.http import HttpProtocol
@@ -96,7 +97,11 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            for listener in (each for server in self.servers for each in server.sockets):
+            listeners = [each for server in self.servers for each in server.sockets]
+            if not all(listeners):  # another server had bound it too, and was the first to listen
+                await self.lifespan.shutdown()
+                raise StartError("cannot listen: another server has just begun to, on this port")
+            for listener in listeners:
                 set_peer_timeout(listener, self._peer_timeout_ms)
             self._garbage.start(time.monotonic())
             self._rtchat.on_listening(self.servers[0].sockets[0].getsockname()[1])
@@ -187,6 +192,7 @@ def uvicorn_config(app: App, config: Config) -> uvicorn.Config:
     """The settings of uvicorn that rtchat needs, with the reasons where one is needed."""
     connections_max = fitting(config, raise_files_limit())
     capacity = Capacity(connections_max, config.connections_per_address)
+    app.reached.connections_max = connections_max
     return uvicorn.Config(
         app,
         host=config.host,

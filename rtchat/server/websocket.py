@@ -94,6 +94,11 @@ class FrameProtocol(HeartbeatProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         paused = not self.writable.is_set()
         self._open = False
+        if self.handshake_complete and self.conn.close_rcvd is None:
+            # Without a close frame (RFC 6455 §7.1.5); uvicorn would say 1005, that one had no code.
+            self.queue.put_nowait(
+                {"type": "websocket.disconnect", "code": CloseCode.ABNORMAL_CLOSURE}
+            )
         super().connection_lost(exc)
         self.capacity.leave(self._address)
         if self._end_timer is not None:

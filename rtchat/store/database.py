@@ -57,6 +57,11 @@ SILENT_S = 5.0  # without any answer it is known to be away
 LOOK_S = 10.0  # between looks at its settings, where somebody wants to know
 GIVE_BACK_S = 0.5  # for a statement that was cancelled to end; then its connection is cut
 
+UNREADABLE = (
+    "RTCHAT_DATABASE_URL cannot be read: postgresql://user:password@host:5432/name, where of a"
+    " password the signs / ? # @ [ ] % : are written as %2F and so on"
+)
+
 Begin = Callable[[AnyConnection], Awaitable[None]]
 
 
@@ -139,10 +144,12 @@ class Database:
                 await begin(connection)
                 unsafe = await _unsafe_settings(connection)
         except UNAVAILABLE as error:
-            if isinstance(error, ValueError):  # a URL that cannot be read
-                raise StartError(f"the database cannot be used: {error}") from error
+            if isinstance(error, ValueError):
+                raise StartError(UNREADABLE) from None
             raise
-        except (pg.PostgresError, ValueError) as error:
+        except ValueError:  # its text, and its traceback, may hold a piece of the password
+            raise StartError(UNREADABLE) from None
+        except pg.PostgresError as error:
             raise StartError(f"the database cannot be used: {error}") from error
         _warn_of(unsafe)
         self._note_settings(unsafe)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx2
-import msgspec
 import pytest
 
+from rtchat import settings
 from rtchat.api import openapi
 from rtchat.config import Config, ConfigError
 from tests.contract.metrics import parse
@@ -121,6 +121,16 @@ async def test_each_worker_has_an_internal_port_of_its_own(
     pod.kill()
 
 
+async def test_a_flood_of_clients_does_not_take_a_pods_health_away(own_pod: Pod, internal: int):
+    """Beyond what is kept for probes, connections are cut; those of operators have their own."""
+    flood = [await asyncio.open_connection("127.0.0.1", own_pod.port) for _ in range(100)]
+    for _ in range(20):
+        for path in ("/healthz", "/metrics"):
+            assert (await asked(f"http://127.0.0.1:{internal}{path}")).status_code == 200
+    for _, writer in flood:
+        writer.close()
+
+
 def test_a_taken_internal_port_is_said(module_database_url: str, pods: Pods):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -129,15 +139,15 @@ def test_a_taken_internal_port_is_said(module_database_url: str, pods: Pods):
     assert f"cannot listen on 127.0.0.1:{port}" in pod.log()
 
 
-def test_it_is_not_the_port_of_clients():
-    Config(port=8000, internal_port=8001, workers=4)
-    for wrong in (
-        {"port": 8000, "internal_port": 8000},
-        {"port": 8002, "internal_port": 8000, "workers": 3},
-        {"internal_port": 65535, "workers": 2},
-    ):
-        with pytest.raises(ConfigError, match="internal port"):
-            msgspec.convert(wrong, Config)
+@pytest.mark.parametrize(
+    ("port", "internal_port", "workers"), [(8000, 8000, 1), (8002, 8000, 3), (8000, 65_535, 2)]
+)
+def test_no_worker_has_the_port_of_clients_or_none(port: int, internal_port: int, workers: int):
+    """Their number is the real one: 0 in the settings stands for the machine's cores."""
+    config = Config(port=port, internal_port=internal_port, workers=0)
+    with pytest.raises(ConfigError, match="RTCHAT_INTERNAL_PORT"):
+        settings.require_ports(config, workers)
+    settings.require_ports(Config(port=8000, internal_port=8001), 4)
 
 
 def test_the_document_has_what_clients_are_served():

@@ -13,11 +13,13 @@ import pytest
 from rtchat.api import openapi
 from rtchat.api.families import FAMILIES, Kind
 from rtchat.config import Config
+from rtchat.errors import Close
 from rtchat.reached import counted
 from tests.contract.metrics import Series, by, limits, parse, rose, scrape, value
 from tests.contract.rest import Caller, problem
 from tests.people import People, Person
 from tests.pods import Pod, Pods
+from tests.raw import TEXT, frame, handshake, raw
 from tests.sockets import wire
 
 TOKEN = "sixteen letters!"
@@ -195,13 +197,76 @@ async def test_sockets_are_counted_from_beginning_to_end(own_pod: Pod, own_ann: 
 
 
 async def test_a_clients_own_close_codes_make_no_series_each(own_pod: Pod, own_ann: Person):
+    """Nor does one pass for ours: 4102 would say that a client was too slow."""
     before = await until(own_pod, "rtchat_connections", 0)
-    for code in (3000, 3001, 4999):
+    for code in (3000, 3001, 4102, 4999):
         async with wire(own_pod.ws_url, own_ann) as socket:
             await socket.socket.close(code)
     after = await until(own_pod, "rtchat_connections", 0)
-    assert Changes(before, after)("rtchat_closes_total", code="other") == 3
+    changes = Changes(before, after)
+    assert changes("rtchat_closes_total", code="other") == 4
+    assert changes("rtchat_closes_total", code="4102") == 0
     assert not {"3000", "3001", "4999"} & by(after, "rtchat_closes_total", "code").keys()
+
+
+async def test_every_code_of_ours_has_a_series_before_its_first_close(own_pod: Pod):
+    """Or the first one is no rise: there was nothing before it."""
+    codes = by(await scrape(own_pod, TOKEN), "rtchat_closes_total", "code").keys()
+    assert {str(int(close)) for close in Close} | {"1000", "1001", "1005", "1006", "other"} <= codes
+
+
+@pytest.mark.parametrize("signed_in", [True, False])
+async def test_an_end_without_a_close_frame_is_told_apart(
+    own_pod: Pod, own_ann: Person, signed_in: bool
+):
+    """Of a guest, too."""
+    before = await until(own_pod, "rtchat_connections", 0)
+    async with raw(own_pod.port) as client:
+        await client.upgrade(own_ann if signed_in else None)
+        name = "rtchat_connections" if signed_in else "rtchat_guests"
+        await until(own_pod, name, 1)
+    after = await until(own_pod, name, 0)
+    assert Changes(before, after)("rtchat_closes_total", code="1006") == 1
+
+
+async def test_a_socket_that_takes_nothing_is_seen(
+    own_pods: tuple[Pod, Pod], pods: Pods, own_ann: Person, channel: int
+):
+    """While it stalls, and as an end without a close frame when it is lost so."""
+    pod = await pods.start(
+        own_pods[0].database_url, internal_token=TOKEN, write_high_bytes=20_000,
+        write_low_bytes=10_000, sends_per_second=0,
+    )  # fmt: skip
+    before = await scrape(pod, TOKEN)
+    async with wire(pod.ws_url, own_ann) as sender:
+        async with raw(pod.port, rcvbuf=4096) as client:
+            await client.upgrade(own_ann)
+            sub = f'{{"t":"sub","ref":1,"ch":{{"{channel}":null}}}}'
+            await client.send(frame(TEXT, sub.encode()))
+            await client.until(b'"head"')
+            while not value(await scrape(pod, TOKEN), "rtchat_connections_paused"):
+                for number in range(50):
+                    said = {"t": "send", "ref": number, "ch": channel, "content": "x" * 3000}
+                    await sender.send(said)
+                await sender.until(t="ack", ref=49)
+        after = await until(pod, "rtchat_connections", 1)
+    changes = Changes(before, after)
+    assert changes("rtchat_stalls_total") >= 1
+    assert changes("rtchat_closes_total", code="1006") == 1
+    pod.kill()
+
+
+async def test_what_never_reaches_the_application_is_counted_too(own_pod: Pod):
+    before = await scrape(own_pod, TOKEN)
+    async with raw(own_pod.port) as client:
+        await client.send(b"GET / HTTP/1.1\r\nhost: x\r\nx: " + b"x" * 20_000)
+        await client.until(b" 431 ")
+    async with raw(own_pod.port) as client:
+        await client.send(handshake(None, "Origin: https://elsewhere.example"))
+        await client.until(b" 403 ")
+    changes = Changes(before, await scrape(own_pod, TOKEN))
+    assert changes("rtchat_errors_total", via="server", code="too_large") == 1
+    assert changes("rtchat_errors_total", via="handshake", code="forbidden") == 1
 
 
 async def test_a_message_is_counted_on_its_way(own_pod: Pod, own_ann: Person, channel: int):

@@ -367,3 +367,28 @@ async def test_it_works_without_prepared_statements(server: EmbeddedPostgres):
     assert row is not None
     assert row["n"] <= 1
     await database.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://rtchat:hunter/secret@127.0.0.1:1/rtchat",
+        "postgresql://rtchat:hunter?secret@127.0.0.1:1/rtchat",
+        "postgresql://rtchat:hunter#secret@127.0.0.1:1/rtchat",
+        "postgresql://rtchat:hunter%zzsecret@127.0.0.1:port/rtchat",
+        "rtchat:huntersecret@127.0.0.1:1/rtchat",
+        "host=127.0.0.1 password=huntersecret",
+    ],
+)
+async def test_no_piece_of_a_password_is_told_of_a_url_that_cannot_be_read(
+    url: str, caplog: pytest.LogCaptureFixture
+):
+    """Not by the error, not by what it came from, not by the log."""
+    database = Database(Config(database_url=url))
+    with pytest.raises(StartError) as raised:
+        await database.open()
+    await database.close()
+    told = f"{raised.value!r} {raised.value.__cause__!r} {caplog.text}"
+    assert "RTCHAT_DATABASE_URL cannot be read" in told
+    assert "hunter" not in told
+    assert "secret" not in told
