@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.deploy import needed
 
-yaml: Any = pytest.importorskip("yaml", reason="PyYAML is missing: pip install -e '.[deploy]'")
+yaml: Any = needed.module("yaml")
 
 ROOT = Path(__file__).parents[2]
 K8S = ROOT / "k8s"
@@ -34,6 +34,7 @@ ALONE = {
     "overlays/local/secrets.sh",
     "monitoring/prometheus-adapter.yaml",  # values of a chart
     "monitoring/alerts.yml",  # Prometheus' own form of what prometheusrule.yaml has
+    "monitoring/alerts-kubernetes.yml",
 }
 
 
@@ -93,6 +94,14 @@ def named(folder: str) -> list[Path]:
     return [(K8S / folder / name).resolve() for name in _files_of(kustomizations()[folder])]
 
 
+def options(folder: str) -> list[Path]:
+    """The files that a folder's kustomization names in a comment: whoever needs one takes the mark
+    away.
+    """
+    text = (K8S / folder / "kustomization.yaml").read_text()
+    return [K8S / folder / name for name in re.findall(r"^  # - (\S+\.yaml)\b", text, re.MULTILINE)]
+
+
 def manifests(folder: str) -> list[Object]:
     """The objects of a build as they stand in files, without patches and transformers."""
     found: list[Object] = []
@@ -139,7 +148,7 @@ def builder() -> list[str] | None:
 def _built(folder: str) -> str:
     command = builder()
     if command is None:
-        pytest.skip("neither kustomize nor kubectl is on PATH")
+        needed.skip_or_fail("neither kustomize nor kubectl is on PATH")
     done = subprocess.run([*command, str(K8S / folder)], capture_output=True, text=True, timeout=50)
     assert done.returncode == 0, done.stderr
     assert done.stderr == "", "kustomize warns"

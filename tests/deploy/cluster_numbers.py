@@ -2,23 +2,27 @@
 
 Owns: the relations, as functions from the objects of a build to what does not fit. What the numbers
 are is read from where they are used: the settings that the pod would have, rtchat's own bounds, and
-the figures of docs/benchmarks.md.
+the figures of docs/operations.md.
 """
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from rtchat import drain, prestop, settings
 from rtchat.api import routes
 from rtchat.api.handlers import health
 from rtchat.config import Config
+from tests.deploy import cluster_policies
 from tests.deploy.cluster_files import GENERATED, ROOT, Object, one, pod_templates
 
 STARTS_S = 5  # for the hook to start on a busy node, and for the kubelet between its steps
 STALL_S = 3  # of the event loop: it must kill nobody
 LIVENESS_S = 20  # what a garbage collection or a node's hiccup may take beyond that
-UPSTREAM_IDLE_S = 60  # ingress-nginx keeps an idle connection to a pod so long, by default
+CPU_PERCENT = 80  # of the one core that a process uses
+HUNG_S = 30  # no longer does a pod that hangs hold its place, once liveness has given it up
+UPSTREAM_IDLE_S = (
+    90  # Traefik keeps an idle connection to a pod so long by default; ingress-nginx 60
+)
 BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 
@@ -47,9 +51,12 @@ def findings(things: list[Object]) -> list[str]:
         *_end(deployment["spec"], container, config),
         *_probes(container, config),
         *_ports(things, container, config),
+        *cluster_policies.findings(things),
         *_proxy(things, config),
         *_memory(container, config),
+        *_spread(deployment["spec"]["template"]["spec"]),
         *_scale(things, container, config),
+        *_disruptions(things),
     ]
 
 
@@ -93,6 +100,8 @@ def _probes(container: Object, config: Config) -> Iterator[str]:
     patience = (live["failureThreshold"] - 1) * live["periodSeconds"] + live["timeoutSeconds"]
     if live["timeoutSeconds"] <= STALL_S or patience < STALL_S + LIVENESS_S:
         yield f"a stall of {STALL_S} s, or {patience} s of trouble, kill a pod"
+    if live.get("terminationGracePeriodSeconds", HUNG_S + 1) > HUNG_S:
+        yield "a pod that hangs is waited for"
     if live["httpGet"]["path"] != "/healthz":
         yield "liveness asks the database: when that is away, all pods are killed"
     if ready["httpGet"]["path"] != "/readyz":
@@ -113,40 +122,8 @@ def _ports(things: list[Object], container: Object, config: Config) -> Iterator[
     internal = one(things, "Service", "rtchat-internal")["spec"]["ports"][0]["port"]
     if internal != config.internal_port:  # headless: clients connect to the pods' own port
         yield f"rtchat-internal has port {internal}"
-    policy = one(things, "NetworkPolicy", "rtchat-server")["spec"]
-    if _let_in(policy, "ingress-nginx") != {config.port}:
-        yield f"clients are let in to {_let_in(policy, 'ingress-nginx')}"
-    if _let_in(policy, "monitoring") != {config.internal_port}:
-        yield f"Prometheus is let in to {_let_in(policy, 'monitoring')}"
-    out = {port["port"] for rule in policy["egress"] for port in rule["ports"]}
-    if out != {config.internal_port, 443}:
-        yield f"pods are let out to {out}"
-    if config.trusted_proxies == "any-peer" and any("from" not in r for r in policy["ingress"]):
-        yield "anybody can connect, and any peer is believed about its clients"
-
-
-def _let_in(policy: Object, namespace: str) -> set[Any]:
-    key = "kubernetes.io/metadata.name"
-    return {
-        port["port"]
-        for rule in policy["ingress"]
-        for peer in rule.get("from", ())
-        if peer.get("namespaceSelector", {}).get("matchLabels", {}).get(key) == namespace
-        for port in rule["ports"]
-    }
-
-
-def egress_ports(things: list[Object], owner: str) -> set[Any]:
-    """The ports to which some policy lets the pods of that owner out."""
-    labels = pod_templates(things)[owner]["metadata"]["labels"]
-    policies = [each["spec"] for each in things if each["kind"] == "NetworkPolicy"]
-    return {
-        port["port"]
-        for spec in policies
-        if spec["podSelector"].get("matchLabels", {"": ""}).items() <= labels.items()
-        for rule in spec.get("egress", ())
-        for port in rule["ports"]
-    }
+    if not one(things, "Service", "rtchat-internal")["spec"].get("publishNotReadyAddresses"):
+        yield "rtchat-internal leaves out the pods that are not ready, which operators look for"
 
 
 def _proxy(things: list[Object], config: Config) -> Iterator[str]:
@@ -168,14 +145,15 @@ def quantity(text: str) -> float:
 
 
 def measured() -> tuple[float, float]:
-    """Of docs/benchmarks.md: bytes of a process without clients, and of an idle connection."""
-    text = (ROOT / "docs" / "benchmarks.md").read_text()
-    table = text.partition("\n## idle\n")[2].partition("\n## ")[0]
-    count, _, each, _, whole = re.findall(r"^\| (.+?) \|$", table, re.MULTILINE)[-1].split(" | ")[
-        :5
-    ]
-    connection = float(each) * 1000
-    return float(whole) * 1e6 - int(count.replace(",", "")) * connection, connection
+    """Of docs/operations.md: bytes of a process without clients, and of an idle connection."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    row = re.search(
+        r"^\| an idle connection, subscribed \| ([\d.]+) KB.*beside them a pod takes (\d+) MB",
+        text,
+        re.MULTILINE,
+    )
+    assert row, "docs/operations.md no longer says what a pod takes"
+    return float(row[2]) * 1e6, float(row[1]) * 1e3
 
 
 def needed_bytes(config: Config, connections: int) -> float:
@@ -192,6 +170,19 @@ def _memory(container: Object, config: Config) -> Iterator[str]:
     needed = needed_bytes(config, config.connections_max) + slow
     if not config.connections_max or limit < needed:
         yield f"{limit / 1e6:.0f} MB, and {needed / 1e6:.0f} MB may be needed"
+    if "cpu" in container["resources"]["limits"]:
+        yield "a limit of CPU stalls the loop when clients come back"
+
+
+def _spread(spec: Object) -> Iterator[str]:
+    """Over zones and nodes, as a wish."""
+    wishes = {
+        each["topologyKey"]
+        for each in spec.get("topologySpreadConstraints", ())
+        if each["whenUnsatisfiable"] == "ScheduleAnyway"
+    }
+    if wishes != {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}:
+        yield f"pods are spread over {sorted(wishes)}"
 
 
 def _scale(things: list[Object], container: Object, config: Config) -> Iterator[str]:
@@ -199,6 +190,10 @@ def _scale(things: list[Object], container: Object, config: Config) -> Iterator[
         return
     spec = one(things, "HorizontalPodAutoscaler")["spec"]
     pods = next(metric["pods"] for metric in spec["metrics"] if metric["type"] == "Pods")
+    cpu = [each.get("containerResource", {}) for each in spec["metrics"]]
+    shares = [each["target"]["averageUtilization"] for each in cpu if each.get("name") == "cpu"]
+    if not shares or shares[0] > CPU_PERCENT:
+        yield f"pods are added when CPU is at {shares} %, and acks wait from {CPU_PERCENT} on"
     wanted, least = int(pods["target"]["averageValue"]), spec["minReplicas"]
     if least < 3 or wanted * least / (least - 1) > config.connections_max:
         yield f"{least} pods of {wanted} connections have no room for those of one"
@@ -212,8 +207,19 @@ def _scale(things: list[Object], container: Object, config: Config) -> Iterator[
         yield "pods go together"
 
 
+def _disruptions(things: list[Object]) -> Iterator[str]:
+    for budget in (each for each in things if each["kind"] == "PodDisruptionBudget"):
+        if budget["spec"].get("maxUnavailable") != 1:
+            yield f"nodes are emptied {budget['spec'].get('maxUnavailable')} pods at a time"
+        if budget["spec"].get("unhealthyPodEvictionPolicy") != "AlwaysAllow":
+            yield "a database that is away holds up nodes"
+
+
 def postgres_connections(things: list[Object], config: Config) -> int:
-    """What PostgreSQL must allow: of every pod, and of the one more of a rollout."""
+    """What PostgreSQL must allow: of every pod, of the one more of a rollout, and of one that ends.
+
+    A pod holds those of its lanes and its pool, and one for probes.
+    """
     pods = one(things, "HorizontalPodAutoscaler")["spec"]["maxReplicas"]
     surge: int = one(things, "Deployment")["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
-    return (int(pods) + surge) * (config.lanes + config.pool_max)
+    return (int(pods) + surge + 1) * (config.lanes + config.pool_max + 1)

@@ -20,10 +20,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
-import pytest
 
 from rtchat.server.binaries import find_postgres
 from rtchat.server.launch import end_with_parent, free_port
+from tests.deploy import needed
 from tests.deploy.cluster_files import K8S, Object, documents, one, pod_templates, read
 from tests.deploy.cluster_numbers import environment
 
@@ -96,7 +96,7 @@ class LocalPod:
         beside = find_postgres().directory / "psql"
         psql = str(beside) if beside.exists() else shutil.which("psql")
         if psql is None:
-            pytest.skip("PostgreSQL's programs are here, and psql is not among them")
+            needed.skip_or_fail("PostgreSQL's programs are here, and psql is not among them")
         subprocess.run(
             [psql, "--no-psqlrc", self._admin.geturl()],
             input=text, text=True, check=True, capture_output=True,

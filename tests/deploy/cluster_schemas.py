@@ -7,14 +7,11 @@ that a field that is not listed is looked up and added, not let through.
 
 from typing import Any
 
-import pytest
-
+from tests.deploy import needed
 from tests.deploy.cluster_files import Object
 
-kubernetes_validate: Any = pytest.importorskip(
-    "kubernetes_validate", reason="kubernetes-validate is missing: pip install -e '.[deploy]'"
-)
-jsonschema: Any = pytest.importorskip("jsonschema", reason="it comes with kubernetes-validate")
+kubernetes_validate: Any = needed.module("kubernetes_validate")
+jsonschema: Any = needed.module("jsonschema", "it comes with kubernetes-validate")
 
 VERSIONS = ("1.30", kubernetes_validate.latest_version())  # the oldest that is meant, the newest
 
@@ -51,6 +48,10 @@ _ENDPOINT = _closed(
     scheme={"enum": ["http", "https"]},
     interval=DURATION,
     scrapeTimeout=DURATION,
+    relabelings={
+        "type": "array",
+        "items": _closed({"sourceLabels": {"type": "array", "items": TEXT}, "targetLabel": TEXT}),
+    },
     authorization=_closed({"credentials": _SECRET_KEY}, type={"const": "Bearer"}),
 )
 _SERVICE_MONITOR = _closed(

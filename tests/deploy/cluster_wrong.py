@@ -31,9 +31,14 @@ def _set(name: str, value: str) -> OfAll:
     return lambda things: one(things, "ConfigMap")["data"].update({name: value})
 
 
-def _let_in(things: list[Object], number: int) -> Object:
-    rule: Object = one(things, "NetworkPolicy", "rtchat-server")["spec"]["ingress"][number]
-    return rule
+def _policy(things: list[Object], name: str = "rtchat-server") -> Object:
+    spec: Object = one(things, "NetworkPolicy", name)["spec"]
+    return spec
+
+
+def _budget(things: list[Object]) -> Object:
+    spec: Object = one(things, "PodDisruptionBudget")["spec"]
+    return spec
 
 
 def _hpa(things: list[Object]) -> Object:
@@ -134,17 +139,18 @@ WRONG: list[tuple[str, OfAll]] = [
     ("where nobody comes", _set("RTCHAT_HOST", "127.0.0.1")),
     ("rtchat-internal has", lambda o: one(o, "Service", "rtchat-internal")["spec"]["ports"][
         0].update(port=80)),
-    ("clients are let in", lambda o: _let_in(o, 0).update(ports=[{"port": 8001}])),
-    ("Prometheus is let in", lambda o: _let_in(o, 1).update(ports=[{"port": 8000}])),
-    ("any peer is believed", lambda o: one(o, "NetworkPolicy", "rtchat-server")["spec"][
-        "ingress"].append({"ports": [{"port": 8000}]})),
+    ("leaves out the pods", lambda o: one(o, "Service", "rtchat-internal")["spec"].pop(
+        "publishNotReadyAddresses")),
+    ("is waited for", lambda o: _server(o)["livenessProbe"].update(
+        terminationGracePeriodSeconds=600)),
+    ("is waited for", lambda o: _server(o)["livenessProbe"].pop("terminationGracePeriodSeconds")),
     ("proxy-read-timeout is 45 s", lambda o: one(o, "Ingress")["metadata"]["annotations"].update(
         {"nginx.ingress.kubernetes.io/proxy-read-timeout": "45"})),
     ("proxy-send-timeout is 60 s", lambda o: (
         one(o, "Ingress")["metadata"]["annotations"].pop(
             "nginx.ingress.kubernetes.io/proxy-send-timeout"),
         _set("RTCHAT_HEARTBEAT_S", "50")(o))),
-    ("and the controller uses them", _set("RTCHAT_KEEP_ALIVE_S", "60")),
+    ("and the controller uses them", _set("RTCHAT_KEEP_ALIVE_S", "90")),
     ("MB may be needed", _set("RTCHAT_CONNECTIONS_MAX", "200000")),
     ("MB may be needed", lambda o: _server(o)["resources"]["limits"].update(memory="512Mi")),
     ("no room for those of one", lambda o: _hpa(o).update(minReplicas=1)),
@@ -152,7 +158,61 @@ WRONG: list[tuple[str, OfAll]] = [
     ("than a pod requests", lambda o: _server(o)["resources"]["requests"].update(memory="128Mi")),
     ("pods go fast", lambda o: _hpa(o)["behavior"]["scaleDown"].update(
         stabilizationWindowSeconds=60)),
+    ("stalls the loop", lambda o: _server(o)["resources"]["limits"].update(cpu="2")),
+    ("spread over []", lambda o: _pod(o).pop("topologySpreadConstraints")),
+    ("spread over ['kubernetes.io/hostname']", lambda o: _pod(o)["topologySpreadConstraints"][
+        0].update(whenUnsatisfiable="DoNotSchedule")),
+    ("CPU is at []", lambda o: _hpa(o)["metrics"].pop(1)),
+    ("CPU is at [100]", lambda o: _hpa(o)["metrics"][1]["containerResource"]["target"].update(
+        averageUtilization=100)),
+    ("emptied 100% pods", lambda o: _budget(o).update(maxUnavailable="100%")),
+    ("emptied 0 pods", lambda o: _budget(o).update(maxUnavailable=0)),
+    ("holds up nodes", lambda o: _budget(o).pop("unhealthyPodEvictionPolicy")),
     ("pods go together", lambda o: _hpa(o)["behavior"]["scaleDown"]["policies"][0].update(value=4)),
+]  # fmt: skip
+
+
+# Who reaches whom, of an overlay.
+OPEN: list[tuple[str, str, OfAll]] = [
+    ("production", "clients, by the ingress controller: must", lambda o: _policy(o)["ingress"][
+        0].update(ports=[{"port": 8001}])),
+    ("production", "Prometheus: must", lambda o: _policy(o)["ingress"][1].update(
+        ports=[{"port": 8000}])),
+    ("production", "the Internet, to clients' port: gets", lambda o: _policy(o)["ingress"].append(
+        {"ports": [{"port": 8000}]})),
+    ("production", "a pod of another namespace, to clients' port: gets", lambda o: _policy(o)[
+        "ingress"][0]["from"].append({"namespaceSelector": {}})),
+    ("production", "another pod beside the controller", lambda o: _policy(o)["ingress"][0]["from"][
+        0].pop("podSelector")),
+    ("production", "one that says it were the controller", lambda o: _policy(o)["ingress"][0][
+        "from"][0].update(namespaceSelector={})),
+    ("production", "the Internet, to operators' port: gets", lambda o: _policy(o)["ingress"][1][
+        "from"].append({"ipBlock": {"cidr": "0.0.0.0/0"}})),
+    ("production", "another pod of monitoring", lambda o: _policy(o)["ingress"][1]["from"][0].pop(
+        "podSelector")),
+    ("production", "an operator's pod: must", lambda o: _policy(o)["ingress"][1]["from"].pop()),
+    ("production", "rtchat stat in a pod: must", lambda o: _policy(o)["egress"].clear()),
+    ("production", "names, by UDP: must", lambda o: _policy(o, "rtchat-default").update(egress=[])),
+    ("production", "a stranger, into the migration", lambda o: _policy(o, "rtchat-default").update(
+        policyTypes=["Egress"])),
+    ("production", "the cloud's metadata by 443: gets", lambda o: _policy(o)["egress"].append(
+        {"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": [{"port": 443}]})),
+    ("production", "the neighbourhood by IPv6: gets", lambda o: _policy(o)["egress"].append(
+        {"to": [{"ipBlock": {"cidr": "::/0"}}]})),
+    ("production", "postgres, wherever it is", lambda o: o.remove(
+        one(o, "NetworkPolicy", "rtchat-postgres"))),
+    ("production", "the migration, to postgres: must", lambda o: _policy(o, "rtchat-postgres")[
+        "podSelector"]["matchLabels"].update({"app.kubernetes.io/component": "server"})),
+    ("production", "to postgres by 22: gets", lambda o: _policy(o, "rtchat-postgres")["egress"][
+        0]["ports"].append({"port": 22})),
+    ("local", "a pod of this namespace, to postgres: gets", lambda o: _policy(o, "stores")[
+        "podSelector"]["matchExpressions"][0].update(values=["postgrs"])),
+    ("local", "a pod that serves, to postgres: must", lambda o: _policy(o, "stores").update(
+        ingress=[])),
+    ("local", "a pod that serves, to valkey: must", lambda o: _policy(o, "rtchat-stores")["egress"][
+        1]["to"][0]["podSelector"]["matchLabels"].update({"app.kubernetes.io/name": "x"})),
+    ("local", "valkey, to the Internet: gets", lambda o: _policy(o, "stores").update(
+        policyTypes=["Ingress"])),
 ]  # fmt: skip
 
 

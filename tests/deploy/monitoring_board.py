@@ -18,17 +18,20 @@ Json = dict[str, Any]
 ROWS = (OVERVIEW, WRITER, DATABASE, ROOMS, BUS, CLIENTS, REST, PROCESS, WEEKS)
 COLUMNS = 24
 SOURCE: Json = {"type": "prometheus", "uid": "${datasource}"}
-PICKED = 'job=~"$job",instance=~"$instance"'
-PICKED_JOBS = 'job=~"$job"'
+PICKED_JOBS = 'namespace=~"$namespace",job=~"$job"'
+PICKED = f'{PICKED_JOBS},instance=~"$instance"'
+PICKED_ALERTS = 'namespace=~"$namespace"'  # some are of a whole installation
 HEIGHTS = {"stat": 4, "timeseries": 8}
 
 
 def expression(ask: Ask) -> str:
     """What Grafana sends, but for its variables: narrowed to what is picked."""
-    if any(":" in selector.metric for selector in named(ask.expression).selectors):
+    metrics = {selector.metric for selector in named(ask.expression).selectors}
+    if "ALERTS" in metrics:
+        return narrowed(ask.expression, PICKED_ALERTS)
+    if any(":" in metric for metric in metrics):
         return narrowed(ask.expression, PICKED_JOBS)  # what rules record is of all pods of a job
-    windowed = ask.expression.replace("[W]", "[$__rate_interval]")
-    return narrowed(windowed, PICKED, "ALERTS")
+    return narrowed(ask.expression.replace("[W]", "[$__rate_interval]"), PICKED)
 
 
 def _targets(panel: Panel) -> list[Json]:
@@ -69,7 +72,7 @@ def _drawn(panel: Panel) -> tuple[Json, Json]:
         "drawStyle": "line",
         "fillOpacity": 20 if panel.stacked else 0,
         "lineWidth": 1,
-        "showPoints": "never",
+        "showPoints": "auto",
         "spanNulls": False,
         "stacking": {"group": "A", "mode": "normal" if panel.stacked else "none"},
         "thresholdsStyle": {"mode": "off" if panel.red is None else "dashed"},
@@ -156,13 +159,16 @@ def _variables() -> list[Json]:
         "includeAll": False,
         "current": {},
     }
-    jobs, pods = (
-        "label_values(rtchat_info, job)",
-        'label_values(rtchat_info{job=~"$job"}, instance)',
+    namespaces, jobs, pods = (
+        "label_values(rtchat_info, namespace)",
+        'label_values(rtchat_info{namespace=~"$namespace"}, job)',
+        f"label_values(rtchat_info{{{PICKED_JOBS}}}, instance)",
     )
-    # All jobs are those that have rtchat_info, for every program has process_…; of those all pods.
+    # All namespaces are none as well, as beside compose. All jobs are those that have rtchat_info,
+    # for every program has process_…; of those all pods.
     return [
         source,
+        _variable("namespace", "Namespace", namespaces, allValue=".*"),
         _variable("job", "Job", jobs),
         _variable("instance", "Pod", pods, allValue=".*"),
     ]

@@ -11,12 +11,13 @@ from tests.deploy import monitoring_board
 
 MONITORING = Path(__file__).parents[2] / "k8s" / "monitoring"
 ALERTS = MONITORING / "alerts.yml"
+KUBERNETES = MONITORING / "alerts-kubernetes.yml"  # what compose has no metrics for
 BOARD = MONITORING / "dashboards" / "rtchat.json"
 
 _RESOURCE = """\
-# The rules of alerts.yml for the Prometheus operator, made of that file (`python -m
-# tests.deploy.monitoring_files`). Prometheus takes it where its ruleSelector finds it; many ask for
-# a label `release` of their own.
+# The rules of alerts.yml and alerts-kubernetes.yml for the Prometheus operator, made of those files
+# (`python -m tests.deploy.monitoring_files`). Prometheus takes it where its ruleSelector finds it;
+# many ask for a label `release` of their own.
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
 metadata:
@@ -27,8 +28,8 @@ spec:
 
 def prometheus_rule() -> str:
     """The rules, as they are written, comments too, one step to the right."""
-    _, begin, groups = ALERTS.read_text().partition("groups:\n")
-    lines = f"{begin}{groups}".splitlines()
+    parts = [path.read_text().partition("groups:\n")[2] for path in (ALERTS, KUBERNETES)]
+    lines = ["groups:", *"\n".join(parts).splitlines()]
     return _RESOURCE + "".join(f"  {line}".rstrip() + "\n" for line in lines)
 
 

@@ -5,7 +5,6 @@ Owns: the child process and its configuration. It does not outlive the tests.
 
 import contextlib
 import json
-import shutil
 import signal
 import subprocess
 import time
@@ -14,22 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import pytest
 
 from rtchat.server.launch import end_with_parent, free_port
+from tests.deploy import needed
 
 EVERY = "250ms"
 START_S = 30.0  # on two busy cores; mostly it takes half a second
 # What Grafana puts in the place of its variables, here.
-VARIABLES = {"$job": "rtchat", "$instance": ".*", "$__rate_interval": "1m"}
+VARIABLES = {"$namespace": ".*", "$job": "rtchat", "$instance": ".*", "$__rate_interval": "1m"}
 
 
 def program() -> str:
     """Where it is; skips where it is not."""
-    found = shutil.which("prometheus")
-    if found is None:
-        pytest.skip("prometheus (Debian: prometheus) is not installed")
-    return found
+    return needed.program("prometheus", "Debian: prometheus")
 
 
 def filled(expression: str) -> str:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 FUNCTIONS = {
     "absent", "changes", "clamp_max", "clamp_min", "delta", "histogram_quantile", "increase",
-    "predict_linear", "rate", "time", "vector",
+    "max_over_time", "rate", "time", "vector",
 }  # fmt: skip
 AGGREGATIONS = {"avg", "count", "max", "min", "sum", "topk"}
 GROUPINGS = {"by", "without", "on", "ignoring", "group_left", "group_right"}
@@ -20,6 +20,7 @@ _TOKEN = re.compile(
     r"""(?P<space>\s+)
       | (?P<text>"(?:[^"\\]|\\.)*")
       | (?P<range>\[[^\]]*\])
+      | (?P<duration>\d+(?:ms|[smhdwy])\b)
       | (?P<number>\d[\d.]*(?:e\d+)?)
       | (?P<word>[a-zA-Z_:][a-zA-Z0-9_:]*)
       | (?P<sign>=~|!~|!=|==|>=|<=|[-+*/^(){},<>=])""",
@@ -102,7 +103,7 @@ class _Reader:
                 if not self._around:
                     raise PromqlError("a bracket too many")
                 self._around.pop()
-            elif token.text in "{}" or token.kind in ("text", "range"):
+            elif token.text in "{}" or token.kind in ("text", "range", "duration"):
                 raise PromqlError(f"out of place: {token.text}")
         if self._around:
             raise PromqlError("a bracket is open")
@@ -161,6 +162,9 @@ class _Reader:
             self._take("}")
         ranged = self._at < len(self._tokens) and self._tokens[self._at].kind == "range"
         text = self._take().text[1:-1] if ranged else ""
+        if self._next_is("offset"):
+            self._take()
+            self._take("duration")
         around = self._around[-1] if self._around else ""
         self._selectors.append(Selector(name.text, tuple(matchers), text, around, name.end))
 

@@ -5,31 +5,25 @@ says of each alert is asked as one question: which alerts fire, of which severit
 """
 
 import json
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.deploy.monitoring_cases import Case
-from tests.deploy.monitoring_series import LONG, series
+from tests.deploy import needed
+from tests.deploy.monitoring_series import EVERY_S, LONG, Case, series
 
 _FIRING = 'count by (alertname, severity) (ALERTS{{alertstate="firing",namespace="{}"}})'
 
 
 def promtool() -> str:
     """Where it is; skips where it is not."""
-    found = shutil.which("promtool")
-    if found is None:
-        pytest.skip("promtool (Debian: prometheus) is not installed")
-    return found
+    return needed.program("promtool", "Debian: prometheus")
 
 
-def check(rules: Path) -> subprocess.CompletedProcess[str]:
+def check(*rules: Path) -> subprocess.CompletedProcess[str]:
     """Whether Prometheus would load these rules, templates too."""
-    command = [promtool(), "check", "rules", str(rules)]
+    command = [promtool(), "check", "rules", *map(str, rules)]
     return subprocess.run(command, capture_output=True, text=True, timeout=20)
 
 
@@ -50,11 +44,10 @@ def _tests(cases: Sequence[Case]) -> list[dict[str, Any]]:
     """
     together: dict[Any, dict[str, Any]] = {}
     for number, case in enumerate(cases):
-        alone = case.alert == "RtchatAbsent"
-        name = "" if alone else f"case-{number}"
-        key = (number,) if alone else case.minutes > LONG
+        name = "" if case.alone else f"case-{number}"
+        key = (number,) if case.alone else case.minutes > LONG
         test = together.setdefault(
-            key, {"interval": "1m", "name": "", "input_series": [], "promql_expr_test": []}
+            key, {"interval": f"{EVERY_S}s", "name": "", "input_series": [], "promql_expr_test": []}
         )
         test["name"] += f"{number} "
         test["input_series"] += [
@@ -65,9 +58,11 @@ def _tests(cases: Sequence[Case]) -> list[dict[str, Any]]:
     return list(together.values())
 
 
-def play(rules: Path, cases: Sequence[Case], directory: Path) -> subprocess.CompletedProcess[str]:
+def play(
+    rules: Sequence[Path], cases: Sequence[Case], directory: Path
+) -> subprocess.CompletedProcess[str]:
     """Play all cases to the rules."""
     file = directory / "cases.json"
-    file.write_text(json.dumps({"rule_files": [str(rules)], "tests": _tests(cases)}))
+    file.write_text(json.dumps({"rule_files": [*map(str, rules)], "tests": _tests(cases)}))
     command = [promtool(), "test", "rules", str(file)]
     return subprocess.run(command, capture_output=True, text=True, timeout=50)

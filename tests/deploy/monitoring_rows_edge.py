@@ -85,8 +85,9 @@ CLIENTS = Row(
         ),
         Panel(
             "Closes",
-            "By code (docs/errors.md). Everyday: 1000, 1001, 1005, 1006, 4202. 4201 is a drain,"
-            " 4101 no room, 4102 too slow, 4008 a flood, 1011 no pong.",
+            "By code (docs/errors.md). Everyday: 1000, 1001, 1005, 1006, 4202. 4101 no room, or the"
+            " database is away; 4102 too slow; 4008 a flood; 1011 no pong, or the server failed;"
+            " 4201 a drain, or another epoch.",
             PER_S,
             (Ask("sum by (code) (rate(rtchat_closes_total[W])) > 0", "{{code}}"),),
         ),
@@ -267,12 +268,12 @@ WEEKS = Row(
         ),
         Panel(
             "Turned away",
-            "Share of what is asked for that is answered overloaded, unavailable or internal. Good:"
-            " below 0.1 % of a month.",
+            "Share of what is asked for that is answered overloaded or unavailable. Good: below 0.1"
+            " % of a month.",
             SHARE,
             (
                 Ask(
-                    'sum(job_code:rtchat_errors:rate5m{code=~"overloaded|unavailable|internal"})'
+                    'sum(job_code:rtchat_errors:rate5m{code=~"overloaded|unavailable"})'
                     " / sum(job:rtchat_asked:rate5m)",
                     "turned away",
                 ),

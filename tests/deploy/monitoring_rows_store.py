@@ -55,11 +55,11 @@ OVERVIEW = Row(
         ),
         stat(
             "Turned away",
-            "Share of what clients ask for that is answered overloaded, unavailable or internal."
-            " Good: 0; an alert beyond 1 %.",
+            "Share of what clients ask for that is answered overloaded or unavailable. Good: 0; an"
+            " alert beyond 1 %.",
             SHARE,
             Ask(
-                'sum(rate(rtchat_errors_total{code=~"overloaded|unavailable|internal"}[W]))'
+                'sum(rate(rtchat_errors_total{code=~"overloaded|unavailable"}[W]))'
                 " / (sum(rate(rtchat_commands_total[W]))"
                 " + sum(rate(rtchat_request_seconds_count[W])))",
                 "",
@@ -156,7 +156,7 @@ WRITER = Row(
         Panel(
             "Batches again",
             "Not stored as they were, by reason. Good: passed_over and locked now and then, where"
-            " pods write to the same channels; cannot_store never.",
+            " pods write to the same channels; cannot_store never, but at a failover.",
             PER_S,
             (Ask("sum by (reason) (rate(rtchat_batches_again_total[W]))", "{{reason}}"),),
         ),
@@ -209,12 +209,17 @@ DATABASE = Row(
         ),
         Panel(
             "Connections for reads",
-            "Lent and idle, and how many there may be. Good: lent well below the most.",
-            COUNT,
+            "Share of RTCHAT_POOL_MAX that is lent, by pod. Good: well below 90 %; beyond, reads"
+            " begin to wait (the panel beside).",
+            SHARE,
             (
-                Ask("sum by (state) (rtchat_pool_connections)", "{{state}}"),
-                Ask("sum(rtchat_pool_max)", "most"),
+                Ask(
+                    'sum by (instance) (rtchat_pool_connections{state="busy"})'
+                    " / sum by (instance) (rtchat_pool_max)",
+                    "{{instance}}",
+                ),
             ),
+            red=0.9,
         ),
         Panel(
             "Wait for a connection",

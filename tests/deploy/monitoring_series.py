@@ -1,16 +1,35 @@
 """Two healthy pods as series over time, in the notation of promtool's tests.
 
-`a+bxn` begins at a and grows by b, n times, once a minute. Owns: the healthy state, in which no
-alert fires; `monitoring_cases` changes parts of it.
+`a+bxn` begins at a and grows by b, n times, once a minute; what promtool reads is the same every 15
+s, as pods are scraped. Owns: the healthy state, in which no alert fires; `monitoring_cases` changes
+parts of it.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 MINUTES = 45
+EVERY_S = 15
 LONG = 60  # minutes; beyond, a case is played apart from the others
 PODS = ("pod-1:8001", "pod-2:8001")
 
+W, C = "warning", "critical"
+SIX_HOURS = 420  # and one more
+
 Series = dict[str, str | None]  # by name and labels; None: there is none
+
+
+class Case(NamedTuple):
+    """One state of things after `minutes`."""
+
+    alert: str
+    words: str
+    changes: Series  # of the first pod
+    fires: Mapping[tuple[str, str], int] = {}  # all alerts, by name and severity: how often
+    both: bool = False  # of the second pod as well
+    minutes: int = 40
+    alone: bool = False  # nothing else is known to Prometheus
 
 
 def level(value: float) -> str:
@@ -126,7 +145,22 @@ HEALTHY: Series = {
     event("login"): rising(30),
     event("login_failed"): rising(5),
     event("token_reused"): level(0),
+    'kube_deployment_spec_replicas{deployment="rtchat"}': level(3),
+    'kube_deployment_status_replicas_available{deployment="rtchat"}': level(3),
+    'kube_pod_container_resource_limits{container="rtchat",resource="memory"}': level(1 << 30),
+    'container_memory_working_set_bytes{container="rtchat"}': level(200e6),
 }
+
+
+def finer(values: str) -> str:
+    """The same over time, every 15 s in place of every minute."""
+    parts = 60 // EVERY_S
+
+    def one(match: re.Match[str]) -> str:
+        begin, grows, times = match.groups()
+        return f"{begin}+{float(grows) / parts:.12g}x{(int(times) + 1) * parts - 1}"
+
+    return re.sub(r"([\d.e]+)\+([\d.e]+)x(\d+)", one, values)
 
 
 def series(changed: Series, namespace: str, both: bool, minutes: int) -> Iterator[tuple[str, str]]:
@@ -134,8 +168,18 @@ def series(changed: Series, namespace: str, both: bool, minutes: int) -> Iterato
     for number, pod in enumerate(PODS):
         changes = changed if both or not number else {}
         for name, values in {**HEALTHY, **changes}.items():
-            if values is not None:
+            of_all = name.startswith("kube_deployment_")
+            if values is not None and not (of_all and number):
                 stretched = values.replace(f"x{MINUTES}", f"x{max(MINUTES, minutes)}")
-                target = f'namespace="{namespace}",job="rtchat",instance="{pod}"'
                 metric, _, labels = name.partition("{")
-                yield f"{metric}{{{target}{',' if labels else ''}{labels or '}'}", stretched
+                target = f'namespace="{namespace}"{_target(metric, pod)}'
+                yield f"{metric}{{{target}{',' if labels else ''}{labels or '}'}", finer(stretched)
+
+
+def _target(metric: str, pod: str) -> str:
+    """The labels by which the series of one pod are told from another's."""
+    if metric.startswith("kube_deployment_"):
+        return ""  # of all pods
+    if metric.startswith(("kube_", "container_")):
+        return f',pod="{pod.partition(":")[0]}"'
+    return f',job="rtchat",instance="{pod}"'

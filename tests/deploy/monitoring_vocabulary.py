@@ -16,7 +16,7 @@ from rtchat.api.families import AGAIN, FAMILIES, Family, Kind
 from rtchat.auth.events import Event
 from rtchat.commands import COMMANDS
 from rtchat.connections import COUNTED_CLOSES
-from rtchat.errors import Code
+from rtchat.errors import Close, Code
 from rtchat.measures import ROWS, WAIT_S
 from rtchat.reached import counted
 from rtchat.room import State
@@ -24,7 +24,7 @@ from tests.deploy.monitoring_promql import Matcher, PromqlError, Selector, named
 
 # What Prometheus itself adds: of a target, and what the operator adds of a pod.
 TARGET = {"job", "instance", "namespace", "pod"}
-WINDOWS = {Kind.COUNTER: {"rate", "increase"}, Kind.GAUGE: {"delta", "changes", "predict_linear"}}
+WINDOWS = {Kind.COUNTER: {"rate", "increase"}, Kind.GAUGE: {"delta", "changes", "max_over_time"}}
 
 
 class Metric(NamedTuple):
@@ -34,11 +34,22 @@ class Metric(NamedTuple):
     labels: Mapping[str, set[str] | None]
 
 
+# What kube-state-metrics and the kubelet tell of pods, as far as alerts-kubernetes.yml asks.
+OF_KUBERNETES = {
+    "kube_deployment_spec_replicas": Metric(Kind.GAUGE, {"deployment": {"rtchat"}}),
+    "kube_deployment_status_replicas_available": Metric(Kind.GAUGE, {"deployment": {"rtchat"}}),
+    "kube_pod_container_resource_limits": Metric(
+        Kind.GAUGE, {"container": {"rtchat"}, "resource": {"cpu", "memory"}}
+    ),
+    "container_memory_working_set_bytes": Metric(Kind.GAUGE, {"container": {"rtchat"}}),
+}
+
+
 def _values(family: str, label: str) -> set[str] | None:
     """The values that a label of a family can have, where they are fixed."""
     states = {"pool_connections": {"busy", "idle"}}
     by_label: dict[str, set[str]] = {
-        "via": {"rest", "websocket"},
+        "via": {"rest", "handshake", "websocket", "server"},
         "type": {str(kind.__struct_config__.tag) for kind in COMMANDS},
         "limit": set(counted()),
         "event": {event.value.replace(" ", "_") for event in Event},
@@ -49,7 +60,7 @@ def _values(family: str, label: str) -> set[str] | None:
         "code": {str(code) for code in Code},
     }
     if (family, label) == ("closes", "code"):
-        return {"other", *(str(int(code)) for code in COUNTED_CLOSES)}
+        return {"other", *(str(int(code)) for code in (*COUNTED_CLOSES, *Close))}
     return by_label.get(label)
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import rtchat
-from tests.deploy import cluster_agreement as agreement, cluster_around as around
+from tests.deploy import cluster_agreement as agreement, cluster_around as around, cluster_policies
 from tests.deploy.cluster_agreement import image_name
 from tests.deploy.cluster_around import Directive, Image
 from tests.deploy.cluster_files import (
@@ -25,20 +25,23 @@ from tests.deploy.cluster_files import (
     kustomizations,
     objects,
     one,
+    options,
     pod_templates,
     read,
     written,
 )
 from tests.deploy.cluster_numbers import (
     config_of,
-    egress_ports,
     environment,
     findings,
+    needed_bytes,
     postgres_connections,
     quantity,
 )
 from tests.deploy.cluster_pod import example_secrets, fresh_secrets
-from tests.deploy.cluster_wrong import COMPOSED, WRONG
+from tests.deploy.cluster_policies import STORES
+from tests.deploy.cluster_wrong import COMPOSED, OPEN, WRONG
+from tests.deploy.monitoring_files import ALERTS
 
 HOWS = [(how, folder) for how in ("written", "built") for folder in BUILDS]
 SETTING_FILES = [
@@ -80,7 +83,7 @@ def test_every_value_is_accepted(how: str, folder: str) -> None:
 
 @pytest.mark.parametrize("folder", BUILDS[1:])
 def test_policies_lead_to_the_stores(folder: str) -> None:
-    """To the ports of the Secrets' URLs: all pods to PostgreSQL, those that serve to Redis."""
+    """Which are looked at by these ports (cluster_policies), and those are the Secrets' URLs'."""
     values = fresh_secrets() if folder.endswith("local") else example_secrets()
     pods = values["rtchat"]
     postgres = {
@@ -88,9 +91,8 @@ def test_policies_lead_to_the_stores(folder: str) -> None:
         for url in (pods["database-url"], values["rtchat-migrate"]["migrate-url"])
     }
     redis = {urlsplit(url).port or 6379 for url in pods["redis-urls"].split(",")}
-    things = written(folder)
-    assert postgres | redis <= egress_ports(things, "Deployment/rtchat")
-    assert postgres <= egress_ports(things, "Job/rtchat-migrate")
+    assert (postgres, redis) == ({STORES["postgres"]}, {STORES["valkey"]})
+    assert cluster_policies.findings(written(folder)) == []
 
 
 @pytest.mark.parametrize(("how", "folder"), HOWS)
@@ -112,6 +114,37 @@ def test_a_number_that_does_not_fit_is_found(
     things = copy.deepcopy(written("overlays/production"))
     change(things)
     assert says in "; ".join(findings(things))
+
+
+@pytest.mark.parametrize(("overlay", "says", "change"), OPEN)
+def test_a_way_that_is_open_or_shut_by_mistake_is_found(
+    overlay: str, says: str, change: Callable[[list[Object]], object]
+) -> None:
+    things = copy.deepcopy(written(f"overlays/{overlay}"))
+    assert findings(things) == []
+    change(things)
+    assert says in "; ".join(findings(things))
+
+
+def test_ways_that_an_option_opens() -> None:
+    """Each file that is commented out opens its own way, and no other."""
+    things = written("overlays/production")
+    paths = options("overlays/production")
+    more = {"sso.yaml": cluster_policies.SINGLE_SIGN_ON, "traces.yaml": cluster_policies.TRACES}
+    assert {path.name for path in paths} == more.keys()
+    for path in paths:
+        opened = [*things, *read(path)]
+        assert cluster_policies.findings(opened) == []
+        for name, way in more.items():
+            assert not cluster_policies.allowed(things, way)
+            assert cluster_policies.allowed(opened, way) == (name == path.name)
+
+
+def test_an_alert_says_what_a_full_pod_takes() -> None:
+    config = config_of(environment(written("overlays/production")))
+    full = f"{needed_bytes(config, config.connections_max) / 1e6:.0f} MB"
+    assert f"all queues full\n            it takes {full}" in ALERTS.read_text()
+    assert full in (ROOT / "docs" / "operations.md").read_text()
 
 
 def test_quantities() -> None:

@@ -30,6 +30,7 @@ from tests.deploy.cluster_files import (
     named,
     objects,
     one,
+    options,
     pod_templates,
     read,
     settings_of,
@@ -44,6 +45,7 @@ from tests.deploy.cluster_pod import (
     mount,
     mounted,
 )
+from tests.deploy.cluster_policies import EPOCH as EPOCH_POD
 from tests.deploy.cluster_wrong import ASTRAY, LOOSE, first
 from tests.services import Given
 
@@ -61,7 +63,7 @@ def secrets_of(folder: str) -> dict[str, set[str]]:
 
 
 def test_every_file_is_used_and_every_name_has_a_file() -> None:
-    used = {path for folder in kustomizations() for path in named(folder)}
+    used = {path for folder in kustomizations() for path in (*named(folder), *options(folder))}
     assert [path for path in used if not path.exists()] == []
     files = {path for path in K8S.rglob("*") if path.is_file()}
     unused = files - used - {path for path in files if path.name == "kustomization.yaml"}
@@ -102,7 +104,8 @@ def test_kustomize_makes_of_the_settings_what_these_tests_make(folder: str) -> N
 def test_objects_are_valid(how: str, folder: str) -> None:
     from tests.deploy import cluster_schemas as schemas  # skips where the package is missing
 
-    things = [*objects(how, folder), *read(EXAMPLE)]
+    optional = [thing for path in options(folder) for thing in read(path)]
+    things = [*objects(how, folder), *optional, *read(EXAMPLE)]
     assert [f for each in things for v in schemas.VERSIONS for f in schemas.findings(each, v)] == []
 
 
@@ -196,6 +199,49 @@ def test_all_but_the_deployment_can_be_applied_before_it(folder: str) -> None:
         if each["metadata"].get("labels", {}).get(label) == "server"
     ]
     assert labelled == ["Deployment/rtchat"]
+
+
+# --- the Job that renews the epoch
+
+EPOCH = "Job/rtchat-epoch"
+RENEWS = ["rtchat", "epoch", "renew"]
+
+
+def test_the_epoch_is_renewed_as_the_migration_is_run() -> None:
+    """The build is production's, but for that Job, which only its own label selects."""
+    production = {name_of(each): each for each in built("overlays/production")}
+    renewing = {name_of(each): each for each in built("jobs/epoch")}
+    migration, job = production.pop("Job/rtchat-migrate"), renewing.pop(EPOCH)
+    assert renewing == production
+    pod = job["spec"]["template"]
+    assert cluster_security.restricted(pod) + cluster_security.hardened(pod) == []
+    assert cluster_links.findings([job, *production.values()], secrets_of("jobs/epoch")) == []
+    assert pod["metadata"]["labels"] == EPOCH_POD.labels
+    assert first(pod)["command"] == RENEWS
+    before = migration["spec"]["template"]["spec"]["containers"][0]
+    assert first(pod) == {**before, "command": RENEWS}
+    label = "app.kubernetes.io/component"
+    assert job["metadata"]["labels"][label] == "epoch"
+    others = [each["metadata"].get("labels", {}).get(label) for each in production.values()]
+    assert "epoch" not in others
+    assert f"kubectl apply -k k8s/jobs/epoch -l {label}=epoch" in (K8S / "README.md").read_text()
+
+
+def test_the_epoch_of_a_build_that_nobody_can_make_here() -> None:
+    """Without kustomize: what its patch changes is there in the migration, and the command is."""
+    [patch] = kustomizations()["jobs/epoch"]["patches"]
+    job = one(written("overlays/production"), patch["target"]["kind"], patch["target"]["name"])
+    for change in documents(patch["patch"])[0]:
+        *path, last = (part.replace("~1", "/") for part in change["path"].split("/")[1:])
+        there: Any = job
+        for part in path:
+            there = there[int(part)] if isinstance(there, list) else there[part]
+        assert (change["op"], last in there) == ("replace", True)
+        there[last] = change["value"]
+    assert name_of(job) == EPOCH
+    assert first(job["spec"]["template"])["command"] == RENEWS
+    labels = job["spec"]["template"]["metadata"]["labels"]
+    assert labels == EPOCH_POD.labels
 
 
 # --- secrets
@@ -304,6 +350,8 @@ def test_the_local_overlay_works(local_pod: LocalPod) -> None:
     assert local_pod.run("Deployment/rtchat", ["rtchat", "serve"]).returncode == 3  # no tables yet
     done = local_pod.migrate()
     assert done.returncode == 0, done.stderr
+    renewed = local_pod.run("Job/rtchat-migrate", RENEWS)  # with what its Job has, too
+    assert renewed.returncode == 0, renewed.stderr
     local_pod.start()
     for probe in ("livenessProbe", "readinessProbe"):
         answer = local_pod.probe(probe)

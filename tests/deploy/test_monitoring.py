@@ -16,14 +16,15 @@ from rtchat.cli import main as command_line
 from rtchat.config import Config
 from tests.deploy import monitoring_board, monitoring_promtool, monitoring_rules
 from tests.deploy.cluster_files import K8S, one, read
-from tests.deploy.monitoring_cases import CASES, Case
-from tests.deploy.monitoring_files import ALERTS, BOARD, MADE, MONITORING
+from tests.deploy.monitoring_cases import CASES
+from tests.deploy.monitoring_files import ALERTS, BOARD, KUBERNETES, MADE, MONITORING
 from tests.deploy.monitoring_promql import PromqlError, named, narrowed
 from tests.deploy.monitoring_rules import RUNBOOK, alerts, records, rules
-from tests.deploy.monitoring_series import HEALTHY
-from tests.deploy.monitoring_vocabulary import recorded, unknown, vocabulary
+from tests.deploy.monitoring_series import HEALTHY, Case
+from tests.deploy.monitoring_vocabulary import OF_KUBERNETES, recorded, unknown, vocabulary
 
 KNOWN = {**vocabulary(), **recorded(records())}
+KNOWN_THERE = {**KNOWN, **OF_KUBERNETES}
 
 
 def board() -> Any:
@@ -54,6 +55,14 @@ def test_rules_name_what_pods_have(rule: Any):
     assert unknown(rule["expr"], KNOWN) == []
 
 
+def test_rules_for_kubernetes_name_what_it_has_and_nothing_more_is_allowed():
+    expressions = [rule["expr"] for rule in rules(KUBERNETES)]
+    assert [found for each in expressions for found in unknown(each, KNOWN_THERE)] == []
+    asked_for = {s.metric for each in expressions for s in named(each).selectors}
+    assert OF_KUBERNETES.keys() <= asked_for
+    assert all(OF_KUBERNETES.keys() & {s.metric for s in named(e).selectors} for e in expressions)
+
+
 def test_the_dashboard_names_what_pods_have():
     wrong = {expr: found for _, expr, _ in asked() if (found := unknown(expr, KNOWN))}
     assert wrong == {}
@@ -69,8 +78,9 @@ def test_legends_name_labels_that_are_left():
 def test_cases_are_of_series_that_pods_have():
     for name in {*HEALTHY, *(name for case in CASES for name in case.changes)}:
         [selector] = named(name).selectors
-        assert unknown(f"rate({name}[1m])", KNOWN) == [] or unknown(name, KNOWN) == [], name
-        assert selector.metric in KNOWN
+        counted, known = f"rate({name}[1m])", KNOWN_THERE
+        assert unknown(counted, known) == [] or unknown(name, known) == [], name
+        assert selector.metric in known
 
 
 @pytest.mark.parametrize(
@@ -135,7 +145,7 @@ def test_alerts_that_lack_it_are_noticed():
         {"alert": "PodDown"},
         {"labels": {"severity": "page"}},
         {"annotations": {"summary": "it is down"}},
-        {"annotations": {**good["annotations"], "runbook": "docs/runbook.md#other"}},
+        {"annotations": {**good["annotations"], "runbook_url": "docs/runbook.md#rtchatpoddown"}},
         {"annotations": {**good["annotations"], "description": "too many"}},
     ):
         assert list(monitoring_rules.wrong({**good, **changed})), changed
@@ -168,6 +178,8 @@ def _nowhere(text: str) -> list[str]:
             there = words in KNOWN or any(name.startswith(f"{words}_") for name in KNOWN)
         elif words.startswith("rtchat "):
             there = words.split()[1] in command_line.commands
+        elif words.startswith("docker "):
+            continue
         elif " " in words and re.fullmatch(r"[a-z' ,:]+", words):
             there = words in said
         else:
@@ -217,7 +229,9 @@ def test_red_lines_are_where_alerts_are():
         panel.title: panel.red for row in monitoring_board.ROWS for panel in row.panels if panel.red
     }
     assert len(red) > 8
-    assert {title: line for title, line in red.items() if line not in numbers} == {}
+    # Beyond 0.9 reads begin to wait; how long they do is what the alert beside it is of.
+    others = {title: line for title, line in red.items() if line not in numbers}
+    assert others == {"Connections for reads": 0.9}
 
 
 # --- that they fire
@@ -231,13 +245,14 @@ def test_every_alert_is_shown_firing_and_silent():
 
 
 def test_prometheus_takes_the_rules():
-    done = monitoring_promtool.check(ALERTS)
+    done = monitoring_promtool.check(ALERTS, KUBERNETES)
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"SUCCESS: {len(rules())} rules found" in done.stdout
+    for path in (ALERTS, KUBERNETES):
+        assert f"SUCCESS: {len(rules(path))} rules found" in done.stdout
 
 
 def test_alerts_fire_where_they_should_and_nowhere_else(tmp_path: Path):
-    done = monitoring_promtool.play(ALERTS, CASES, tmp_path)
+    done = monitoring_promtool.play((ALERTS, KUBERNETES), CASES, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -250,7 +265,7 @@ def test_an_alert_that_fires_too_early_or_never_is_noticed(tmp_path: Path):
     assert len([line for line in changed.splitlines() if line not in text.splitlines()]) == 2
     (tmp_path / "changed.yml").write_text(changed)
     cases: list[Case] = [c for c in CASES if c.alert in ("RtchatQueueFilling", "RtchatCacheAway")]
-    done = monitoring_promtool.play(tmp_path / "changed.yml", cases, tmp_path)
+    done = monitoring_promtool.play([tmp_path / "changed.yml"], cases, tmp_path)
     assert done.returncode != 0
     early = [number for number, case in enumerate(cases) if case.words == "less than half"]
     never = [number for number, case in enumerate(cases) if case.words == "for a while"]
@@ -268,8 +283,9 @@ def test_made_files_are_fresh(path: Path):
 
 def test_the_resource_has_the_same_rules():
     [resource] = read(MONITORING / "prometheusrule.yaml")
-    [plain] = read(ALERTS)
-    assert resource["spec"] == plain
+    groups = [group for path in (ALERTS, KUBERNETES) for group in read(path)[0]["groups"]]
+    assert resource["spec"] == {"groups": groups}
+    assert [g["name"] for g in groups if "kube_" in str(g)] == ["rtchat.kubernetes"]
 
 
 def test_the_dashboard_fits_into_a_configmap():
@@ -323,9 +339,11 @@ def _sources(thing: Any) -> Iterator[Any]:
 
 def test_nothing_of_some_installation_is_in_it():
     loaded = board()
-    assert [v["name"] for v in loaded["templating"]["list"]] == ["datasource", "job", "instance"]
-    assert {v["name"]: v["multi"] for v in loaded["templating"]["list"]} == {
+    variables = loaded["templating"]["list"]
+    assert [v["name"] for v in variables] == ["datasource", "namespace", "job", "instance"]
+    assert {v["name"]: v["multi"] for v in variables} == {
         "datasource": False,
+        "namespace": True,
         "job": True,
         "instance": True,
     }
@@ -338,7 +356,9 @@ def test_nothing_of_some_installation_is_in_it():
 def test_every_expression_is_of_what_is_picked():
     for title, expression, _ in asked():
         for selector in named(expression).selectors:
-            if selector.metric != "ALERTS":
-                of_rules = ":" in selector.metric
-                picked = {"job"} if of_rules else {"job", "instance"}
-                assert picked <= selector.labels, title
+            picked = {"namespace", "job", "instance"}
+            if ":" in selector.metric:
+                picked = {"namespace", "job"}
+            elif selector.metric == "ALERTS":
+                picked = {"namespace"}
+            assert picked <= selector.labels, title
