@@ -155,6 +155,8 @@ def require_production(config: Config, workers: int = 1) -> None:
             "RTCHAT_DATABASE_URL is not set. It names the database: "
             "postgresql://user:password@host:5432/rtchat (to try rtchat out: rtchat dev)"
         )
+    if mends := links.unreadable(config):  # first: others would speak of what cannot be read
+        raise ConfigError("; ".join(mends))
     require_ports(config, workers)
     require_secret(config.secret_key)
     for path in links.files(config.database_url):
@@ -177,8 +179,8 @@ def require_ports(config: Config, workers: int) -> None:
     last = config.internal_port + workers - 1
     if last > PORT_MAX or config.internal_port <= config.port <= last:
         raise ConfigError(
-            f"RTCHAT_INTERNAL_PORT is {config.internal_port}, and {workers} worker(s) have one each, up"
-            f" to {last}: that is at most {PORT_MAX}, and RTCHAT_PORT ({config.port}) is none of them"
+            f"RTCHAT_INTERNAL_PORT is {config.internal_port}, and {workers} worker(s) have one"
+            f" each, up to {last}: at most {PORT_MAX}, and none of them RTCHAT_PORT ({config.port})"
         )
 
 

@@ -91,6 +91,17 @@ def test_a_wrong_command_line_ends_with_2(arguments: list[str]):
     fails(read(*arguments), 2)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["user", "show", "\udcff"], ["tail", "\udcff\x1b"], ["serve", "--host", "\udcff"], ["\udcff"]],
+)
+def test_an_argument_that_is_no_utf_8_ends_with_2(arguments: list[str]):
+    """It could be neither shown nor stored: here as Python has bytes that are none."""
+    done = read(*arguments, database_url=DATABASE, secret_key=SECRET_KEY)
+    fails(done, 2, "\\udcff")
+    assert "\x1b" not in done.err
+
+
 # --- settings that are wrong
 
 
@@ -184,7 +195,7 @@ ENDS: dict[tuple[str, ...], Ends] = {
     ),
     ("drain",): Ends(
         ((), {}, "RTCHAT_INTERNAL_TOKEN"),
-        ((), {"internal_token": TOKEN, "port": "1"}, "no answer from 127.0.0.1:1"),
+        ((), {"internal_token": TOKEN, "port": "1"}, "RTCHAT_PORT; start it, or name another"),
     ),
     ("migrate",): at_the_database(),
     ("epoch",): at_the_database(),

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from rtchat.server.launch import free_port
 from tests.people import People, Person
 from tests.pods import Pod, Pods
 from tests.sockets import Wire, wire
@@ -121,6 +121,7 @@ async def test_only_the_token_opens_the_pre_stop_call(pods: Pods, database_url: 
         status, said = await rtchat_drain(internal_token=token, port=str(port))
         assert status == 3, said
         assert token not in said
+        assert "RTCHAT_PORT" in said
         assert "Traceback" not in said
     assert (await rtchat_drain(port=str(pod.port)))[0] == 2
     async with rest(pod) as http:
@@ -129,8 +130,7 @@ async def test_only_the_token_opens_the_pre_stop_call(pods: Pods, database_url: 
 
 async def test_the_call_goes_to_the_port_of_operators(pods: Pods, database_url: str) -> None:
     """Where there is one; --port names another. On the port of clients it is not answered then."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        internal = free.getsockname()[1]
+    internal = free_port()
     pod = await pods.start(database_url, internal_token=TOKEN, internal_port=internal)
     beside = {"internal_token": TOKEN, "internal_port": str(internal)}
     status, said = await rtchat_drain("--port", str(pod.port), **beside)

@@ -7,7 +7,7 @@ running pods find the sessions that ended by asking (`sessions.POLL_S`). Must ne
 import re
 from typing import NamedTuple
 
-from rtchat.auth.events import Ended, Event, note
+from rtchat.auth.events import OPERATOR, Ended, Event, note
 from rtchat.store import once
 from rtchat.store.database import AnyConnection
 from rtchat.store.sessions import SessionStore
@@ -43,7 +43,14 @@ def set_disabled(url: str, who: str, *, disabled: bool) -> Done | None:
 
     done = once.run(url, "changing the user", work)
     if done is not None:
-        note(Event.USER_DISABLED if disabled else Event.USER_ENABLED, user=done.user_id)
+        event = Event.USER_DISABLED if disabled else Event.USER_ENABLED
+        note(event, user=done.user_id, by=OPERATOR)
         for session_id in done.session_ids:
-            note(Event.SESSION_ENDED, user=done.user_id, session=session_id, why=Ended.DISABLED)
+            note(
+                Event.SESSION_ENDED,
+                user=done.user_id,
+                session=session_id,
+                why=Ended.DISABLED,
+                by=OPERATOR,
+            )
     return done

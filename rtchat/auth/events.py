@@ -16,6 +16,8 @@ from rtchat.auth.client import UNKNOWN, Client
 
 log = logging.getLogger(__name__)
 
+OPERATOR = "operator"  # who did it (`by`), where that was not the user: by a command
+
 
 class Event(StrEnum):
     """What happened."""

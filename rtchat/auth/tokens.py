@@ -102,7 +102,7 @@ class Tokens:
         except jwt.ImmatureSignatureError:
             detail = "This token is not valid yet: its issuer's clock is ahead."
             raise ChatError(Code.UNAUTHORIZED, detail) from None
-        except (jwt.InvalidTokenError, ValueError, RecursionError):
+        except (jwt.InvalidTokenError, ValueError, OverflowError, RecursionError):
             raise ChatError(Code.UNAUTHORIZED) from None
         if decoded["header"].get("typ") != TYPE:
             raise ChatError(Code.UNAUTHORIZED)

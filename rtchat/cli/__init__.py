@@ -25,9 +25,24 @@ from rtchat.cli import (
     tokens,
     watching,
 )
+from rtchat.operate.terminal import printable
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Utf8(click.Group):
+    """Takes arguments of UTF-8 only: what is none could be neither shown nor stored."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for argument in args:
+            try:
+                argument.encode()
+            except UnicodeEncodeError:
+                raise click.UsageError(f"{printable(argument)} is no UTF-8.", ctx) from None
+        return super().parse_args(ctx, args)
+
+
+@click.group(
+    cls=_Utf8, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(rtchat.__version__, prog_name="rtchat")
 def main() -> None:
     """A realtime chat server: every acknowledged message stored, ordered and delivered."""

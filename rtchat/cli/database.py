@@ -2,7 +2,7 @@
 
 import click
 
-from rtchat.cli.outcome import Status, at, at_database, database, fail, load
+from rtchat.cli.outcome import at_database, database, fail_at, load
 from rtchat.errors import StartError
 
 
@@ -17,17 +17,18 @@ def migrate(grant: str | None) -> None:
     config, sources = load()
     url, source = database(config, sources, owner=True)
     from rtchat import logs
-    from rtchat.store import migrate as migrations, privileges
+    from rtchat.store import migrate as migrations, once, privileges
 
     logs.configure(config.log_level, config.log_format)
     try:
+        once.reach(url)  # what Alembic's layers say of a URL would quote it
         migrations.upgrade(url)
         click.echo("the database has the newest schema")
         if grant is not None:
             privileges.grant_at(url, grant)
             click.echo(f"the role {grant} may do what the server needs, and no more")
     except (migrations.MigrationError, StartError) as error:
-        fail(at(str(error), source), Status.AWAY)
+        fail_at(error, source)
 
 
 @click.group(invoke_without_command=True)

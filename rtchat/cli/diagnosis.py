@@ -9,6 +9,7 @@ from rtchat import settings
 from rtchat.cli.outcome import Status
 from rtchat.config import ConfigError
 from rtchat.operate.finding import Cause, Finding, Level, worst
+from rtchat.operate.terminal import printable
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -42,7 +43,8 @@ def doctor(as_json: bool) -> None:
         import json
 
         findings = [finding.as_dict() for finding in found]
-        click.echo(json.dumps({"status": status, "findings": findings}, ensure_ascii=False))
+        document = {"status": status, "findings": findings}
+        click.echo(json.dumps(document, ensure_ascii=sys.stdout.isatty()))
     else:
         levels = [finding.level.value for finding in found]
         counts = ", ".join(f"{levels.count(level)} {level}" for level in _COLOURS)
@@ -52,6 +54,7 @@ def doctor(as_json: bool) -> None:
 
 def _print(finding: Finding) -> None:
     level = click.style(f"{finding.level.value:4}", fg=_COLOURS[finding.level.value])
-    click.echo(f"{level}  {finding.check:<14}  {finding.seen}  ({finding.source})")
+    words = printable(f"{finding.seen}  ({finding.source})")
+    click.echo(f"{level}  {finding.check:<14}  {words}")
     if finding.level is not Level.OK:
-        click.echo(f"{'':6}mend: {finding.mend}")
+        click.echo(f"{'':6}mend: {printable(finding.mend)}")

@@ -11,10 +11,11 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from rtchat import settings
+from rtchat import links, settings
 from rtchat.config import Config, ConfigError
 from rtchat.errors import StartError
 from rtchat.operate.finding import origin
+from rtchat.operate.terminal import printable
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ MEANINGS = {
 
 def fail(message: str, status: Status) -> NoReturn:
     """End the process; `message` says what is wrong, where it came from, and how to mend it."""
-    click.echo(f"rtchat: {message}", err=True)
+    click.echo(f"rtchat: {printable(message)}", err=True)
     sys.exit(status)
 
 
@@ -58,13 +59,10 @@ def database(config: Config, sources: Mapping[str, str], *, owner: bool = False)
 
     `owner`: for what the server's own role may not do. Whoever set one URL means it for both.
     """
-    try:
-        settings.require_tls(config)
-    except ConfigError as error:
-        fail(str(error), Status.WRONG)
     names = ("migrate_url", "database_url") if owner else ("database_url", "migrate_url")
     for name in names:
         if url := getattr(config, name):
+            require_urls(config)
             return url, origin(name, sources)
     fail(
         "RTCHAT_DATABASE_URL (or RTCHAT_MIGRATE_URL) is not set. It names the database:"
@@ -73,18 +71,39 @@ def database(config: Config, sources: Mapping[str, str], *, owner: bool = False)
     )
 
 
+def require_urls(config: Config) -> None:
+    """End the process where a URL cannot be read, or the way to where it leads is not safe."""
+    if mends := links.unreadable(config):
+        fail("; ".join(mends), Status.WRONG)
+    try:
+        settings.require_tls(config)
+    except ConfigError as error:
+        fail(str(error), Status.WRONG)
+
+
 def at_database(ask: Callable[[str], T], *, owner: bool = False) -> T:
     """What `ask` answers of the database. Ends the process where that is not there."""
     url, source = database(*load(), owner=owner)
     try:
         return ask(url)
     except StartError as error:
-        fail(at(str(error), source), Status.AWAY)
+        fail_at(error, source)
 
 
-def at(message: str, source: str) -> str:
-    """A failure with the setting that led there, and who tells more."""
-    return f"{message} (the database of {source}; `rtchat doctor` looks at it)"
+def fail_at(error: Exception, source: str, before: str = "") -> NoReturn:
+    """End the process for what failed at the database of `source`: as wrong where its URL is."""
+    from rtchat.store.once import UrlError
+
+    wrong = isinstance(error, UrlError)
+    words = f"{before}{error} (the database of {source}; `rtchat doctor` looks at it)"
+    fail(words, Status.WRONG if wrong else Status.AWAY)
+
+
+def more(beyond: bool, limit: int, after: object) -> None:
+    """Say on standard error that a list goes on behind what was shown of it."""
+    if beyond:
+        words = f"more: --limit {limit} ends the list here; it goes on with --after {after}"
+        click.echo(f"rtchat: {words}", err=True)
 
 
 def columns(rows: Iterable[Iterable[str]], gap: str = "  ") -> list[str]:

@@ -7,13 +7,21 @@ from typing import TypeVar
 
 import click
 
-from rtchat.cli.outcome import Status, at_database, columns, fail, load
+from rtchat.cli.outcome import Status, at_database, columns, fail, load, more
+from rtchat.cli.stdin import text_of_stdin
 from rtchat.config import Config
+from rtchat.operate.terminal import printable
 
 T = TypeVar("T")
 _who = click.argument("who", metavar="EMAIL|ID")
 _limit = click.option(
     "--limit", type=click.IntRange(1, 10_000), default=50, help="How many at most."
+)
+_after = click.option(
+    "--after",
+    type=click.IntRange(1, 2**53 - 1),
+    metavar="ID",
+    help="Go on behind this one, the last of the list before.",
 )
 
 
@@ -25,11 +33,12 @@ def user() -> None:
 @user.command("list")
 @click.option("--query", default="", help="The beginning of a name, or a whole address.")
 @_limit
-def list_users(query: str, limit: int) -> None:
+@_after
+def list_users(query: str, limit: int, after: int | None) -> None:
     """List users: id, address, name, when they were last seen, and whether they are disabled."""
     from rtchat.operate import people
 
-    found = at_database(lambda url: people.listing(url, query, limit))
+    found = at_database(lambda url: people.listing(url, query, limit + 1, after or 0))
     rows = [["id", "address", "name", "last seen", ""]]
     rows += [
         [
@@ -39,9 +48,10 @@ def list_users(query: str, limit: int) -> None:
             when(one.last_active),
             "disabled" if one.disabled_at else "",
         ]
-        for one in found
+        for one in found[:limit]
     ]
     click.echo("\n".join(columns(rows)))
+    more(len(found) > limit, limit, rows[-1][0])
 
 
 @user.command()
@@ -80,6 +90,7 @@ def create(email: str, name: str | None) -> None:
     from rtchat.operate import people
 
     config = _begin()
+    _of(lambda _: people.name_of(config, email, name))  # before somebody types a password twice
     password = _password()
     user_id = _of(lambda url: people.create(config, url, email, name, password))
     click.echo(f"user {user_id} is there")
@@ -105,17 +116,20 @@ def set_password(who: str) -> None:
 @user.command()
 @_who
 @_limit
-def sessions(who: str, limit: int) -> None:
+@_after
+def sessions(who: str, limit: int, after: int | None) -> None:
     """List the sessions of a user that stand, the newest first."""
+    from rtchat.model import ID_MAX
     from rtchat.operate import people
 
-    _, found = _of(lambda url: people.sessions(url, who, limit))
+    found = _of(lambda url: people.sessions(url, who, limit + 1, after or ID_MAX))
     rows = [["session", "opened", "refreshed", "ends", "agent"]]
     rows += [
         [str(one.id), when(one.created_at), when(one.refreshed_at), when(one.expires_at), one.agent]
-        for one in found
+        for one in found[:limit]
     ]
     click.echo("\n".join(columns([*row[:-1], shown(row[-1])] for row in rows)))
+    more(len(found) > limit, limit, rows[-1][0])
 
 
 @user.command("end-sessions")
@@ -152,7 +166,8 @@ def _set_disabled(who: str, *, disabled: bool) -> None:
     done = at_database(lambda url: set_disabled(url, who, disabled=disabled))
     if done is None:
         fail(f"there is no user {who}; rtchat user list --query TEXT finds names", Status.WRONG)
-    click.echo(f"user {done.user_id} is {word}; {len(done.session_ids)} sessions have ended")
+    ended = f"; sessions ended: {len(done.session_ids)}" if disabled else ""
+    click.echo(f"user {done.user_id} is {word}{ended}")
 
 
 def _begin() -> Config:
@@ -179,9 +194,15 @@ def _of(ask: Callable[[str], T]) -> T:
 def _password() -> str:
     """Never from the command line, which everybody on the machine can list."""
     if sys.stdin.isatty():
-        asked: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+        try:
+            asked: str = click.prompt(
+                "Password", hide_input=True, confirmation_prompt=True, err=True
+            )
+            asked.encode()
+        except UnicodeError:
+            fail("the password is no UTF-8, as this terminal sends it", Status.WRONG)
         return asked
-    password = sys.stdin.read(65_536)
+    password = text_of_stdin("the password", 65_536)
     return password.removesuffix("\n").removesuffix("\r")
 
 
@@ -192,6 +213,4 @@ def when(moment: datetime | None) -> str:
 
 def shown(text: str | None) -> str:
     """A text that came from outside, with nothing in it that a terminal would obey."""
-    from rtchat.operate.tail import printable
-
     return printable(text) if text is not None else "none"

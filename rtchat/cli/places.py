@@ -2,11 +2,18 @@
 
 import click
 
-from rtchat.cli.outcome import Status, at_database, columns, fail
+from rtchat.cli.outcome import Status, at_database, columns, fail, more
 from rtchat.cli.people import shown, when
 
 _limit = click.option(
     "--limit", type=click.IntRange(1, 10_000), default=50, help="How many at most."
+)
+
+_after = click.option(
+    "--after",
+    type=click.IntRange(1, 2**53 - 1),
+    metavar="ID",
+    help="Go on behind this one, the last of the list before.",
 )
 
 
@@ -18,11 +25,12 @@ def channel() -> None:
 @channel.command("list")
 @click.option("--query", default="", help="The beginning of a name.")
 @_limit
-def list_channels(query: str, limit: int) -> None:
+@_after
+def list_channels(query: str, limit: int, after: int | None) -> None:
     """List channels: id, type, name, members, the head of the log."""
     from rtchat.operate import places
 
-    found = at_database(lambda url: places.listing(url, query, limit))
+    found = at_database(lambda url: places.listing(url, query, limit + 1, after or 0))
     rows = [["id", "type", "name", "members", "head", "made"]]
     rows += [
         [
@@ -33,21 +41,23 @@ def list_channels(query: str, limit: int) -> None:
             str(one.last_seq),
             when(one.created_at),
         ]
-        for one in found
+        for one in found[:limit]
     ]
     click.echo("\n".join(columns(rows)))
+    more(len(found) > limit, limit, rows[-1][0])
 
 
 @channel.command()
 @click.argument("which", metavar="ID|NAME")
 @_limit
-def show(which: str, limit: int) -> None:
+@_after
+def show(which: str, limit: int, after: int | None) -> None:
     """Show one channel and its members, those who may do most first."""
     from rtchat.operate import places
     from rtchat.operate.people import UnknownError
 
     try:
-        place, members = at_database(lambda url: places.shown(url, which, limit))
+        place, members = at_database(lambda url: places.shown(url, which, limit + 1, after or 0))
     except UnknownError as error:
         fail(str(error), Status.WRONG)
     rows = [
@@ -61,5 +71,6 @@ def show(which: str, limit: int) -> None:
     ]
     click.echo("\n".join(columns(rows)))
     if members:
-        listed = [[str(m["user_id"]), m["role"], shown(m["name"])] for m in members]
+        listed = [[str(m["user_id"]), m["role"], shown(m["name"])] for m in members[:limit]]
         click.echo("\n" + "\n".join(columns([["user", "role", "name"], *listed])))
+        more(len(members) > limit, limit, listed[-1][0])

@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
-from rtchat import settings
+from rtchat import links, settings
 from rtchat.cli.outcome import Status, fail, load
-from rtchat.config import ConfigError
+from rtchat.config import Config, ConfigError
 from rtchat.errors import StartError
+from rtchat.operate.finding import origin
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,11 @@ def dev(port: int | None, host: str | None, data: str | None, workers: int | Non
     from rtchat import dev as development
 
     config, _ = load(port=port, host=host, workers=workers)
+    _require_urls(config)
+    try:
+        settings.require_ports(config, settings.worker_count(config))
+    except ConfigError as error:
+        fail(str(error), Status.WRONG)
     try:
         sys.exit(development.run(config, data))
     except StartError as error:
@@ -57,6 +63,7 @@ def serve(port: int | None, host: str | None, workers: int | None) -> None:
     """Serve in production, as the RTCHAT_… variables say (see: rtchat config)."""
     config, _ = load(port=port, host=host, workers=workers)
     count = settings.worker_count(config)
+    _require_urls(config)
     from rtchat.auth import keys
 
     try:
@@ -64,9 +71,6 @@ def serve(port: int | None, host: str | None, workers: int | None) -> None:
         keys.KeyRing(config)
     except (ConfigError, StartError) as error:
         fail(str(error), Status.WRONG)
-    except ValueError as error:  # of urllib, which does not say whose URL it was
-        urls = "RTCHAT_DATABASE_URL, RTCHAT_MIGRATE_URL or RTCHAT_REDIS_URLS"
-        fail(f"{urls} is no URL that can be read: {error}", Status.WRONG)
     from rtchat import logs
     from rtchat.app import App
     from rtchat.server import run, workers as several
@@ -82,6 +86,22 @@ def serve(port: int | None, host: str | None, workers: int | None) -> None:
     except StartError as error:  # in the log's form: for whatever collects it
         log.error("start failed", extra={"reason": str(error)})
         sys.exit(Status.AWAY)
+
+
+def _require_urls(config: Config) -> None:
+    """End the process where a URL cannot be used, whatever is there: waiting does not mend it."""
+    if mends := links.unreadable(config):
+        fail("; ".join(mends), Status.WRONG)
+    if not config.redis_nodes:
+        return
+    from rtchat.bus.address import Address
+
+    try:
+        names = {Address.parse(url).name for url in config.redis_nodes}
+    except (ValueError, OSError) as error:  # the latter of a file of certificates
+        fail(f"RTCHAT_REDIS_URLS cannot be used: {error}", Status.WRONG)
+    if len(names) < len(config.redis_nodes):
+        fail("RTCHAT_REDIS_URLS names one node twice", Status.WRONG)
 
 
 @click.command()
@@ -102,7 +122,7 @@ def drain(port: int | None, host: str | None, hold: float) -> None:
 
     Waits until they are gone. Reads the same settings; RTCHAT_INTERNAL_TOKEN must be set.
     """
-    config, _ = load(host=host)
+    config, sources = load(host=host)
     if not config.internal_token:
         fail("RTCHAT_INTERNAL_TOKEN (or RTCHAT_INTERNAL_TOKEN_FILE) is not set", Status.WRONG)
     from rtchat.prestop import PreStopError, port_of, request_drain
@@ -112,4 +132,7 @@ def drain(port: int | None, host: str | None, hold: float) -> None:
     try:
         click.echo(request_drain(config, called, hold))
     except PreStopError as error:
-        fail(str(error), Status.AWAY)
+        setting = "internal_port" if config.internal_port else "port"
+        named = "--port" if port else origin(setting, sources)
+        mend = "start it, or name another by --port and --host; `rtchat doctor` looks at its ports"
+        fail(f"{error} (the server of {origin('host', sources)} and {named}; {mend})", Status.AWAY)

@@ -6,11 +6,12 @@ from typing import NoReturn
 import click
 
 from rtchat import settings
-from rtchat.cli.outcome import Status, at, at_database, database, fail, load
+from rtchat.cli.outcome import Status, at_database, database, fail, fail_at, load
+from rtchat.cli.stdin import text_of_stdin
 from rtchat.config import Config, ConfigError
 from rtchat.errors import StartError
 
-TOKEN_MAX_CHARS = 65_536
+TOKEN_MAX_BYTES = 65_536
 
 
 @click.group()
@@ -63,7 +64,7 @@ def check() -> None:
 
     if sys.stdin.isatty():
         click.echo("the token, then Ctrl+D:", err=True)
-    text = sys.stdin.read(TOKEN_MAX_CHARS).strip()
+    text = text_of_stdin("the token", TOKEN_MAX_BYTES).strip()
     if not text:
         fail("there is no token on standard input: rtchat token check < FILE", Status.WRONG)
     claims, reasons = tokens.read(text.removeprefix("Bearer ").strip(), config)
@@ -78,7 +79,7 @@ def check() -> None:
     except StartError as error:
         if reasons:
             _refuse(reasons)
-        fail(at(f"whether its session stands is not known: {error}", source), Status.AWAY)
+        fail_at(error, source, "whether its session stands is not known: ")
     for name, value in tokens.told(held):
         click.echo(f"{name:9}{value}")
     reasons += held.reasons

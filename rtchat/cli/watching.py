@@ -11,8 +11,9 @@ import time
 import click
 
 from rtchat import settings
-from rtchat.cli.outcome import Status, at, database, fail, load
+from rtchat.cli.outcome import Status, database, fail, fail_at, load
 from rtchat.errors import StartError
+from rtchat.operate.terminal import printable
 
 
 @click.command()
@@ -41,12 +42,15 @@ def stat(urls: tuple[str, ...], interval: float, once: bool, as_json: bool) -> N
     if style is Style.LINE and sys.stdout.isatty():
         style = Style.SCREEN
 
+    before = CLEAR if style is Style.SCREEN else ""  # once there is a table to show
+
     def show(looks: Looks) -> None:
-        click.echo(shown(looks, style, time.time(), time.strftime("%T")))
+        nonlocal before
+        click.echo(before + shown(looks, style, time.time(), time.strftime("%T")))
+        before = ""
 
     try:
         targets = watch.urls(urls, config, settings.worker_count(config))
-        click.echo(CLEAR if style is Style.SCREEN else "", nl=False)
         watching = watch.Watch(targets, config.internal_token)
         with contextlib.suppress(KeyboardInterrupt):
             all_answer = asyncio.run(watching.follow(interval, show, once=once))
@@ -92,7 +96,7 @@ def tail(
 
     def show(item: Line | log.Note) -> None:
         if isinstance(item, log.Note):
-            click.echo(f"rtchat: {item}", err=True)
+            click.echo(f"rtchat: {printable(item)}", err=True)
         elif as_json:
             click.echo(log.as_json(item, ascii_only=terminal))
         else:
@@ -104,4 +108,4 @@ def tail(
     except UnknownError as error:
         fail(str(error), Status.WRONG)
     except StartError as error:
-        fail(at(str(error), source), Status.AWAY)
+        fail_at(error, source)

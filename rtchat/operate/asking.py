@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import httpx2
 
+from rtchat.operate.terminal import printable
+
 ANSWER_MAX_BYTES = 8 << 20  # metrics of a pod have some 50 KB
 
 
@@ -29,7 +31,10 @@ class NoAnswerError(Exception):
 
 def client() -> httpx2.AsyncClient:
     """What `get` asks with."""
-    return httpx2.AsyncClient(trust_env=False, timeout=None)  # `get` bounds all of it
+    # Each question has a connection of its own: several processes on one port would be taken for
+    # the one that got the first. `get` bounds the time of all of it.
+    limits = httpx2.Limits(max_keepalive_connections=0)
+    return httpx2.AsyncClient(trust_env=False, timeout=None, limits=limits)
 
 
 async def get(
@@ -40,10 +45,10 @@ async def get(
     headers = {"host": asked.netloc.decode()}
     if token:
         headers["authorization"] = f"Bearer {token}"
-    where = asked.copy_with(host=address) if address else asked
     # The certificate must be the name's all the same.
     more = {"sni_hostname": asked.host} if asked.scheme == "https" else {}
     try:
+        where = asked.copy_with(host=address) if address else asked  # not all are fit for one
         async with (
             asyncio.timeout(within_s),
             http.stream("GET", where, headers=headers, extensions=more) as response,
@@ -64,4 +69,4 @@ async def get(
 
 
 def _said(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
+    return printable(str(error).partition("\n")[0]) or type(error).__name__

@@ -13,12 +13,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+import httpx2
 from msgspec.structs import replace
 
 from rtchat import settings
 from rtchat.config import Config
 from rtchat.operate import asking
 from rtchat.operate.finding import Finding, away, ok, warn, wrong
+from rtchat.operate.terminal import printable
 from rtchat.prestop import LOOPBACK
 from rtchat.server.limits import fitting
 from rtchat.server.listeners import bind
@@ -113,24 +115,27 @@ def judge_cores(workers: int, cores: int) -> Finding:
 async def _listeners(config: Config, workers: int) -> list[Listener]:
     ports = [("RTCHAT_PORT", config.port)]
     if config.internal_port:
-        ports += [("RTCHAT_INTERNAL_PORT", config.internal_port + n) for n in range(workers)]
-    return [await _listener(config.host, setting, port) for setting, port in ports]
+        own = range(config.internal_port, config.internal_port + workers)
+        # Those beyond the last port are told by `operate.secrets`.
+        ports += [("RTCHAT_INTERNAL_PORT", port) for port in own if port <= settings.PORT_MAX]
+    async with asking.client() as http, asyncio.TaskGroup() as group:
+        looks = [group.create_task(_listener(http, config.host, *one)) for one in ports]
+    return [look.result() for look in looks]
 
 
-async def _listener(host: str, setting: str, port: int) -> Listener:
+async def _listener(http: httpx2.AsyncClient, host: str, setting: str, port: int) -> Listener:
     """Ask whoever is there; where nobody is, see whether it could be listened on."""
     if not port:
         return Listener(setting, port, None, None, False, None)
     near = LOOPBACK.get(host, host)
     url = f"http://{f'[{near}]' if ':' in near else near}:{port}"
-    async with asking.client() as http:
-        try:
-            health = await asking.get(http, f"{url}/healthz", WITHIN_S)
-            ready = await asking.get(http, f"{url}/readyz", 2 * WITHIN_S)
-            return Listener(setting, port, health, ready, True, None)
-        except asking.NoAnswerError as error:
-            if not error.refused:
-                return Listener(setting, port, None, None, True, None)
+    try:
+        health = await asking.get(http, f"{url}/healthz", WITHIN_S)
+        ready = await asking.get(http, f"{url}/readyz", 2 * WITHIN_S)
+        return Listener(setting, port, health, ready, True, None)
+    except asking.NoAnswerError as error:
+        if not error.refused:
+            return Listener(setting, port, None, None, True, None)
     try:
         for one in bind(host, port):
             one.close()
@@ -175,4 +180,4 @@ def _says(answer: asking.Answer | None, field: str) -> str:
         found = json.loads(answer.text) if answer else None
     except ValueError:
         return ""
-    return str(found.get(field, "")) if isinstance(found, dict) else ""
+    return printable(str(found.get(field, ""))) if isinstance(found, dict) else ""

@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing
 from typing import NamedTuple, TypeVar
 
-from rtchat.auth.events import Ended, Event, note
+from rtchat.auth.events import OPERATOR, Ended, Event, note
 from rtchat.auth.passwords import Passwords
 from rtchat.config import Config
 from rtchat.errors import ChatError, Code
+from rtchat.model import ID_MAX
 from rtchat.names import clean_name, is_email
 from rtchat.store import once, operator
 from rtchat.store.database import AnyConnection
@@ -36,9 +37,12 @@ class Ending(NamedTuple):
     session_ids: list[int]
 
 
-def listing(url: str, text: str, limit: int) -> list[Person]:
-    """Users by the beginning of their name, or by their address. Raises StartError."""
-    return once.run(url, "looking for users", lambda c: operator.people(c, text, limit))
+def listing(url: str, text: str, limit: int, after: int = 0) -> list[Person]:
+    """Users by the beginning of their name, or by their address, behind the id `after`.
+
+    Raises StartError.
+    """
+    return once.run(url, "looking for users", lambda c: operator.people(c, text, limit, after))
 
 
 def shown(url: str, who: str) -> tuple[Person, Ways]:
@@ -50,33 +54,44 @@ def shown(url: str, who: str) -> tuple[Person, Ways]:
     return of_user(url, "looking at the user", who, work)
 
 
-def sessions(url: str, who: str, limit: int) -> tuple[Person, list[Opened]]:
-    """One user's sessions that stand. Raises StartError and UnknownError."""
+def sessions(url: str, who: str, limit: int, after: int = ID_MAX) -> list[Opened]:
+    """One user's sessions that stand, those older than `after`.
 
-    async def work(connection: AnyConnection, user: Person) -> tuple[Person, list[Opened]]:
-        return user, await operator.sessions(connection, user.id, limit)
+    Raises StartError and UnknownError.
+    """
+
+    async def work(connection: AnyConnection, user: Person) -> list[Opened]:
+        return await operator.sessions(connection, user.id, limit, after)
 
     return of_user(url, "looking at the sessions", who, work)
 
 
-def create(config: Config, url: str, email: str, name: str | None, password: str) -> int:
-    """Make a user, who can sign in from then on; the id.
-
-    Raises StartError, and ChatError for what may be no address, name or password, or is taken.
-    """
+def name_of(config: Config, email: str, name: str | None) -> str:
+    """What somebody new will be called. Raises ChatError for what may be no address or name."""
     if not is_email(email):
         raise ChatError(Code.BAD_FIELD, f"{email!r} is no e-mail address.")
     limit = config.name_max_chars
-    shown_name = clean_name(name if name is not None else email.partition("@")[0][:limit], limit)
+    return clean_name(name if name is not None else email.partition("@")[0][:limit], limit)
+
+
+def create(config: Config, url: str, email: str, name: str | None, password: str) -> int:
+    """Make a user, who can sign in from then on, and was never there; the id.
+
+    Raises StartError, and ChatError for what may be no address, name or password, or is taken.
+    """
+    shown_name = name_of(config, email, name)
 
     async def work(connection: AnyConnection) -> int:
         hashed = await passwords.hash(password)
-        return (await UserStore.create(connection, email, shown_name, hashed)).id
+        async with connection.transaction():
+            made = await UserStore.create(connection, email, shown_name, hashed)
+            await operator.never_seen(connection, made.id)
+        return made.id
 
     with closing(Passwords(config)) as passwords:
         passwords.validate(password, email, shown_name)
         user_id = once.run(url, "making the user", work)
-    note(Event.REGISTERED, user=user_id)
+    note(Event.REGISTERED, user=user_id, by=OPERATOR)
     return user_id
 
 
@@ -96,7 +111,7 @@ def set_password(config: Config, url: str, who: str, password: str) -> Ending:
 
     with closing(Passwords(config)) as passwords:
         done = of_user(url, "setting the password", who, work)
-    note(Event.PASSWORD_CHANGED, user=done.user_id)
+    note(Event.PASSWORD_CHANGED, user=done.user_id, by=OPERATOR)
     return _told(done, Ended.PASSWORD)
 
 
@@ -118,7 +133,7 @@ def end_sessions(url: str, who: str, session_id: int | None) -> Ending:
 
 def _told(done: Ending, why: Ended) -> Ending:
     for session_id in done.session_ids:
-        note(Event.SESSION_ENDED, user=done.user_id, session=session_id, why=why)
+        note(Event.SESSION_ENDED, user=done.user_id, session=session_id, why=why, by=OPERATOR)
     return done
 
 

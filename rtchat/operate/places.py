@@ -21,17 +21,20 @@ class Inside(NamedTuple):
     members: list[Record]
 
 
-def listing(url: str, text: str, limit: int) -> list[Place]:
-    """Channels by the beginning of their name. Raises StartError."""
-    return once.run(url, "looking for channels", lambda c: operator.channels(c, text, limit))
+def listing(url: str, text: str, limit: int, after: int = 0) -> list[Place]:
+    """Channels by the beginning of their name, behind the id `after`. Raises StartError."""
+    return once.run(url, "looking for channels", lambda c: operator.channels(c, text, limit, after))
 
 
-def shown(url: str, which: str, limit: int) -> Inside:
-    """One channel and `limit` of its members at most. Raises StartError and UnknownError."""
+def shown(url: str, which: str, limit: int, after: int = 0) -> Inside:
+    """One channel and `limit` of its members at most, those behind the member `after`.
+
+    Raises StartError and UnknownError.
+    """
 
     async def work(connection: AnyConnection) -> Inside:
         place = await meant(connection, which)
-        return Inside(place, await operator.members(connection, place.id, limit))
+        return Inside(place, await operator.members(connection, place.id, limit, after))
 
     return once.run(url, "looking at the channel", work)
 

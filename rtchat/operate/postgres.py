@@ -6,8 +6,8 @@ password in the URL.
 
 import asyncio
 import time
-from urllib.parse import urlsplit
 
+from rtchat import links
 from rtchat.config import Config
 from rtchat.errors import StartError
 from rtchat.operate.finding import Finding, away, ok, warn, wrong
@@ -23,12 +23,12 @@ PROBES = 1  # a connection of its own, now and then, to look at the settings
 
 
 def place(url: str) -> str:
-    """Where a URL leads: host, port and name, never the user's password."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
+    """Where a URL leads: host, port and name, never the user's password, nor a piece of it."""
+    found = links.place(url)
+    if found is None or "@" in url.partition("?")[2]:  # the end of a password, perhaps
         return "a URL that cannot be read"
-    return f"{parts.netloc.rpartition('@')[2]}{parts.path}" or "the default of libpq"
+    hosts = found.hosts or "the host that its options or PGHOST name, "
+    return f"{hosts}{found.path}".removesuffix(", ")
 
 
 def examine(config: Config, source: str, workers: int, within_s: float = WITHIN_S) -> list[Finding]:
@@ -36,15 +36,15 @@ def examine(config: Config, source: str, workers: int, within_s: float = WITHIN_
     began = time.monotonic()
     try:
         seen = asyncio.run(_look(config.database_url, within_s))
+    except once.UrlError as error:
+        mend = "correct the URL: postgresql://user:password@host:5432/name"
+        return [wrong("postgresql", str(error), source, mend)]
     except StartError as error:
         mend = (
             "start it, or correct the URL: host, port, user, password, name of the database;"
             " from this machine, `psql` with the same URL must connect"
         )
         return [away("postgresql", f"{place(config.database_url)}: {error}", source, mend)]
-    except ValueError as error:  # a part of the URL that is no number, say
-        mend = "correct the URL: postgresql://user:password@host:5432/name"
-        return [wrong("postgresql", f"not a URL that can be read: {error}", source, mend)]
     took_ms = (time.monotonic() - began) * 1000
     return judge(seen, config, place(config.database_url), source, workers, took_ms)
 

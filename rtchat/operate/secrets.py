@@ -25,7 +25,7 @@ def examine(config: Config, sources: Mapping[str, str], workers: int) -> list[Fi
         *_keys(config),
         *_files(),
         _links(config),
-        _operators(config, sources),
+        _operators(config, sources, workers),
         *_workers(config, workers),
     ]
 
@@ -70,11 +70,10 @@ def _files() -> list[Finding]:
 
 def _links(config: Config) -> Finding:
     source = "RTCHAT_DATABASE_URL, RTCHAT_MIGRATE_URL, RTCHAT_REDIS_URLS, RTCHAT_TLS_REQUIRED"
-    try:
-        paths, mends = links.files(config.database_url), links.exposed(config, os.environ)
-    except ValueError as error:
-        return wrong("tls", f"a URL that cannot be read: {error}", source, "correct it")
-    for path in paths:
+    if unreadable := links.unreadable(config):
+        return wrong("tls", "a URL that cannot be read", source, "; ".join(unreadable))
+    mends = links.exposed(config, os.environ)
+    for path in links.files(config.database_url):
         if not os.access(path, os.R_OK):
             words = f"{path}, which the database's URL names, cannot be read"
             return wrong("tls", words, source, "correct the path, or its mode and owner")
@@ -86,18 +85,29 @@ def _links(config: Config) -> Finding:
     return warn("tls", f"{words}; allowed by RTCHAT_TLS_REQUIRED=0", source, "; ".join(mends))
 
 
-def _operators(config: Config, sources: Mapping[str, str]) -> Finding:
+def _operators(config: Config, sources: Mapping[str, str], workers: int) -> Finding:
     source = origin("internal_token", sources)
     if not config.internal_token:
         words = "no token for operators: no /metrics, no rtchat stat, no rtchat drain"
         mend = "set RTCHAT_INTERNAL_TOKEN_FILE: 16 random characters or more"
         return warn("operators", words, source, mend)
     port = config.internal_port
+    source = f"{source}, RTCHAT_INTERNAL_PORT"
+    try:
+        settings.require_ports(config, workers)
+    except ConfigError as error:
+        return wrong("operators", str(error), source, "set another RTCHAT_INTERNAL_PORT")
+    if not port and workers > 1:
+        words = (
+            f"their paths are on the port of clients, and each call meets another of {workers}"
+            " workers: no scrape and no rtchat stat shows them all"
+        )
+        return warn("operators", words, source, "RTCHAT_INTERNAL_PORT: a port for each worker")
     if not port:
         words = "their paths are on the port of clients"
         mend = "RTCHAT_INTERNAL_PORT, or keep the proxy from routing /metrics and /internal"
-        return warn("operators", words, f"{source}, RTCHAT_INTERNAL_PORT", mend)
-    return ok("operators", f"on port {port}, apart from clients", f"{source}, RTCHAT_INTERNAL_PORT")
+        return warn("operators", words, source, mend)
+    return ok("operators", f"on port {port}, apart from clients", source)
 
 
 def _workers(config: Config, workers: int) -> list[Finding]:

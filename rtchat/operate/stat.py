@@ -10,7 +10,10 @@ from typing import NamedTuple, TypeVar
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from rtchat.operate.terminal import printable
+
 K = TypeVar("K")
+OWN = "rtchat_connections"
 Buckets = dict[float, float]  # how many were at most so large, by their bound
 
 
@@ -24,17 +27,26 @@ class Scrape(NamedTuple):
     ]  # of one label's value: ("rtchat_commands_total", "send")
     buckets: dict[str, Buckets]
 
+    @property
+    def process(self) -> float | None:
+        """When the process began that answered: its name, as it were; None: not told."""
+        return self.totals.get("process_start_time_seconds")
+
 
 def read(text: str, at: float) -> Scrape:
     """Read Prometheus' text format. Raises ValueError for what is none."""
     scrape = Scrape(at, {}, {}, {})
+    names = set()
     try:
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
-                _add(scrape, sample.name, sample.labels, sample.value)
+                names.add(sample.name)
+                if math.isfinite(sample.value):  # NaN stands for what its pod did not see
+                    _add(scrape, sample.name, sample.labels, sample.value)
     except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise ValueError(f"no metrics in Prometheus' text format: {error}") from None
-    if "rtchat_connections" not in scrape.totals:
+        said = printable(str(error))
+        raise ValueError(f"no metrics in Prometheus' text format: {said}") from None
+    if OWN not in names:
         raise ValueError("metrics, and none of rtchat's")
     return scrape
 
@@ -43,6 +55,8 @@ def _add(scrape: Scrape, name: str, labels: Mapping[str, str], value: float) -> 
     if "le" in labels:
         buckets = scrape.buckets.setdefault(name.removesuffix("_bucket"), {})
         bound = float(labels["le"])
+        if math.isnan(bound):
+            raise ValueError("a bucket without a bound")
         buckets[bound] = buckets.get(bound, 0.0) + value
         return
     scrape.totals[name] = scrape.totals.get(name, 0.0) + value
@@ -138,8 +152,8 @@ def _sum(into: dict[K, float], more: Mapping[K, float]) -> None:
 def row(seen: Delta) -> Row:
     """What the table shows of it."""
     state = "rtchat_subscriptions"
-    return Row(
-        connections=seen.now.totals.get("rtchat_connections"),
+    shown = Row(
+        connections=seen.now.totals.get(OWN),
         live=seen.now.by_label.get((state, "live")),
         catching_up=seen.now.by_label.get((state, "catching_up")),
         sends=seen.rates.get("sends"),
@@ -152,6 +166,8 @@ def row(seen: Delta) -> Row:
         errors=seen.rates.get("errors"),
         bus=seen.now.totals.get("rtchat_bus_connected"),
     )
+    # Sums of numbers that no pod of ours has may have no end.
+    return Row(*(v if v is not None and math.isfinite(v) else None for v in shown))
 
 
 def _ms(seconds: float | None) -> float | None:

@@ -6,7 +6,6 @@ an entry, ask more often than `interval_s`, or let a control character through t
 
 import asyncio
 import json
-import unicodedata
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from asyncpg import exceptions as pg
 from rtchat.errors import StartError
 from rtchat.model import Kind, rfc3339
 from rtchat.operate.places import meant
+from rtchat.operate.terminal import printable
 from rtchat.store import following, once
 from rtchat.store.database import UNAVAILABLE, AnyConnection
 from rtchat.store.following import Line
@@ -32,8 +32,6 @@ _WORDS = {
     Kind.RENAME: "rename",
     Kind.DROP: "drop",
 }
-# What shows nothing, moves or hides other text (names._hides), or ends a line.
-_UNSHOWN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 class Note(str):
@@ -68,6 +66,7 @@ class Tail:
         self._interval_s = interval_s
         self._once_only = once_only
         self._after = 0
+        self._head = 0  # the last that was seen
 
     async def show(self, print_it: Callable[[Line | Note], object]) -> None:
         """`follow`, and hand on each."""
@@ -82,7 +81,8 @@ class Tail:
         """
         async with once.connected(self._url) as connection:
             place = await _asked(meant(connection, self._which))
-        self._after = self._begin.after(place.last_seq)
+        self._head = place.last_seq
+        self._after = self._begin.after(self._head)
         away = False
         while True:
             try:
@@ -108,13 +108,16 @@ class Tail:
             if state is None:
                 yield Note("the channel's log is gone: it was deleted")
                 return
-            if state.head < self._after:
-                went = f"from {self._after} to {state.head}"
+            if state.head < self._head:
+                went = f"from {self._head} to {state.head}"
                 yield Note(f"the log went back {went}: a backup was restored?")
-                self._after = state.head
+                if self._after <= self._head:  # else it is told to begin with what is to come
+                    self._after = min(self._after, state.head)
+            self._head = state.head
             lines = await following.page(connection, channel, self._after)
             for line in lines:
                 self._after = line.seq
+                self._head = max(self._head, line.seq)  # committed since the look at the head
                 yield line
             if lines and self._after < state.head:
                 continue
@@ -128,19 +131,6 @@ async def _asked(question: Awaitable[Place]) -> Place:
         return await question
     except (*UNAVAILABLE, pg.PostgresError) as error:
         raise StartError(f"looking for the channel failed: {once.said(error)}") from error
-
-
-def printable(text: str) -> str:
-    """`text` on one line, with nothing in it that a terminal would obey. Joined emoji stay."""
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c == "\u200d" or unicodedata.category(c) not in _UNSHOWN else _escaped(c) for c in text
-    )
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode()
 
 
 def as_text(line: Line) -> str:

@@ -9,18 +9,18 @@ import hashlib
 import secrets
 import time
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import jwt
 
-from rtchat.auth.events import Event, note
+from rtchat.auth.events import OPERATOR, Event, note
 from rtchat.auth.keys import KeyRing
 from rtchat.auth.tokens import TYPE, Identity, Tokens
 from rtchat.config import Config
 from rtchat.errors import ChatError, Code
 from rtchat.model import rfc3339
 from rtchat.operate.people import ID, of_user
-from rtchat.operate.tail import printable
+from rtchat.operate.terminal import printable
 from rtchat.store import once, operator
 from rtchat.store.database import AnyConnection
 from rtchat.store.operator import Opened, Person
@@ -52,7 +52,7 @@ def mint(config: Config, url: str, who: str, life_s: int) -> str:
         return Identity(user.id, opened, 0)
 
     made = of_user(url, "opening the session", who, work)
-    note(Event.LOGIN, user=made.user_id, session=made.session_id)
+    note(Event.LOGIN, user=made.user_id, session=made.session_id, by=OPERATOR)
     return tokens.sign(made.user_id, made.session_id, life_s=life_s)
 
 
@@ -80,10 +80,11 @@ def read(token: str, config: Config, now: float | None = None) -> Verdict:
     reasons += _times(claims, config, now)
     try:
         tokens.check(token)
-    except ChatError as error:
+    except (ChatError, OverflowError) as error:  # the latter of jwt, for a time that is infinite
         if not reasons:
+            late = isinstance(error, ChatError) and error.code is Code.TOKEN_EXPIRED
             named = "the signature is not good, or a claim is missing or of another type"
-            reasons.append(error.message if error.code is Code.TOKEN_EXPIRED else named)
+            reasons.append(str(error) if late else named)
     return Verdict(claims, reasons)
 
 
@@ -111,20 +112,28 @@ def _differences(
 def _times(claims: dict[str, Any], config: Config, now: float) -> list[str]:
     reasons = []
     leeway = config.token_leeway_s
-    issued, expires = claims.get("iat"), claims.get("exp")
-    if isinstance(expires, int | float) and expires <= now - leeway:
+    issued, expires = (claims.get(claim) for claim in ("iat", "exp"))
+    if is_time(expires) and expires <= now - leeway:
         reasons.append(f"it expired {now - expires:.0f} s ago, at {moment(expires)}")
-    if isinstance(issued, int | float) and issued > now + leeway:
+    if is_time(issued) and issued > now + leeway:
         reasons.append(f"it is of the future by {issued - now:.0f} s: clocks disagree")
     return reasons
 
 
-def moment(seconds: float) -> str:
-    """Seconds since 1970 as everybody writes them; what is no time, as it is."""
+def is_time(claim: object) -> TypeGuard[float]:
+    """Whether this is a number of seconds since 1970 that can be written as a time."""
+    if isinstance(claim, bool) or not isinstance(claim, int | float):
+        return False
     try:
-        return rfc3339(datetime.fromtimestamp(seconds, UTC))
-    except (OverflowError, OSError, ValueError):
-        return str(seconds)
+        datetime.fromtimestamp(claim, UTC)
+    except (OverflowError, OSError, ValueError):  # 10**400, NaN, the year 10,000
+        return False
+    return True
+
+
+def moment(seconds: float) -> str:
+    """Seconds since 1970, which `is_time`, as everybody writes them."""
+    return rfc3339(datetime.fromtimestamp(seconds, UTC))
 
 
 class Held(NamedTuple):
@@ -168,7 +177,7 @@ def described(claims: dict[str, Any]) -> list[tuple[str, str]]:
         if claim in claims:
             shown.append((name, printable(str(claims[claim]))))
     for claim, name in (("iat", "issued"), ("exp", "expires")):
-        if isinstance(claims.get(claim), int | float):
+        if is_time(claims.get(claim)):
             shown.append((name, moment(claims[claim])))
     return shown
 

@@ -1,8 +1,8 @@
 """`rtchat stat`, the part with I/O: which pods there are, and asking each for its metrics.
 
 Owns: the addresses behind a name (a headless service has one a pod), looked up anew at each look,
-and what was seen of each pod the last time. Must never: wait for a slow pod longer than `WITHIN_S`,
-or give the operators' token to anybody but the URLs that were asked for.
+and what was seen of each pod. Must never: show rates between two processes, wait for a slow pod
+longer than `WITHIN_S`, or give the operators' token to anybody but the URLs that were asked for.
 """
 
 import asyncio
@@ -15,11 +15,15 @@ import httpx2
 from rtchat.config import Config
 from rtchat.operate import asking, stat
 from rtchat.operate.board import Looks
+from rtchat.operate.terminal import printable
 from rtchat.prestop import LOOPBACK
 
 WITHIN_S = 3.0
 PODS_MAX = 256
+STARTS_KEPT = 256  # of processes at one address: no server has more workers
 PATH = "/metrics"
+ANOTHER = "another process than at the look before: it began anew, or several answer in turn"
+SEVERAL = "several processes answer here in turn: name each one's RTCHAT_INTERNAL_PORT"
 
 
 class Target(NamedTuple):
@@ -50,6 +54,11 @@ def urls(given: Sequence[str], config: Config, workers: int) -> list[str]:
     host = LOOPBACK.get(config.host, config.host)
     host = f"[{host}]" if ":" in host else host
     first = config.internal_port
+    if workers > 1 and not first:
+        raise WrongUrlError(
+            f"each look would meet another of {workers} workers: set RTCHAT_INTERNAL_PORT, which"
+            " gives each a port of its own"
+        )
     ports = [first + number for number in range(workers)] if first else [config.port]
     if not ports[0]:
         raise WrongUrlError("RTCHAT_PORT is 0, any port: name the URL of the server")
@@ -71,31 +80,59 @@ class NobodyAnswersError(Exception):
     """There is nothing to show; the text says why, pod by pod."""
 
 
+class Pod:
+    """What was seen of one pod. Pure."""
+
+    def __init__(self) -> None:
+        self._before: stat.Scrape | None = None
+        self._processes: list[float] = []  # that have answered, the last one last
+        self._several = False
+
+    def compared(self, now: stat.Scrape | str) -> stat.Delta | str | None:
+        """What it did since the look before; why that is not known; None: there was none.
+
+        Rates between two processes would be invented: the counters of the one say nothing of the
+        other's. One that began anew has another start and keeps it; of several behind one address
+        an earlier one answers again.
+        """
+        before, self._before = self._before, now if isinstance(now, stat.Scrape) else None
+        if isinstance(now, str):
+            return now
+        process = now.process
+        another = process is not None and bool(self._processes) and process != self._processes[-1]
+        if process is not None and (another or not self._processes):
+            self._several |= process in self._processes
+            self._processes = [p for p in self._processes if p != process] + [process]
+            del self._processes[:-STARTS_KEPT]
+        if self._several:
+            return SEVERAL
+        if another:
+            return ANOTHER
+        return before and stat.delta(before, now)
+
+
 class Watch:
     """The pods behind some URLs, from look to look."""
 
     def __init__(self, asked: Sequence[str], token: str) -> None:
         self._urls = list(asked)
         self._token = token
-        self._before: dict[Target, stat.Scrape] = {}
+        self._pods: dict[Target, Pod] = {}
 
-    async def look(self) -> Looks:
+    async def look(self, http: httpx2.AsyncClient) -> Looks:
         """Ask all at once, and compare with the look before."""
         found: dict[Target, stat.Scrape | str] = {}
-        async with asking.client() as http, asyncio.TaskGroup() as group:
-            for target, reason in await self._targets():
+        targets = await self._targets()
+        async with asyncio.TaskGroup() as group:
+            for target, reason in targets[:PODS_MAX]:
                 if reason:
                     found[target] = reason
                 else:
                     group.create_task(self._ask(http, target, found))
-        seen: list[tuple[str, stat.Delta | str | None]] = []
-        for target, now in sorted(found.items()):
-            if isinstance(now, str):
-                seen.append((target.name, now))
-                continue
-            before = self._before.get(target)
-            seen.append((target.name, before and stat.delta(before, now)))
-        self._before = {t: now for t, now in found.items() if isinstance(now, stat.Scrape)}
+        self._pods = {target: self._pods.get(target) or Pod() for target in found}
+        seen = [(t.name, self._pods[t].compared(now)) for t, now in sorted(found.items())]
+        if (beyond := len(targets) - PODS_MAX) > 0:
+            seen.append((f"{beyond} more", f"not asked: {PODS_MAX} pods at most"))
         return seen
 
     async def follow(
@@ -105,16 +142,17 @@ class Watch:
 
         Returns whether every pod answered. Raises NobodyAnswersError where none does at the start.
         """
-        looks = await self.look()
-        if not any(seen is None for _, seen in looks):
-            reasons = "; ".join(f"{pod}: {seen}" for pod, seen in looks)
-            raise NobodyAnswersError(f"no pod answers ({reasons})")
-        while True:
-            await asyncio.sleep(interval_s)
-            looks = await self.look()
-            show(looks)
-            if once:
-                return not any(isinstance(seen, str) for _, seen in looks)
+        async with asking.client() as http:
+            looks = await self.look(http)
+            if not any(seen is None for _, seen in looks):
+                reasons = "; ".join(f"{pod}: {seen}" for pod, seen in looks)
+                raise NobodyAnswersError(f"no pod answers ({reasons})")
+            while True:
+                await asyncio.sleep(interval_s)
+                looks = await self.look(http)
+                show(looks)
+                if once:
+                    return not any(isinstance(seen, str) for _, seen in looks)
 
     async def _ask(
         self, http: httpx2.AsyncClient, target: Target, found: dict[Target, stat.Scrape | str]
@@ -126,7 +164,7 @@ class Watch:
             else:
                 found[target] = _MEANING.get(answer.status, f"status {answer.status}")
         except (asking.NoAnswerError, ValueError) as error:
-            found[target] = str(error)
+            found[target] = printable(str(error))
 
     async def _targets(self) -> list[tuple[Target, str]]:
         """Each pod, or a URL and why it leads to none."""
@@ -141,7 +179,7 @@ class Watch:
                 targets[Target(url, parts.host)] = f"its name cannot be looked up: {said}"
                 continue
             targets |= {Target(url, address): "" for address in addresses}
-        return list(targets.items())[:PODS_MAX]
+        return list(targets.items())
 
 
 async def _addresses(host: str, port: int) -> list[str]:

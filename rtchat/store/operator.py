@@ -1,7 +1,8 @@
 """SQL of what operators ask about people, their sessions and channels, on one connection.
 
-Owns: these questions. Must never: write, or select a password's hash or a token's. Whoever is
-looked for by address or name is found as sign-in and search find them: without case.
+Owns: these questions, and that somebody whom an operator made was never seen. Must never: write
+anything else, or select a password's hash or a token's. Whoever is looked for by address or name is
+found as sign-in and search find them: without case. Each list goes on behind the last of its ids.
 """
 
 from datetime import datetime
@@ -13,6 +14,7 @@ _PERSON = "id, email, name, status, created_at, last_active, disabled_at"
 _SESSION = "id, user_id, agent, created_at, refreshed_at, expires_at, ended_at"
 _CHANNEL = """c.id, c.type, c.name, c.created_at, c.deleted_at, c.last_seq,
     (SELECT count(*) FROM members WHERE channel_id = c.id) AS members"""
+_STANDING = "array_position(ARRAY['owner', 'admin', 'member'], m.role), m.user_id"
 
 
 class Person(NamedTuple):
@@ -60,20 +62,31 @@ class Place(NamedTuple):
     members: int
 
 
-async def people(connection: AnyConnection, text: str, limit: int) -> list[Person]:
-    """Users whose name begins with `text`, or whose whole address it is; all where it is empty."""
+async def people(connection: AnyConnection, text: str, limit: int, after: int) -> list[Person]:
+    """Users whose name begins with `text`, or whose whole address it is; all where it is empty.
+
+    By id, those behind `after`.
+    """
     if not text:
-        rows = await connection.fetch(f"SELECT {_PERSON} FROM users ORDER BY id LIMIT $1", limit)
+        rows = await connection.fetch(
+            f"SELECT {_PERSON} FROM users WHERE id > $2 ORDER BY id LIMIT $1", limit, after
+        )
     else:
         rows = await connection.fetch(
             f"SELECT {_PERSON} FROM users"
-            " WHERE lower(name) LIKE lower($1) || '%' OR lower(email) = lower($2)"
-            " ORDER BY lower(name), id LIMIT $3",
+            " WHERE (lower(name) LIKE lower($1) || '%' OR lower(email) = lower($2)) AND id > $4"
+            " ORDER BY id LIMIT $3",
             _literally(text),
             text,
             limit,
+            after,
         )
     return [Person(*row) for row in rows]
+
+
+async def never_seen(connection: AnyConnection, user_id: int) -> None:
+    """Say of a user who was made just now that nobody was there for it."""
+    await connection.execute("UPDATE users SET last_active = NULL WHERE id = $1", user_id)
 
 
 async def person(connection: AnyConnection, who: str | int) -> Person | None:
@@ -102,13 +115,15 @@ async def ways(connection: AnyConnection, user_id: int) -> Ways:
     return Ways(*row)
 
 
-async def sessions(connection: AnyConnection, user_id: int, limit: int) -> list[Opened]:
-    """A user's sessions that stand, the newest first."""
+async def sessions(connection: AnyConnection, user_id: int, limit: int, after: int) -> list[Opened]:
+    """A user's sessions that stand, the newest first: those older than `after`."""
     rows = await connection.fetch(
         f"SELECT {_SESSION} FROM sessions"
-        " WHERE user_id = $1 AND ended_at IS NULL AND expires_at > now() ORDER BY id DESC LIMIT $2",
+        " WHERE user_id = $1 AND ended_at IS NULL AND expires_at > now() AND id < $3"
+        " ORDER BY id DESC LIMIT $2",
         user_id,
         limit,
+        after,
     )
     return [Opened(*row) for row in rows]
 
@@ -121,14 +136,18 @@ async def session(connection: AnyConnection, session_id: int) -> tuple[Opened, d
     return (Opened(*list(row)[:-1]), list(row)[-1]) if row else None
 
 
-async def channels(connection: AnyConnection, text: str, limit: int) -> list[Place]:
-    """Channels whose name begins with `text`, by id; all that are there where it is empty."""
+async def channels(connection: AnyConnection, text: str, limit: int, after: int) -> list[Place]:
+    """Channels whose name begins with `text`; all that are there where it is empty.
+
+    By id, those behind `after`.
+    """
     rows = await connection.fetch(
         f"SELECT {_CHANNEL} FROM channels c WHERE deleted_at IS NULL"
-        " AND ($1 = '' OR lower(name) LIKE lower($2) || '%') ORDER BY id LIMIT $3",
+        " AND ($1 = '' OR lower(name) LIKE lower($2) || '%') AND id > $4 ORDER BY id LIMIT $3",
         text,
         _literally(text),
         limit,
+        after,
     )
     return [Place(*row) for row in rows]
 
@@ -150,14 +169,22 @@ async def channel(connection: AnyConnection, channel_id: int) -> Place | None:
     return Place(*row) if row else None
 
 
-async def members(connection: AnyConnection, channel_id: int, limit: int) -> list[Record]:
-    """The members of a channel with name and role, those who may do most first."""
+async def members(
+    connection: AnyConnection, channel_id: int, limit: int, after: int
+) -> list[Record]:
+    """The members of a channel with name and role, those who may do most first.
+
+    Behind the member `after`; 0: from the first.
+    """
     rows: list[Record] = await connection.fetch(
         "SELECT m.user_id, u.name, m.role, m.joined_at FROM members m"
         " JOIN users u ON u.id = m.user_id WHERE m.channel_id = $1"
-        " ORDER BY array_position(ARRAY['owner', 'admin', 'member'], m.role), m.user_id LIMIT $2",
+        f" AND ($3::bigint = 0 OR ({_STANDING}) >"
+        f" (SELECT {_STANDING} FROM members m WHERE m.channel_id = $1 AND m.user_id = $3))"
+        f" ORDER BY {_STANDING} LIMIT $2",
         channel_id,
         limit,
+        after,
     )
     return rows
 

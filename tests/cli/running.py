@@ -6,6 +6,7 @@ Owns: what a command may give away when it fails: one helpful line, no traceback
 import asyncio
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,34 @@ from click.testing import CliRunner
 from rtchat.cli import main
 
 DATABASE = "postgresql://ann:geheim@127.0.0.1:1/x"  # nobody listens there
+
+# What people make of a URL whose password they did not escape, or of another program's.
+UNREADABLE = (
+    "postgresql://rtchat:geheim/geheim@127.0.0.1:1/x",
+    "postgresql://rtchat:24/geheim@127.0.0.1:1/x",
+    "postgresql://rtchat:geheim?geheim@127.0.0.1:1/x",
+    "postgresql://rtchat:24?geheim=@127.0.0.1:1/x",
+    "postgresql://rtchat:geheim#geheim@127.0.0.1:1/x",
+    "postgresql://rtchat:24#geheim@127.0.0.1:1/x",
+    "postgresql://rtchat:gehe@geheim@127.0.0.1:1/x",
+    "postgresql://rtchat:gehe[geheim@127.0.0.1:1/x",
+    "postgresql://rtchat:geheim\u2100@127.0.0.1:1/x",
+    "rtchat:geheim@127.0.0.1:1/x",
+    "postgresql:/rtchat:geheim@127.0.0.1:1/x",
+    "postgresql:rtchat:geheim@127.0.0.1:1/x",
+    "host=127.0.0.1 port=1 user=rtchat password=geheim",
+    "postgresql://rtchat:geheim@127.0.0.1:1x/x",
+    "postgresql://rtchat:geheim@127.0.0.1:99999/x",
+    "postgresql://rtchat:geheim@127.0.0.1:1,/x",
+    "postgresql://rtchat:geheim@127.0.0.1:1/x?sslmode",
+    "mysql://rtchat:geheim@127.0.0.1:1/x",
+    "geheim",
+)
+# Nothing is wrong with the URL itself, but an option has no such value.
+UNUSABLE = (
+    "postgresql://rtchat:pw@127.0.0.1:1/x?sslmode=geheim",
+    "postgresql://rtchat:pw@127.0.0.1:1/x?target_session_attrs=geheim",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +87,7 @@ def run_in(given: Mapping[str, str], *arguments: str) -> Run:
     return Run(done.returncode, done.stdout, done.stderr)
 
 
-def read(*arguments: str, stdin: str | None = None, **settings: str) -> Run:
+def read(*arguments: str, stdin: str | bytes | None = None, **settings: str) -> Run:
     """What `run` gives, without a process: for command lines that start nothing."""
     unset: dict[str, str | None] = {k: None for k in os.environ if k.startswith("RTCHAT_")}
     environment = {**unset, **variables(settings)}
@@ -90,6 +119,7 @@ def running(*arguments: str, **settings: str) -> Iterator["subprocess.Popen[str]
         [sys.executable, "-m", "rtchat", *arguments],
         env={**clean(), **variables(settings)}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        preexec_fn=heed_ctrl_c,
     )  # fmt: skip
     try:
         with process:
@@ -99,6 +129,11 @@ def running(*arguments: str, **settings: str) -> Iterator["subprocess.Popen[str]
         process.kill()
 
 
+def heed_ctrl_c() -> None:
+    """In a child, before it begins: tests that run in the background pass on that it is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def fails(done: Run, status: int, *words: str) -> None:
     """Check that a command failed with one helpful line, and gave no secret away."""
     assert done.status == status, (done.out, done.err)
@@ -106,6 +141,18 @@ def fails(done: Run, status: int, *words: str) -> None:
     for word in words:
         assert word in done.err, done.err
     assert "geheim" not in done.out + done.err
+
+
+def read_to_end(near: int, unless: bytes = b"\0") -> bytes:
+    """What a terminal shows until the other side has closed it, or asks for what is not given."""
+    told = b""
+    try:
+        while unless not in told and (part := os.read(near, 4096)):
+            told += part
+    except OSError:  # Linux's way of saying so
+        pass
+    os.close(near)
+    return told
 
 
 def run_sql(url: str, *statements: str) -> list[Any]:

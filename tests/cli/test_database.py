@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.cli.running import DATABASE, fails, read, run_sql
+from tests.cli.running import DATABASE, UNREADABLE, UNUSABLE, fails, read, run_sql
+from tests.pods import SECRET_KEY
 
 
 def test_the_epoch_is_shown_and_renewed(database_url: str):
@@ -49,10 +50,38 @@ def test_a_url_from_a_file_is_named_by_its_file(tmp_path):
     fails(done, 3, f"RTCHAT_MIGRATE_URL, from {file}")
 
 
-@pytest.mark.parametrize("url", [DATABASE, "nonsense"])
-def test_migrate_without_its_database_ends_with_3(url: str):
+def test_migrate_without_its_database_ends_with_3():
     """Something that rtchat depends on is not there."""
-    fails(read("migrate", database_url=url), 3, "migration")
+    fails(read("migrate", database_url=DATABASE), 3, "the database cannot be used")
+
+
+PASSWORD = "correct horse battery"
+VERBS = [
+    "migrate",
+    "epoch renew",
+    "user list",
+    "user create ann@example.org",
+    "channel list",
+    "tail 1",
+]
+
+
+@pytest.mark.parametrize("url", [*UNREADABLE, *UNUSABLE])
+def test_a_wrong_url_ends_with_2_and_nothing_of_it_is_shown(url: str):
+    """In whatever way it is wrong: parsers quote what of the password they stumble over."""
+    for verb in VERBS:
+        done = read(*verb.split(), stdin=PASSWORD, database_url=url)
+        fails(done, 2, "RTCHAT_DATABASE_URL", "escape / ? # @ [ in the password")
+        done = read(*verb.split(), stdin=PASSWORD, migrate_url=url, tls_required="0")
+        fails(done, 2, "escape / ? # @ [ in the password")
+
+
+@pytest.mark.parametrize("verb", [*VERBS, "serve"])
+def test_a_redis_url_that_cannot_be_read_is_a_wrong_setting_too(verb: str):
+    """It is looked at with the others: whether the ways there are safe."""
+    given = {"database_url": DATABASE, "secret_key": SECRET_KEY}
+    done = read(*verb.split(), redis_urls="redis://:gehe[geheim@h:1", **given)
+    fails(done, 2, "RTCHAT_REDIS_URLS")
 
 
 @pytest.mark.parametrize("arguments", [["migrate"], ["epoch", "renew"], ["user", "list"]])

@@ -6,7 +6,8 @@ import logging
 import pytest
 
 from rtchat.server.valkey import PrivateValkey
-from tests.cli.running import DATABASE, Run, read, run
+from tests.cli.answering import answering
+from tests.cli.running import DATABASE, UNREADABLE, Run, read, run
 from tests.pods import SECRET_KEY
 from tests.services import Given
 
@@ -49,6 +50,9 @@ def test_all_is_looked_at_in_the_order_of_mending(database_url: str, valkey: Pri
         ({"secret_key": "short"}, 2, {"secret"}),
         ({"secret_key": "short", "database_url": DATABASE}, 2, {"secret", "postgresql"}),
         ({"database_url": ""}, 2, {"postgresql"}),
+        ({"database_url": UNREADABLE[0]}, 2, {"tls", "postgresql"}),
+        ({"redis_urls": "redis://:geheim/x@127.0.0.1"}, 2, {"tls", "redis"}),
+        ({"workers": "2", "internal_port": "65535"}, 2, {"operators", "workers"}),
     ],
 )
 def test_programs_get_json_and_the_status(
@@ -65,6 +69,25 @@ def test_programs_get_json_and_the_status(
         assert finding["from"]
         assert (finding["mend"] is None) == (finding["level"] == "ok")
     assert "geheim" not in done.out
+
+
+@pytest.mark.parametrize("url", UNREADABLE)
+def test_no_piece_of_a_password_is_shown(url: str, caplog: pytest.LogCaptureFixture):
+    """Not in a line, not in the document, not in the log."""
+    for arguments in ([], ["--json"]):
+        done = doctor(*arguments, database_url=url, migrate_url=url)
+        assert (done.status, done.err) == (2, "")
+        assert "geheim" not in done.out + caplog.text
+        assert "RTCHAT_DATABASE_URL" in done.out
+
+
+def test_what_a_stranger_on_the_port_says_is_printable():
+    """As it is for programs; a terminal obeys none of it."""
+    health = b'{"status":"ok"}'
+    ready = b'{"code":"a\\u001b[2J","detail":"\\u202e"}'
+    with answering({b"/healthz": [(200, health)], b"/readyz": [(503, ready)]}) as port:
+        done = doctor(port=str(port))
+    assert "not ready: a\\x1b[2J: \\u202e" in done.out
 
 
 def test_settings_that_cannot_be_read_are_a_finding():

@@ -12,7 +12,7 @@ import bcrypt
 import httpx2
 import pytest
 
-from tests.cli.running import Run, clean, fails, read, run_sql, variables
+from tests.cli.running import Run, clean, fails, read, read_to_end, run_sql, variables
 from tests.contract.rest import problem
 from tests.people import People
 from tests.pods import Pod
@@ -28,7 +28,7 @@ def url(module_database_url: str) -> str:
     return module_database_url
 
 
-def user(url: str, *arguments: str, stdin: str | None = None) -> Run:
+def user(url: str, *arguments: str, stdin: str | bytes | None = None) -> Run:
     return read("user", *arguments, stdin=stdin, database_url=url, bcrypt_cost="10")
 
 
@@ -36,9 +36,9 @@ def test_user_disable_and_enable(database_url: str):
     """S-31: told who it is and how many sessions ended; may be repeated."""
     run_sql(database_url, MADE, OPENED, OPENED)
     for command, words in (
-        ("disable", "is disabled; 2 sessions have ended"),
-        ("disable", "is disabled; 0 sessions have ended"),
-        ("enable", "is enabled; 0 sessions have ended"),
+        ("disable", "is disabled; sessions ended: 2"),
+        ("disable", "is disabled; sessions ended: 0"),
+        ("enable", "is enabled"),
     ):
         done = user(database_url, command, "ann@EXAMPLE.org")
         assert (done.status, words in done.out) == (0, True), done
@@ -66,6 +66,8 @@ def test_who_is_made_signs_in_like_who_signed_up(url: str):
     ("arguments", "password", "words"),
     [
         (["create", "nobody"], PASSWORD, "no e-mail address"),
+        (["create", "cat@example.org"], b"\xff\xfe horse battery", "no UTF-8, at byte 0"),
+        (["password", "1"], b"correct horse \xe4", "no UTF-8, at byte 14"),
         (["create", "cat@example.org"], "short", "at least 8 characters"),
         (["create", "cat@example.org"], "password123", "password:"),
         (["create", "cat@example.org", "--name", "\u202e"], PASSWORD, "name:"),
@@ -79,10 +81,11 @@ def test_who_is_made_signs_in_like_who_signed_up(url: str):
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )  # fmt: skip
 def test_what_sign_up_would_refuse_is_refused(
-    url: str, arguments: list[str], password: str, words: str
+    url: str, arguments: list[str], password: str | bytes, words: str
 ):
     """Status 2, what is wrong, and no user more."""
-    fails(user(url, *arguments, stdin=f"{password}\n"), 2, words)
+    typed = f"{password}\n" if isinstance(password, str) else password
+    fails(user(url, *arguments, stdin=typed), 2, words)
     assert run_sql(url, "SELECT count(*) FROM users WHERE email LIKE 'cat@%'") == [0]
 
 
@@ -171,6 +174,61 @@ def test_people_are_found_and_shown(database_url: str):
     assert shown["address"] == ["Eve@example.org"]
 
 
+def test_who_was_made_was_never_seen(url: str):
+    """Until somebody signs in as them; and the log says that an operator made them."""
+    made = user(url, "create", "hal@example.org", stdin=PASSWORD)
+    assert '"event":"registered"' in made.err
+    assert '"by":"operator"' in made.err
+    shown = user(url, "show", "hal@example.org").out.splitlines()
+    assert [line.split() for line in shown if line.startswith("last seen")] == [
+        ["last", "seen", "never"]
+    ]
+    for command in ("password", "end-sessions"):
+        done = user(url, command, "hal@example.org", stdin=PASSWORD[::-1])
+        assert done.status == 0
+        assert done.err.count('"by":"operator"') == done.err.count('"event":')
+
+
+def test_a_list_that_goes_on_says_so_and_where(database_url: str):
+    """On standard error, so that what is sent on is the list alone."""
+    for number in range(5):
+        run_sql(database_url, f"INSERT INTO users (name) VALUES ('n{4 - number}')")
+    one = "INSERT INTO sessions (user_id, expires_at) VALUES (1, now() + '1 day')"
+    run_sql(database_url, *[one] * 5)
+    for arguments, ids in (
+        (["list"], "12345"), (["list", "--query", "n"], "12345"), (["sessions", "1"], "54321")
+    ):  # fmt: skip
+        walked: list[str] = []
+        after: list[str] = []
+        while True:
+            done = user(database_url, *arguments, "--limit", "2", *after)
+            walked += [line.split()[0] for line in done.out.splitlines()[1:]]
+            if not done.err:
+                break
+            goes_on = f"it goes on with --after {walked[-1]}"
+            assert done.err == f"rtchat: more: --limit 2 ends the list here; {goes_on}\n"
+            after = ["--after", walked[-1]]
+        assert "".join(walked) == ids
+        assert len(after) == 2
+        assert user(database_url, *arguments, "--limit", "5").err == ""
+
+
+def test_an_address_that_is_none_is_told_before_a_password_is_asked_for(url: str):
+    """Of a terminal: nobody types one twice in vain."""
+    for arguments, words in (
+        (["nobody"], b"no e-mail address"), (["hal@example.org", "--name", " "], b"name:")
+    ):  # fmt: skip
+        near, far = pty.openpty()
+        given = variables({"database_url": url})
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rtchat", "user", "create", *arguments],
+            env={**clean(), **given}, stdin=far, stdout=far, stderr=far, start_new_session=True,
+        )  # fmt: skip
+        os.close(far)
+        told = read_to_end(near, unless=b"Password")
+        assert (process.wait(20), words in told, b"Password" in told) == (2, True, False), told
+
+
 def test_a_password_is_asked_for_on_a_terminal_and_not_shown(url: str):
     """Twice, and neither time echoed."""
     near, far = pty.openpty()
@@ -185,12 +243,7 @@ def test_a_password_is_asked_for_on_a_terminal_and_not_shown(url: str):
         while question not in told:
             told += os.read(near, 4096)
         os.write(near, f"{PASSWORD}\n".encode())
-    try:
-        while part := os.read(near, 4096):
-            told += part
-    except OSError:  # Linux: the other side has closed it
-        pass
-    os.close(near)
+    told += read_to_end(near)
     assert process.wait(20) == 0, told
     assert PASSWORD.encode() not in told
     assert b"is there" in told

@@ -50,6 +50,21 @@ def test_a_channel_is_shown_with_its_members(url: str):
     assert ["deleted", "no"] not in rows(url, "show", "6")
 
 
+def test_lists_that_go_on_say_so_and_where(url: str):
+    """Of channels by their ids; of members in their order, which roles come first in."""
+    first = read("channel", "list", "--limit", "4", database_url=url)
+    assert "goes on with --after 4" in first.err
+    rest = read("channel", "list", "--limit", "4", "--after", "4", database_url=url)
+    assert ([line.split()[0] for line in rest.out.splitlines()[1:]], rest.err) == (["5"], "")
+    owner = read("channel", "show", "1", "--limit", "1", database_url=url)
+    assert (owner.out.splitlines()[-1].split()[:2], "--after 2" in owner.err) == (
+        ["2", "owner"],
+        True,
+    )
+    member = read("channel", "show", "1", "--limit", "1", "--after", "2", database_url=url)
+    assert (member.out.splitlines()[-1].split()[:2], member.err) == (["1", "member"], "")
+
+
 @pytest.mark.parametrize(
     ("which", "words"),
     [("99", "no channel 99"), ("gone", "no channel 'gone'"), ("twin", "by its id (3, 4)")],

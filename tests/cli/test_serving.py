@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from rtchat.server.valkey import PrivateValkey
-from tests.cli.running import DATABASE, fails, read, run, run_sql
+from tests.cli.running import DATABASE, UNREADABLE, fails, read, run, run_sql
 from tests.pods import SECRET_KEY, Pods
 from tests.services import Given, temporary_directory
 
@@ -28,9 +28,8 @@ def test_serve_needs_a_database():
     [
         ("//rtchat:", "//rtchat:geheim", ["password"]),
         ("/rtchat_test", "/no_such_rtchat_test", ["does not exist"]),
-        ("postgresql:", "nonsense:", ["postgresql"]),
     ],
-    ids=["password", "name", "url"],
+    ids=["password", "name"],
 )
 def test_serve_with_a_wrong_database_ends_in_time(
     part: str, mistake: str, words: list[str], database_url: str
@@ -41,9 +40,34 @@ def test_serve_with_a_wrong_database_ends_in_time(
     fails(done, 3, "the database cannot be used", *words)
 
 
-def test_serve_names_a_url_that_cannot_be_read():
-    done = read("serve", database_url="postgresql://ann:geheim@[::1/x", secret_key=SECRET_KEY)
-    fails(done, 2, "RTCHAT_DATABASE_URL", "Invalid IPv6 URL")
+@pytest.mark.parametrize("verb", ["serve", "dev"])
+def test_a_url_that_cannot_be_read_is_named_and_not_shown(verb: str):
+    """Status 2, before anything is started: no waiting mends it."""
+    for url in UNREADABLE:
+        done = read(verb, database_url=url, secret_key=SECRET_KEY)
+        fails(done, 2, "RTCHAT_DATABASE_URL", "escape / ? # @ [")
+
+
+@pytest.mark.parametrize("verb", ["serve", "dev"])
+@pytest.mark.parametrize(
+    "urls",
+    [
+        "foo://:geheim@127.0.0.1", "redis://:geheim/geheim@127.0.0.1", "127.0.0.1:6379",
+        "redis://127.0.0.1?no_such_option=geheim", "rediss://127.0.0.1?ssl_ca_certs=/no/ca.pem",
+        "redis://127.0.0.1,redis://127.0.0.1",
+    ],
+)  # fmt: skip
+def test_a_redis_url_that_cannot_be_used_is_a_wrong_setting(verb: str, urls: str):
+    """As `rtchat doctor` has it."""
+    given = {"database_url": DATABASE, "secret_key": SECRET_KEY}
+    fails(read(verb, redis_urls=urls, **given), 2, "RTCHAT_REDIS_URLS")
+
+
+def test_internal_ports_beyond_the_last_port_are_a_wrong_setting():
+    given = {"database_url": DATABASE, "internal_port": "65535", "workers": "2"}
+    for verb in ("serve", "dev"):
+        done = read(verb, secret_key=SECRET_KEY, redis_urls="redis://127.0.0.1", **given)
+        fails(done, 2, "RTCHAT_INTERNAL_PORT", "65535")
 
 
 def test_serve_on_a_taken_port_ends_in_time(

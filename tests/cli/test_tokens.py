@@ -11,7 +11,7 @@ from tests.people import People
 from tests.pods import SECRET_KEY, Pod
 
 
-def token(url: str, *arguments: str, stdin: str | None = None, **settings: str) -> Run:
+def token(url: str, *arguments: str, stdin: str | bytes | None = None, **settings: str) -> Run:
     given = {"database_url": url, "secret_key": SECRET_KEY, **settings}
     return read("token", *arguments, stdin=stdin, **given)
 
@@ -24,6 +24,7 @@ async def test_a_minted_token_opens_the_server_until_its_session_ends(
     minted = await asyncio.to_thread(token, pod.database_url, "mint", ann.email, "--ttl", "60")
     assert minted.status == 0, minted
     assert '"event":"login"' in minted.err
+    assert '"by":"operator"' in minted.err, "it was not the person"
     text = minted.out.strip()
     bearer = {"Authorization": f"Bearer {text}"}
     assert (await http.get("/users/me", headers=bearer)).json()["id"] == ann.id
@@ -94,9 +95,14 @@ def test_why_a_session_does_not_stand(database_url: str):
 
 
 @pytest.mark.parametrize(
-    ("stdin", "words"), [("", "no token on standard input"), ("nonsense", "no JSON Web Token")]
+    ("stdin", "words"),
+    [
+        ("", "no token on standard input"),
+        ("nonsense", "no JSON Web Token"),
+        (b"eyJ\xff", "no UTF-8, at byte 3"),
+    ],
 )
-def test_what_is_no_token_is_said_without_asking_the_database(stdin: str, words: str):
+def test_what_is_no_token_is_said_without_asking_the_database(stdin: str | bytes, words: str):
     fails(token(DATABASE, "check", stdin=stdin), 2, words)
 
 

@@ -10,7 +10,6 @@ import os
 import pty
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -19,7 +18,18 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.cli.running import Run, clean, fails, read, running, variables
+from rtchat.server.launch import free_port
+from tests.cli.answering import answering
+from tests.cli.running import (
+    Run,
+    clean,
+    fails,
+    heed_ctrl_c,
+    read,
+    read_to_end,
+    running,
+    variables,
+)
 from tests.people import People, Person
 from tests.pods import Pod, Pods
 from tests.sockets import wire
@@ -31,10 +41,8 @@ AGAIN_S = 0.02
 @pytest.fixture(scope="module")
 def watched(databases, pods: Pods) -> Iterator[Pod]:
     """A pod that answers operators, on a port of their own."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     with databases.fresh() as url:
-        pod = pods.spawn(url, internal_token=TOKEN, internal_port=port).wait()
+        pod = pods.spawn(url, internal_token=TOKEN, internal_port=free_port()).wait()
         yield pod
         pod.kill()
 
@@ -69,7 +77,7 @@ async def test_the_numbers_are_those_of_the_time_between_two_looks(
     async with talking(watched) as (http, ann, channel):
         looking = asyncio.create_subprocess_exec(
             sys.executable, "-m", "rtchat", "stat", "--json", "--interval", "0.2",
-            env={**clean(), **variables(beside)}, stdout=subprocess.PIPE,
+            env={**clean(), **variables(beside)}, stdout=subprocess.PIPE, preexec_fn=heed_ctrl_c,
         )  # fmt: skip
         process = await looking
         assert process.stdout is not None
@@ -133,12 +141,55 @@ def test_what_is_no_url_is_refused(beside: dict[str, str], url: str):
     fails(stat(url, **beside), 2, url)
 
 
+def test_what_a_stranger_says_of_itself_is_neither_obeyed_nor_shown_as_a_number():
+    """A number that is none, and an answer that a terminal would obey."""
+    metrics = b"rtchat_connections NaN\nrtchat_writer_queue_rows +Inf\nrtchat_acks_total 3\n"
+    evil = b"\x1b[2J\x07{"
+    answers = {b"/metrics": [(200, metrics)], b"/then": [(200, metrics), (200, evil)]}
+    with answering(answers) as port:
+        here = f"127.0.0.1:{port}"
+        table = stat(here, f"{here}/then", internal_token=TOKEN)
+        [record] = stat(here, "--json", internal_token=TOKEN).out.splitlines()
+    assert table.status == 3, table
+    assert "\x1b" not in table.out + table.err
+    assert "\x07" not in table.out + table.err
+    first, second = table.out.splitlines()[1:3]
+    assert first.split()[:2] == [here, "-"]
+    assert "no metrics in Prometheus' text format" in second
+    assert "NaN" not in record
+    assert json.loads(record)["all"]["connections"] is None
+    assert json.loads(record)["all"]["acks"] == 0
+
+
+def test_several_processes_on_one_port_are_told_apart():
+    """Whatever each says of itself, the numbers of two make no rates."""
+    told = [b"process_start_time_seconds %d\nrtchat_connections 1\n" % n for n in (1, 2)]
+    with answering({b"/metrics": [(200, text) for text in told]}) as port:
+        done = stat(f"127.0.0.1:{port}", internal_token=TOKEN)
+    assert (done.status, "another process" in done.out) == (3, True), done
+    own = stat(internal_token=TOKEN, workers="2", redis_urls="redis://127.0.0.1")
+    fails(own, 2, "set RTCHAT_INTERNAL_PORT")
+
+
+def test_a_terminal_keeps_what_it_shows_where_nobody_answers():
+    """It is cleared for a table."""
+    near, far = pty.openpty()
+    given = variables({"internal_token": TOKEN})
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rtchat", "stat", "127.0.0.1:1"],
+        env={**clean(), **given}, stdin=far, stdout=far, stderr=far, start_new_session=True,
+    )  # fmt: skip
+    os.close(far)
+    told = read_to_end(near)
+    assert (process.wait(20), b"\x1b" in told, b"no pod answers" in told) == (3, False, True), told
+
+
 def test_a_terminal_is_drawn_anew_and_a_log_gets_lines(beside: dict[str, str]):
     near, far = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "rtchat", "stat", "--interval", "0.2"],
         env={**clean(), **variables(beside)}, stdin=far, stdout=far, stderr=far,
-        start_new_session=True,
+        start_new_session=True, preexec_fn=heed_ctrl_c,
     )  # fmt: skip
     os.close(far)
     told = b""

@@ -1,6 +1,7 @@
 """One question to one address: bounded in time and bytes, and the token goes nowhere else."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -80,6 +81,32 @@ async def test_what_is_no_answer_ends_in_time(
             await get(f"http://127.0.0.1:{port}/", within_s)
     assert str(failed.value)
     assert not failed.value.refused
+
+
+async def test_an_address_that_no_url_may_have_is_no_answer():
+    """Whatever a resolver gives."""
+    with pytest.raises(NoAnswerError):
+        await get("http://127.0.0.1:1/", address="fe80::1]:80/")
+
+
+async def test_each_question_has_a_connection_of_its_own():
+    """Or only the first of several processes on a port would ever be met."""
+    met = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        met.append(writer)
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:  # it would answer more questions
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+        url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/"
+        async with asking.client() as http:
+            for _ in range(2):
+                assert (await asking.get(http, url, 5.0)).text == "hi"
+    assert len(met) == 2
 
 
 async def test_a_port_where_nobody_listens_is_told_apart():

@@ -1,6 +1,7 @@
 """`rtchat doctor` on this machine: files, backlog, cores, and who is at the ports."""
 
 import asyncio
+import contextlib
 import errno
 import resource
 import socket
@@ -163,6 +164,39 @@ def drain(pod: Pod) -> None:
     environment = {**clean(), "RTCHAT_INTERNAL_TOKEN": "0123456789abcdef"}
     command = [sys.executable, "-m", "rtchat", "drain", "--port", str(pod.port)]
     subprocess.run(command, env=environment, capture_output=True, timeout=30, check=True)
+
+
+def test_every_worker_has_a_port_and_all_are_asked_at_once():
+    """Here none is answered before all have asked. Ports beyond the last are told elsewhere."""
+    ports = range(65_534, 65_536)
+    with contextlib.ExitStack() as stack:
+        listening = [stack.enter_context(socket.create_server(("127.0.0.1", p))) for p in ports]
+        answers = Thread(target=answer_together, args=(listening,))
+        answers.start()
+        found = examine(Config(port=0, internal_port=ports[0]), 5)
+        answers.join()
+    told = [finding for finding in found if finding.check == "port"][1:]
+    assert [finding.level for finding in told] == [Level.OK] * 2
+    assert [str(port) in finding.seen for port, finding in zip(ports, told, strict=True)] == [
+        True
+    ] * 2
+
+
+def answer_together(listening: list[socket.socket]) -> None:
+    """Health first, then whether it is ready."""
+    for word in ("ok", "ready"):
+        asked = []
+        for one in listening:
+            one.settimeout(20)
+            asked.append(one.accept()[0])
+        for connection in asked:
+            with connection:
+                connection.recv(65_536)
+                body = f'{{"status":"{word}"}}'
+                head = (
+                    f"HTTP/1.1 200 OK\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+                )
+                connection.sendall(f"{head}{body}".encode())
 
 
 @pytest.mark.parametrize(

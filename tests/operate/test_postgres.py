@@ -15,7 +15,7 @@ from rtchat.server.postgres import EmbeddedPostgres
 from rtchat.store import privileges
 from rtchat.store.condition import Condition
 from rtchat.store.migrate import behind, upgrade
-from tests.cli.running import DATABASE, run_sql
+from tests.cli.running import DATABASE, UNREADABLE, UNUSABLE, run_sql
 from tests.services import Databases, temporary_directory
 
 SOURCE = "RTCHAT_DATABASE_URL"
@@ -67,9 +67,8 @@ def test_a_good_server_is_good_in_every_respect(server_url: str):
     [
         ("//rtchat:", "//rtchat:geheim", "password authentication failed"),
         ("/rtchat_test", "/no_such_rtchat_test", "does not exist"),
-        ("postgresql:", "nonsense:", "scheme"),
     ],
-    ids=["password", "name", "scheme"],
+    ids=["password", "name"],
 )
 def test_a_wrong_url_is_told_by_what_the_server_says(
     part: str, mistake: str, words: str, database_url: str
@@ -86,16 +85,21 @@ def test_a_port_where_nobody_listens():
     assert "ann:" not in findings["postgresql"].seen
 
 
-@pytest.mark.parametrize("url", ["postgresql://h:port/x", "postgresql://[::1/x"])
+@pytest.mark.parametrize("url", [*UNREADABLE, *UNUSABLE])
 def test_a_url_that_cannot_be_read_is_a_wrong_setting(url: str):
+    """And no piece of it is shown, which may be one of the password."""
     [finding] = found(url).values()
-    assert finding.level is Level.FAIL
+    assert (finding.level, finding.cause) == (Level.FAIL, Cause.SETTING)
+    assert "escape / ? # @ [ in the password" in finding.seen
+    assert url in UNUSABLE or place(url) == "a URL that cannot be read"
 
 
 def test_a_place_has_no_password():
     assert place("postgresql://ann:geheim@db:5432/x?password=geheim") == "db:5432/x"
-    assert place("postgresql:///x?host=/run&password=geheim") == "/x"
-    assert place("postgresql://") == "the default of libpq"
+    assert place("postgres://ann:geheim@[::1]:5432,db-2/x") == "[::1]:5432,db-2/x"
+    for url in ("postgresql:///x?host=/run&password=geheim", "postgresql://"):
+        assert place(url).startswith("the host that its options or PGHOST name")
+    assert place("postgresql://ann:24?password=ge@heim") == "a URL that cannot be read"
 
 
 # --- it is not as it has to be

@@ -22,7 +22,8 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def found(workers: int = 1, **given: Any) -> dict[str, Finding]:
+def found(**given: Any) -> dict[str, Finding]:
+    workers = int(given.get("workers", 1))
     variables = {f"RTCHAT_{name.upper()}": str(value) for name, value in given.items()}
     findings = examine(*settings.load(variables), workers)
     for finding in findings:
@@ -96,6 +97,14 @@ def test_links_to_other_machines_are_verified(given: dict[str, Any], level: Leve
 def test_operators_paths_are_apart_from_clients():
     assert good(internal_port=0)["operators"].level is Level.WARN
     assert "no token" in good(internal_token="")["operators"].seen
+
+
+def test_several_workers_want_internal_ports_and_have_them():
+    """Or whoever asks meets another of them each time; and the last one's is a port still."""
+    shared = good(workers=2, internal_port=0)["operators"]
+    assert (shared.level, "each call meets another" in shared.seen) == (Level.WARN, True)
+    beyond = good(workers=2, internal_port=65535)["operators"]
+    assert (beyond.level, beyond.cause) == (Level.FAIL, Cause.SETTING)
 
 
 def test_several_workers_need_something_between_them():

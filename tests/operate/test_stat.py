@@ -125,7 +125,29 @@ def test_there_is_no_quantile_of_nothing():
     assert quantile(dict.fromkeys((0.1, math.inf), 0.0), 0.5) is None
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "{", 'a{le="x"} 1', "# TYPE a b c", "up 1\n"])
+def test_what_is_no_number_is_not_seen(numbers: Numbers):
+    """NaN is what a pod says of what it could not see; nothing of it is shown as a number."""
+    for value in (math.nan, math.inf, -math.inf):
+        numbers.connections.set(value)
+        numbers.queue.set(value)
+        numbers.subscriptions.labels("live").set(value)
+        shown = row(between(numbers))
+        assert (shown.connections, shown.queue_rows, shown.live) == (None, None, None)
+        assert shown.catching_up == 2
+    numbers.connections.set(1.7e308)
+    both = row(total([between(numbers), between(numbers)]))
+    assert both.connections is None, "no sum is without end"
+
+
+def test_what_cannot_be_read_is_quoted_harmlessly():
+    with pytest.raises(ValueError, match="metrics") as refused:
+        read('rtchat_connections{a="\x1b[2J\x07', 0.0)
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "nonsense", "{", 'a_bucket{le="NaN"} 1', 'a{le="x"} 1', "# TYPE a b c", "up 1\n"]
+)
 def test_what_are_no_metrics_of_a_pod_is_said(text: str):
     with pytest.raises(ValueError, match="metrics"):
         read(text, 0.0)

@@ -4,6 +4,7 @@ import json
 import secrets
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +19,11 @@ WITH n AS (UPDATE channels SET last_seq = last_seq + 1 WHERE id = 1 RETURNING la
 INSERT INTO messages (channel_id, seq, kind, user_id, target, content, timestamp, nonce)
 SELECT 1, last_seq, {kind}, 1, {target}, {content}, now(), gen_random_uuid()::text FROM n
 """
+
+READ_BY_NOW = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    " AND query LIKE 'COMMIT%' AND state = 'idle' AND pid <> pg_backend_pid()"
+)
 
 
 def entry(kind: int, content: str | None = None, target: int | None = None) -> str:
@@ -149,6 +155,25 @@ def test_it_says_that_a_log_went_back_and_goes_on_from_there(following: Followin
     assert "the log went back from 2 to 1" in following.err.readline()
     run_sql(url, entry(MESSAGE, "again"))
     assert following.next()["content"] == "again"
+
+
+def test_beyond_the_head_it_waits_for_the_first_that_it_is_told_to_show(url: str):
+    """Nothing has gone back: no entry before it is shown, however long it takes to come."""
+    run_sql(url, entry(MESSAGE, "there already"))
+    settings = {"database_url": url}
+    arguments = ("--json", "--from", "4", "--interval", "0.1")
+    with running("tail", "1", *arguments, **settings) as process:
+        following = Following(process)
+        while not run_sql(url, READ_BY_NOW)[0]:  # it has looked, at a head below
+            time.sleep(0.02)
+        for number in ("2", "3", "4"):
+            run_sql(url, entry(MESSAGE, number))
+        assert following.next()["seq"] == 4
+        process.send_signal(signal.SIGINT)
+        assert following.ended() == 0
+        assert following.err.read() == ""
+    done = tail(url, "1", "--from", "99")
+    assert (done.status, done.out, done.err) == (0, "", "")
 
 
 def test_it_ends_with_its_channel(following: Following, url: str):
