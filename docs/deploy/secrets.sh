@@ -1,9 +1,10 @@
 #!/bin/sh
 # Makes the secrets of docker-compose.yml, once: a file each, for their owner's group to read. What is
 # there already stays: PostgreSQL keeps the passwords that its volume was made with.
-#   sh docs/deploy/secrets.sh [DIRECTORY]        (.secrets, or what SECRETS says)
+#   sh docs/deploy/secrets.sh [DIRECTORY]        (or what SECRETS says, there or in .env, or .secrets)
 set -eu
-directory=${1:-${SECRETS:-.secrets}}
+named=$([ -f .env ] && sed -n 's/^SECRETS=//p' .env | tail -n 1 || :)
+directory=${1:-${SECRETS:-${named:-.secrets}}}
 umask 077
 mkdir -p "$directory"
 random() { head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n'; }

@@ -144,6 +144,8 @@ class Database:
                 await begin(connection)
                 unsafe = await _unsafe_settings(connection)
         except UNAVAILABLE as error:
+            if isinstance(error, OSError) and isinstance(error, ValueError):  # of a certificate
+                raise StartError(f"the database cannot be used: {error}") from error
             if isinstance(error, ValueError):
                 raise StartError(UNREADABLE) from None
             raise

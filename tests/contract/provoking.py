@@ -339,12 +339,16 @@ async def _sent_away(pod: Pod, scene: Scene, told: Drained) -> None:
         await busy.alive()  # so it was read
         pod.signal(signal.SIGTERM)
         told.close, _ = await idle.closed()
+        # All at once, and before what takes connecting: `busy` has two seconds from its slot on.
+        asked = {str(kind.__struct_config__.tag): {} for kind in COMMANDS}
+        for t in asked:
+            asked[t] = command(t, scene)
+            await busy.send(asked[t])
+        for t, frame in asked.items():
+            told.frames[t] = await busy.recv()
+            assert told.frames[t].get("ref") == frame.get("ref"), told.frames[t]
         told.answers["GET /readyz"] = await exchange(pod, Ask("GET", "/readyz").bytes())
         told.answers["GET /ws"] = await exchange(pod, handshake(scene.ann))
-        for kind in COMMANDS:
-            t = kind.__struct_config__.tag
-            assert isinstance(t, str)
-            told.frames[t] = await busy.ask(command(t, scene))
 
 
 async def _answered(

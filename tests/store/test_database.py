@@ -168,7 +168,7 @@ async def test_before_it_is_opened_and_after_it_is_closed_it_is_unavailable(
     [
         ("//rtchat:", "//rtchat:x", "password"),
         ("/rtchat?", "/nothing?", "does not exist"),
-        ("postgresql:", "nonsense:", "cannot be used"),
+        ("postgresql:", "nonsense:", "cannot be read"),
     ],
 )
 async def test_an_operators_mistake_is_told_at_the_start(
