@@ -340,10 +340,9 @@ async def _sent_away(pod: Pod, scene: Scene, told: Drained) -> None:
         pod.signal(signal.SIGTERM)
         told.close, _ = await idle.closed()
         # All at once, and before what takes connecting: `busy` has two seconds from its slot on.
-        asked = {str(kind.__struct_config__.tag): {} for kind in COMMANDS}
-        for t in asked:
-            asked[t] = command(t, scene)
-            await busy.send(asked[t])
+        asked = {t: command(t, scene) for t in (str(k.__struct_config__.tag) for k in COMMANDS)}
+        for frame in asked.values():
+            await busy.send(frame)
         for t, frame in asked.items():
             told.frames[t] = await busy.recv()
             assert told.frames[t].get("ref") == frame.get("ref"), told.frames[t]
