@@ -339,15 +339,15 @@ async def _sent_away(pod: Pod, scene: Scene, told: Drained) -> None:
         await busy.alive()  # so it was read
         pod.signal(signal.SIGTERM)
         told.close, _ = await idle.closed()
-        # All at once, and before what takes connecting: `busy` has two seconds from its slot on.
+        told.answers["GET /readyz"] = await exchange(pod, Ask("GET", "/readyz").bytes())
+        told.answers["GET /ws"] = await exchange(pod, handshake(scene.ann))
+        # By now the slot of `busy` has come, too, and it has two seconds from there: all at once.
         asked = {t: command(t, scene) for t in (str(k.__struct_config__.tag) for k in COMMANDS)}
         for frame in asked.values():
             await busy.send(frame)
         for t, frame in asked.items():
             told.frames[t] = await busy.recv()
             assert told.frames[t].get("ref") == frame.get("ref"), told.frames[t]
-        told.answers["GET /readyz"] = await exchange(pod, Ask("GET", "/readyz").bytes())
-        told.answers["GET /ws"] = await exchange(pod, handshake(scene.ann))
 
 
 async def _answered(
