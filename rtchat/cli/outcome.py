@@ -19,6 +19,16 @@ from rtchat.operate.terminal import printable
 
 T = TypeVar("T")
 
+limit_option = click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=50, help="How many at most."
+)
+after_option = click.option(
+    "--after",
+    type=click.IntRange(1, 2**53 - 1),
+    metavar="ID",
+    help="Go on behind this one, the last of the list before.",
+)
+
 
 class Status(IntEnum):
     """What the process ends with."""

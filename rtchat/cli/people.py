@@ -7,22 +7,22 @@ from typing import TypeVar
 
 import click
 
-from rtchat.cli.outcome import Status, at_database, columns, fail, load, more
+from rtchat.cli.outcome import (
+    Status,
+    after_option,
+    at_database,
+    columns,
+    fail,
+    limit_option,
+    load,
+    more,
+)
 from rtchat.cli.stdin import text_of_stdin
 from rtchat.config import Config
 from rtchat.operate.terminal import printable
 
 T = TypeVar("T")
 _who = click.argument("who", metavar="EMAIL|ID")
-_limit = click.option(
-    "--limit", type=click.IntRange(1, 10_000), default=50, help="How many at most."
-)
-_after = click.option(
-    "--after",
-    type=click.IntRange(1, 2**53 - 1),
-    metavar="ID",
-    help="Go on behind this one, the last of the list before.",
-)
 
 
 @click.group()
@@ -32,8 +32,8 @@ def user() -> None:
 
 @user.command("list")
 @click.option("--query", default="", help="The beginning of a name, or a whole address.")
-@_limit
-@_after
+@limit_option
+@after_option
 def list_users(query: str, limit: int, after: int | None) -> None:
     """List users: id, address, name, when they were last seen, and whether they are disabled."""
     from rtchat.operate import people
@@ -115,8 +115,8 @@ def set_password(who: str) -> None:
 
 @user.command()
 @_who
-@_limit
-@_after
+@limit_option
+@after_option
 def sessions(who: str, limit: int, after: int | None) -> None:
     """List the sessions of a user that stand, the newest first."""
     from rtchat.model import ID_MAX

@@ -2,19 +2,16 @@
 
 import click
 
-from rtchat.cli.outcome import Status, at_database, columns, fail, more
+from rtchat.cli.outcome import (
+    Status,
+    after_option,
+    at_database,
+    columns,
+    fail,
+    limit_option,
+    more,
+)
 from rtchat.cli.people import shown, when
-
-_limit = click.option(
-    "--limit", type=click.IntRange(1, 10_000), default=50, help="How many at most."
-)
-
-_after = click.option(
-    "--after",
-    type=click.IntRange(1, 2**53 - 1),
-    metavar="ID",
-    help="Go on behind this one, the last of the list before.",
-)
 
 
 @click.group()
@@ -24,8 +21,8 @@ def channel() -> None:
 
 @channel.command("list")
 @click.option("--query", default="", help="The beginning of a name.")
-@_limit
-@_after
+@limit_option
+@after_option
 def list_channels(query: str, limit: int, after: int | None) -> None:
     """List channels: id, type, name, members, the head of the log."""
     from rtchat.operate import places
@@ -49,8 +46,8 @@ def list_channels(query: str, limit: int, after: int | None) -> None:
 
 @channel.command()
 @click.argument("which", metavar="ID|NAME")
-@_limit
-@_after
+@limit_option
+@after_option
 def show(which: str, limit: int, after: int | None) -> None:
     """Show one channel and its members, those who may do most first."""
     from rtchat.operate import places
