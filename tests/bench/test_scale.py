@@ -39,7 +39,8 @@ def test_two_pods(
         assert (row["missing"], row["pods"]) == (0, 2)
         heard = channels(it, load, 20, 0.3, heard=True)
         assert heard["missing"] == 0
-        assert heard["us_per_message"] > 0
+        # Not of its CPU time: that is counted in ticks of 10 ms, and so short a run may take none.
+        assert heard["messages_per_s"] > 0
         for pod in pair:
             pod.kill()
 
