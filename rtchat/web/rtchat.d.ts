@@ -187,6 +187,8 @@ export interface Write {
   readonly at: number
   /** `waiting` for the socket or its turn; `sent`, and no answer yet; `failed` for good. */
   readonly state: "waiting" | "sent" | "failed"
+  /** Whether it has been on its way, so that it may be stored: then it cannot be discarded. */
+  readonly tried: boolean
   /** Of a failed one. */
   readonly error?: { code: string; message: string; field: string }
 }
@@ -236,8 +238,6 @@ export interface ClientEvents {
   hello: CustomEvent<Hello>
   /** Each entry of a followed channel exactly once, in order. */
   entry: CustomEvent<Entry>
-  /** All that came at once, after their `entry` events; for who would rather work in batches. */
-  entries: CustomEvent<Entry[]>
   typing: CustomEvent<{ ch: number; user: number }>
   read: CustomEvent<{ ch: number; user: number; seq: number }>
   presence: CustomEvent<{ user: number; status: string }>
