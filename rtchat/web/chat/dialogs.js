@@ -1,0 +1,147 @@
+// @ts-check
+/**
+ * The dialogs that lead into channels: find one, make one, write to somebody; and one's account.
+ */
+
+import { confirm, dialog, field, form } from "./forms.js"
+import { h, icon, say } from "./dom.js"
+import { picker } from "./picker.js"
+import { words } from "./chat.js"
+
+const DM_MAX = 9 // others in a direct conversation
+
+/** @param {import("./chat.js").Chat} chat */
+export function create(chat) {
+  const name = field({ label: "Name", name: "name", autocomplete: "off", maxlength: 80, autofocus: true })
+  const choice = (/** @type {string} */ value, /** @type {string} */ title, /** @type {string} */ text) =>
+    h("label", { class: "choice-line" },
+      h("input", { type: "radio", name: "type", value, checked: value === "public" }),
+      h("span", {}, h("b", {}, title), h("span", { class: "told" }, text)))
+  const type = h("fieldset", {}, h("legend", {}, "Who may see it"),
+    choice("public", "Public", "Everybody here can find it and join."),
+    choice("private", "Private", "Only those who are invited."))
+  const submit = async () => {
+    const chosen = type.querySelector("input:checked").value
+    await chat.create({ type: chosen, name: name.value().trim() })
+    box.close()
+  }
+  const made = form({ fields: [name], parts: [type], button: "Make the channel", submit })
+  const box = dialog("New channel", made.element)
+}
+
+/** @param {import("./chat.js").Chat} chat */
+export function browse(chat) {
+  const told = h("p", { class: "told", role: "status" }, "Looking …")
+  const list = h("ul", { class: "people" })
+  const more = h("button", { type: "button", class: "button", hidden: true, onclick: () => page(next) }, "More")
+  const make = h("button", { type: "button", class: "button", onclick: () => {
+    box.close()
+    create(chat)
+  } }, "Make a channel")
+  const box = dialog("Find channels", told, list, more, h("div", { class: "foot" }, make))
+  let next = 0
+  let seen = 0
+
+  async function page(/** @type {number} */ cursor) {
+    try {
+      const found = await chat.rest.channels("public", cursor, 100)
+      seen += found.items.length
+      list.append(...found.items.map((channel) => line(chat, channel, box.close)))
+      more.hidden = !found.next
+      next = found.next ?? 0
+      say(told, seen ? "" : "There are no public channels yet. Make the first one.")
+    } catch (error) {
+      say(told, words(error))
+    }
+  }
+  page(0)
+}
+
+/** A public channel, to be joined or opened. @param {import("./chat.js").Chat} chat @param {any} channel @param {() => void} done */
+export function line(chat, channel, done) {
+  const isMember = chat.channels.all.has(channel.id)
+  const told = h("p", { class: "told bad", role: "alert" })
+  const name = isMember ? "Open" : "Join"
+  const button = h("button", { type: "button", class: isMember ? "button" : "button first" }, name)
+  button.setAttribute("aria-label", `${name} ${channel.name}`)
+  button.addEventListener("click", async () => {
+    try {
+      if (isMember) chat.opened.open(channel.id)
+      else await chat.join(channel.id)
+      done()
+    } catch (error) {
+      say(told, words(error))
+    }
+  })
+  return h("li", {}, h("span", { class: "mark" }, icon("hash")),
+    h("span", { class: "name" }, h("bdi", {}, channel.name), told), button)
+}
+
+/** @param {import("./chat.js").Chat} chat */
+export function write(chat) {
+  /** @type {Map<number, any>} */
+  const chosen = new Map()
+  const list = h("ul", { class: "chosen", "aria-label": "Chosen" })
+  const draw = () => {
+    list.replaceChildren(...[...chosen.values()].map((user) => {
+      const onclick = () => {
+        chosen.delete(user.id)
+        draw()
+      }
+      const name = h("bdi", {}, user.name)
+      return h("li", {}, h("button", { type: "button", onclick, "aria-label": `Without ${user.name}` }, name, icon("close")))
+    }))
+  }
+  const people = picker(chat, {
+    label: "To",
+    verb: "Choose",
+    without: () => new Set([...chosen.keys(), chat.me]),
+    choose: (user) => {
+      if (chosen.size >= DM_MAX) throw `At most ${DM_MAX} others. Make a private channel for more.`
+      chosen.set(user.id, user)
+      draw()
+    },
+  })
+  const submit = async () => {
+    if (!chosen.size) throw "Choose somebody first."
+    await chat.create({ type: "dm", members: [...chosen.keys()] })
+    box.close()
+  }
+  const made = form({ fields: [], parts: [list, people.element], button: "Start the conversation", submit })
+  const box = dialog("New direct message", made.element)
+  people.input.focus()
+}
+
+/**
+ * @param {import("./chat.js").Chat} chat
+ * @param {() => Node} notices a button about notifications
+ */
+export function account(chat, notices) {
+  const user = chat.people.get(chat.me) ?? chat.session.user
+  const name = field({ label: "Name", name: "name", value: user?.name ?? "", autocomplete: "nickname", maxlength: 80 })
+  const status = field({ label: "Status", name: "status", value: user?.status ?? "", autocomplete: "off",
+    maxlength: 140, hint: "What you are up to, in a few words." })
+  const submit = async () => {
+    const changed = await chat.rest.updateMe({ name: name.value(), status: status.value() })
+    chat.people.put([changed])
+    chat.onChange()
+    box.close()
+  }
+  const made = form({ fields: [name, status], button: "Save", submit })
+  const out = h("button", { type: "button", class: "button", onclick: () => leave(chat, box.close) }, icon("out"), "Sign out")
+  const box = dialog("Your account", h("p", { class: "told" }, `Signed in as ${chat.session.user?.email ?? user?.name}`),
+    made.element, h("div", { class: "foot" }, notices(), h("a", { href: "docs" }, "For developers"), out))
+}
+
+/** What is not sent yet would be left behind. @param {import("./chat.js").Chat} chat @param {() => void} done */
+function leave(chat, done) {
+  const out = () => chat.session.signOut()
+  done()
+  if (!chat.outbox.length) return void out().catch(() => {})
+  confirm({
+    title: "Sign out now?",
+    text: "Some messages have not been sent yet. They wait on this device until you sign in again.",
+    button: "Sign out",
+    act: out,
+  })
+}

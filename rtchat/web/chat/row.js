@@ -1,0 +1,131 @@
+// @ts-check
+/**
+ * One row of the list, drawn: a message, a quiet line, a day, the line of what is new.
+ *
+ * Owns: what a row looks like. Must never: put anything of a message into the page but as text.
+ */
+
+import { colour, initials, listed, moment, pieces, time } from "./format.js"
+import { h, icon, set } from "./dom.js"
+
+const LONG_CHARS = 1600 // longer, or of more lines: shown in part until it is asked for
+const LONG_LINES = 18
+
+/**
+ * @typedef {import("./rows.js").Row} Row
+ * @typedef {{name: (id: number) => string, me: number, retry: (nonce: string) => void,
+ *   discard: (nonce: string) => void, react: (seq: number, emoji: string, on: boolean) => void,
+ *   start: () => Node[]}} Context
+ */
+
+/** What a row looks like, as far as it may change. @param {Row} row @param {Context} context */
+export function look(row, context) {
+  if (row.type === "msg") {
+    const { item, head, write } = row
+    const people = item.reactions.map(({ users }) => users.map(context.name).join())
+    return [item, head, write?.state, write?.kind, head && context.name(item.user), people.join()]
+  }
+  if (row.type === "note") return [context.name(row.item.user), context.name(row.item.by ?? 0)]
+  return row.type === "day" ? [row.text] : []
+}
+
+/** @param {Row} row @param {Context} context @returns {HTMLElement} */
+export function element(row, context) {
+  const item = h("li", { class: `row ${row.type}`, "data-key": row.key })
+  fill(item, row, context)
+  return item
+}
+
+/** @param {HTMLElement} into @param {Row} row @param {Context} context */
+export function fill(into, row, context) {
+  if (row.type === "msg") return message(into, row, context)
+  if (row.type === "day") return into.replaceChildren(h("h3", {}, row.text))
+  if (row.type === "new") return into.replaceChildren(h("h3", {}, "New messages"))
+  if (row.type === "start") return into.replaceChildren(...context.start())
+  into.replaceChildren(h("p", {}, ...note(row.item, context)))
+}
+
+/** @param {import("./log.js").Note} item @param {Context} context */
+function note({ kind, user, by, name, ts }, context) {
+  const who = h("bdi", {}, context.name(user))
+  const other = by && by !== user ? h("bdi", {}, context.name(by)) : null
+  const at = h("time", { datetime: new Date(ts).toISOString(), title: moment(ts) }, time(ts))
+  if (kind === "chan") return [who, " renamed the channel to ", h("bdi", {}, name), " ", at]
+  if (kind === "join") return other ? [other, " added ", who, " ", at] : [who, " joined ", at]
+  return other ? [other, " removed ", who, " ", at] : [who, " left ", at]
+}
+
+/** @param {HTMLElement} into @param {any} row @param {Context} context */
+function message(into, { item, head, write }, context) {
+  const name = context.name(item.user)
+  const { deleted, seq } = item
+  const state = !write ? "" : write.state === "failed" ? "failed" : "pending"
+  into.className = `row msg${head ? " head" : ""}${deleted ? " deleted" : ""} ${state}`
+  const at = h("time", { datetime: new Date(item.ts).toISOString(), title: moment(item.ts) }, time(item.ts))
+  const who = head
+    ? h("p", { class: "by" }, h("bdi", { class: "author" }, name), " ", at)
+    : h("p", { class: "unseen" }, h("bdi", {}, name), " ", time(item.ts))
+  const face = head
+    ? h("span", { class: `avatar c${colour(item.user)}`, "aria-hidden": "true" }, initials(name))
+    : h("span", { class: "gutter", "aria-hidden": "true" }, time(item.ts))
+  const parts = [who, body(item)]
+  if (item.reactions.length) parts.push(reactions(item, seq, context))
+  if (write) parts.push(...progress(write, context))
+  const toolbar = into.querySelector(":scope > .tools")
+  into.replaceChildren(face, h("div", { class: "said" }, ...parts), ...(toolbar ? [toolbar] : []))
+}
+
+/** @param {import("./log.js").Message} item */
+function body({ content, deleted, edited }) {
+  if (deleted) return h("p", { class: "text" }, "This message was deleted.")
+  const text = h("p", { class: "text", dir: "auto" }, ...pieces(content).map(piece))
+  const mark = edited && h("span", { class: "edited", title: `Edited ${moment(edited)}` }, " (edited)")
+  if (mark) text.append(mark)
+  if (content.length < LONG_CHARS && content.split("\n", LONG_LINES + 1).length <= LONG_LINES) return text
+  text.classList.add("long")
+  const more = h("button", { type: "button", class: "link", "aria-expanded": "false" }, "Show all")
+  more.addEventListener("click", () => {
+    const isAll = text.classList.toggle("all")
+    set(more, "aria-expanded", String(isAll))
+    more.textContent = isAll ? "Show less" : "Show all"
+  })
+  return h("div", {}, text, more)
+}
+
+/** @param {{text: string, url?: string}} one */
+const piece = ({ text, url }) =>
+  url ? h("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, text) : text
+
+/** @param {import("./log.js").Message} item @param {number} seq @param {Context} context */
+function reactions(item, seq, context) {
+  const buttons = item.reactions.map(({ emoji, count, users }) => {
+    const isMine = users.includes(context.me)
+    const names = users.slice(0, 12).map((id) => (id === context.me ? "you" : context.name(id)))
+    const rest = count - names.length
+    const who = rest > 0 ? `${names.join(", ")} and ${rest} more` : listed(names, 12)
+    return h("button", {
+      type: "button",
+      class: "reaction",
+      title: who,
+      "aria-pressed": String(isMine),
+      "aria-label": `${emoji} ${count}: ${who}`,
+      onclick: () => context.react(seq, emoji, !isMine),
+    }, h("span", { class: "emoji" }, emoji), h("span", {}, String(count)))
+  })
+  return h("div", { class: "reactions" }, ...buttons)
+}
+
+/** How a write stands. @param {import("./rows.js").Write} write @param {Context} context */
+function progress({ state, kind, nonce, error }, context) {
+  if (state !== "failed") {
+    const doing = kind === "send" ? "Sending" : kind === "del" ? "Deleting" : "Saving"
+    return kind === "react" ? [] : [h("p", { class: "state" }, `${doing} …`)]
+  }
+  const what = { send: "Not sent", edit: "Not saved", del: "Not deleted", react: "Not added" }[kind]
+  const act = (/** @type {string} */ name, /** @type {(nonce: string) => void} */ run) =>
+    h("button", { type: "button", class: "link", onclick: () => run(nonce) }, name)
+  return [
+    h("p", { class: "state bad" }, icon("bell"), `${what}: ${error?.message ?? "it was refused."} `,
+      act("Try again", context.retry), " ", act("Discard", context.discard)),
+  ]
+}

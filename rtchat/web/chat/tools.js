@@ -1,0 +1,164 @@
+// @ts-check
+/**
+ * What one does to a message: react, edit, delete.
+ *
+ * Owns: the one set of buttons, which goes to the message under the pointer, with the focus, or
+ * touched; 250 sets would be most of the page. Arrow keys go from message to message.
+ */
+
+import { confirm } from "./forms.js"
+import { h, iconButton, set } from "./dom.js"
+import { leads } from "./channels.js"
+import { words } from "./chat.js"
+
+const QUICK = ["👍", "❤️", "😂", "🎉", "👀", "✅", "🙏"]
+
+export class Tools {
+  /** @type {HTMLElement | null} the row that has them */
+  #row = null
+  #seq = 0
+
+  /**
+   * @param {import("./chat.js").Chat} chat
+   * @param {HTMLElement} log
+   * @param {(seq: number, content: string) => void} edit
+   */
+  constructor(chat, log, edit) {
+    this.chat = chat
+    this.log = log
+    this.edit = edit
+    this.element = h("div", { class: "tools", role: "toolbar", "aria-label": "Message" })
+    log.addEventListener("pointerover", (event) => {
+      if (event.pointerType === "mouse" && !this.isOpen) this.#at(rowOf(event))
+    })
+    log.addEventListener("pointerleave", (event) => {
+      if (event.pointerType === "mouse" && !this.isOpen) this.#at(null)
+    })
+    log.addEventListener("click", (event) => this.#touched(event))
+    log.addEventListener("focusin", (event) => this.#at(rowOf(event)))
+    log.addEventListener("keydown", (event) => this.#key(event))
+  }
+
+  /** Whether one chooses a reaction now. */
+  get isOpen() {
+    return this.element.classList.contains("open")
+  }
+
+  /** On a phone there is no pointer that hovers. @param {MouseEvent} event */
+  #touched(event) {
+    const isMouse = /** @type {PointerEvent} */ (event).pointerType === "mouse"
+    const target = /** @type {Element} */ (event.target)
+    if (isMouse || target.closest("button, a") || !getSelection()?.isCollapsed) return
+    const row = rowOf(event)
+    this.#at(row === this.#row ? null : row)
+  }
+
+  /** @param {HTMLElement | null} row */
+  #at(row) {
+    if (row === this.#row && (!row || this.element.parentElement === row)) return
+    this.#row?.classList.remove("active")
+    this.element.remove()
+    this.#row = null
+    const seq = Number(row?.dataset.key?.slice(1))
+    const message = row?.dataset.key?.startsWith("m") ? this.chat.opened.log.message(seq) : null
+    if (!row || !message || message.deleted) return
+    this.#row = row
+    this.#seq = seq
+    this.#offer(message)
+    row.classList.add("active")
+    row.append(this.element)
+  }
+
+  /** @param {import("./log.js").Message} message */
+  #offer({ user, content }) {
+    const { me, opened } = this.chat
+    const isMine = user === me
+    const tools = [iconButton("react", "Add a reaction", () => this.#choose())]
+    if (isMine) tools.push(iconButton("pencil", "Edit", () => this.edit(this.#seq, content)))
+    if (isMine || leads(opened.channel)) {
+      tools.push(iconButton("trash", "Delete", () => this.erase(this.#seq, content)))
+    }
+    this.element.classList.remove("open")
+    this.element.replaceChildren(...tools)
+  }
+
+  #choose() {
+    const buttons = QUICK.map((emoji) =>
+      h("button", { type: "button", class: "icon-button emoji", "aria-label": `React with ${emoji}`,
+        onclick: () => this.#react(emoji) }, emoji))
+    const other = h("input", { class: "other", "aria-label": "Another emoji", maxlength: 16,
+      placeholder: "…", autocomplete: "off" })
+    other.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+      if (event.key === "Enter" && !event.isComposing && other.value.trim()) this.#react(other.value.trim())
+    })
+    this.element.classList.add("open")
+    this.element.replaceChildren(...buttons, other, iconButton("close", "No reaction", () => this.close()))
+    buttons[0].focus()
+  }
+
+  #react(/** @type {string} */ emoji) {
+    this.react(this.#seq, emoji, true)
+    this.close()
+  }
+
+  /** @param {number} seq @param {string} emoji @param {boolean} on */
+  react(seq, emoji, on) {
+    attempt(this.chat, () => this.chat.client.react(this.chat.opened.id, seq, emoji, on))
+  }
+
+  /** @param {number} seq @param {string} content */
+  erase(seq, content) {
+    const { opened } = this.chat
+    const { id } = opened
+    const text = content.length > 200 ? `${content.slice(0, 200)} …` : content
+    confirm({
+      title: "Delete this message?",
+      text: `“${text}” goes for everybody. This cannot be undone.`,
+      button: "Delete",
+      act: async () => void this.chat.client.remove(id, seq),
+    })
+  }
+
+  /** Back to the message. */
+  close() {
+    const row = this.#row
+    this.element.remove()
+    row?.focus()
+    if (row && document.activeElement !== row) this.#at(null)
+    this.#row = null
+    if (row) this.#at(row)
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    if (event.key === "Escape" && this.isOpen) {
+      event.stopPropagation()
+      return this.close()
+    }
+    const step = { ArrowUp: -1, ArrowDown: 1 }[event.key]
+    const isInside = /** @type {Element} */ (event.target).closest("input, .tools")
+    if (!step || isInside || event.altKey || event.ctrlKey || event.metaKey) return
+    const all = [...this.log.querySelectorAll(".msg")]
+    const at = all.indexOf(/** @type {Element} */ (rowOf(event)))
+    const next = /** @type {HTMLElement} */ (all[at < 0 ? all.length - 1 : at + step])
+    if (!next) return
+    event.preventDefault()
+    set(next, "tabindex", "-1")
+    next.focus({ preventScroll: true })
+    next.scrollIntoView({ block: "nearest" })
+  }
+}
+
+/** @param {Event} event @returns {HTMLElement | null} */
+const rowOf = (event) => /** @type {Element} */ (event.target).closest(".msg")
+
+/** Write, and say what cannot even be tried. @param {import("./chat.js").Chat} chat @param {() => any} write */
+export function attempt(chat, write) {
+  try {
+    write().acked.catch(() => {}) // the outbox shows what became of it
+    return true
+  } catch (error) {
+    chat.onWord(words(error))
+    return false
+  }
+}
