@@ -28,6 +28,7 @@ HTML = "text/html; charset=utf-8"
 _CSS = "text/css; charset=utf-8"
 _JS = "text/javascript; charset=utf-8"
 _SVG = "image/svg+xml"
+_TEXT = "text/plain; charset=utf-8"
 
 
 class Asset(NamedTuple):
@@ -58,6 +59,21 @@ ASSETS: tuple[Asset, ...] = (
     Asset("/docs/session.js", _JS, "docs/session.js"),
     Asset("/docs/transcript.js", _JS, "docs/transcript.js"),
     Asset("/docs/ws.js", _JS, "docs/ws.js"),
+    Asset("/rtchat.js", _JS, "rtchat.js"),
+    Asset("/rtchat.d.ts", _TEXT, "rtchat.d.ts"),
+    Asset("/client/backoff.js", _JS, "client/backoff.js"),
+    Asset("/client/client.js", _JS, "client/client.js"),
+    Asset("/client/engine.js", _JS, "client/engine.js"),
+    Asset("/client/follows.js", _JS, "client/follows.js"),
+    Asset("/client/link.js", _JS, "client/link.js"),
+    Asset("/client/locks.js", _JS, "client/locks.js"),
+    Asset("/client/outbox.js", _JS, "client/outbox.js"),
+    Asset("/client/reach.js", _JS, "client/reach.js"),
+    Asset("/client/refused.js", _JS, "client/refused.js"),
+    Asset("/client/rest.js", _JS, "client/rest.js"),
+    Asset("/client/session.js", _JS, "client/session.js"),
+    Asset("/client/store.js", _JS, "client/store.js"),
+    Asset("/client/worker.js", _JS, "client/worker.js"),
     Asset("/docs/swagger-ui.css", _CSS, "vendor/swagger-ui/swagger-ui.css"),
     Asset("/docs/swagger-ui-bundle.js", _JS, "vendor/swagger-ui/swagger-ui-bundle.js"),
 )
