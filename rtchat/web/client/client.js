@@ -46,6 +46,7 @@ export class Client extends EventTarget {
   /** @type {Map<string, Promised>} */
   #promised = new Map()
   #bytes = 0
+  #lastAt = 0
   /** @type {Map<number, number>} */
   #typedAt = new Map()
 
@@ -393,10 +394,15 @@ export class Client extends EventTarget {
       throw new Refused("full", "Too much waits to be sent.")
     }
     /** @type {Write} */
-    const write = { ...what, nonce, at: Date.now(), owner: "", state: "waiting", tried: false }
+    const write = { ...what, nonce, at: this.#now(), owner: "", state: "waiting", tried: false }
     const pending = this.#promise(write)
     this.#put(write)
     return pending
+  }
+
+  /** Later than the write before, as it says their order. */
+  #now() {
+    return (this.#lastAt = Math.max(Date.now(), this.#lastAt + 0.001))
   }
 
   /** @param {Write} write */

@@ -21,6 +21,8 @@ const NONE = { error: { code: "", message: "No tab answered.", retry: true, retr
 
 /** One tab, as the engine knows it. */
 export class Tab {
+  gone = false
+
   /** @param {MessagePort} port */
   constructor(port) {
     this.port = port
@@ -47,8 +49,8 @@ export class Engine {
   #refused = "" // since the last hello
   /** @type {() => void} */
   #wake = () => {}
-  /** @type {() => void} */
-  #release = () => {}
+  /** @type {Promise<() => void> | null} */
+  #held = null
   #asks = 0
   /** @type {Map<number, {message: object, give: (answer: any) => void}>} for a token */
   #asked = new Map()
@@ -96,7 +98,10 @@ export class Engine {
   }
 
   /** @param {Tab} tab @param {string} lock that it holds for as long as it lives */
-  #join(tab, lock) {
+  async #join(tab, lock) {
+    this.#held ??= hold(this.lock) // before a tab looks at it
+    await this.#held
+    if (tab.gone) return
     this.#tabs.add(tab)
     const { epoch } = this.follows
     const hello = this.#link?.hello ?? null
@@ -109,6 +114,7 @@ export class Engine {
 
   /** @param {Tab} tab */
   #leave(tab) {
+    tab.gone = true
     if (!this.#tabs.delete(tab)) return
     this.follows.leaveAll(tab)
     tab.port.close()
@@ -117,6 +123,12 @@ export class Engine {
     this.#link?.drop(1000)
     this.#wake()
     if (!this.#running) this.#release()
+  }
+
+  /** Nobody needs it; what it has not sent may be another engine's. */
+  #release() {
+    this.#held?.then((release) => release())
+    this.#held = null
   }
 
   /** @param {object} message */
@@ -173,8 +185,6 @@ export class Engine {
 
   async #run() {
     this.#running = true
-    this.#release()
-    this.#release = await hold(this.lock)
     await this.outbox.adopt()
     const adopting = setInterval(() => this.#link?.hello && this.outbox.adopt(), ADOPT_MS)
     while (this.#tabs.size && (await this.#once()));
