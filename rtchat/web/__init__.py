@@ -23,11 +23,14 @@ PAGE_CSP = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
     b" connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+# A worker lives under the policy that came with its own script.
+WORKER_CSP = b"default-src 'none'; script-src 'self'; connect-src 'self'; frame-ancestors 'none'"
 
 HTML = "text/html; charset=utf-8"
 _CSS = "text/css; charset=utf-8"
 _JS = "text/javascript; charset=utf-8"
 _SVG = "image/svg+xml"
+_TEXT = "text/plain; charset=utf-8"
 
 
 class Asset(NamedTuple):
@@ -40,6 +43,7 @@ class Asset(NamedTuple):
 
 REST_PAGE = Asset("/docs", HTML, "docs/index.html")
 WEBSOCKET_PAGE = Asset("/docs/ws", HTML, "docs/ws.html")
+WORKER = Asset("/client/worker.js", _JS, "client/worker.js")
 ASSETS: tuple[Asset, ...] = (
     REST_PAGE,
     WEBSOCKET_PAGE,
@@ -58,6 +62,21 @@ ASSETS: tuple[Asset, ...] = (
     Asset("/docs/session.js", _JS, "docs/session.js"),
     Asset("/docs/transcript.js", _JS, "docs/transcript.js"),
     Asset("/docs/ws.js", _JS, "docs/ws.js"),
+    Asset("/rtchat.js", _JS, "rtchat.js"),
+    Asset("/rtchat.d.ts", _TEXT, "rtchat.d.ts"),
+    Asset("/client/backoff.js", _JS, "client/backoff.js"),
+    Asset("/client/client.js", _JS, "client/client.js"),
+    Asset("/client/engine.js", _JS, "client/engine.js"),
+    Asset("/client/follows.js", _JS, "client/follows.js"),
+    Asset("/client/link.js", _JS, "client/link.js"),
+    Asset("/client/locks.js", _JS, "client/locks.js"),
+    Asset("/client/outbox.js", _JS, "client/outbox.js"),
+    Asset("/client/reach.js", _JS, "client/reach.js"),
+    Asset("/client/refused.js", _JS, "client/refused.js"),
+    Asset("/client/rest.js", _JS, "client/rest.js"),
+    Asset("/client/session.js", _JS, "client/session.js"),
+    Asset("/client/store.js", _JS, "client/store.js"),
+    WORKER,
     Asset("/docs/swagger-ui.css", _CSS, "vendor/swagger-ui/swagger-ui.css"),
     Asset("/docs/swagger-ui-bundle.js", _JS, "vendor/swagger-ui/swagger-ui-bundle.js"),
 )

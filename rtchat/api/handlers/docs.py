@@ -81,6 +81,8 @@ def _headers(asset: web.Asset, served: web.Served, query: bytes) -> Headers:
             (b"content-security-policy", web.PAGE_CSP),
             (b"cross-origin-opener-policy", b"same-origin"),  # no other page holds its window
         ]
+    elif asset is web.WORKER:
+        headers.append((b"content-security-policy", web.WORKER_CSP))
     return headers
 
 

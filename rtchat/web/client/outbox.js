@@ -1,0 +1,313 @@
+// @ts-check
+/**
+ * The writes that have no answer yet: kept, sent in order, sent again until there is one.
+ *
+ * Owns: the order of a channel's writes (one is under way at a time), and when a refused one goes
+ * again. Must never: send a write before it is kept, change one, let a later one overtake, or come
+ * back faster than the server asks. Lost in a crash: a write that was made in its last milliseconds,
+ * before its `stored`.
+ */
+
+import { heldNames } from "./locks.js"
+import { jitter } from "./backoff.js"
+
+const UNDER_WAY_MAX = 64
+const AGAIN_MS = 500
+const AGAIN_MAX_MS = 10_000
+const PACE_MARGIN_MS = 1050 // 5 % below the rate that the server allows
+const PACED_MS = 2_000 // without a write for so long: the pace is forgotten
+export const COUNT_MAX = 1_000
+export const BYTES_MAX = 4_000_000
+const AGE_MAX_MS = 7 * 86_400_000
+
+/**
+ * @typedef {{nonce: string, ch: number, kind: string, content?: string, of?: number,
+ *   emoji?: string, on?: boolean, at: number, owner: string, state: "waiting" | "sent" | "failed",
+ *   tried: boolean, error?: {code: string, message: string, field: string}}} Write
+ * @typedef {{write: Write, kept: boolean, tries: number, sentAt: number, underWay: boolean}} Kept
+ * @typedef {{writes: Kept[], heldUntil: number}} Lane
+ */
+
+const now = () => performance.now()
+
+/** What goes over the wire. @param {Partial<Write>} write */
+export function frameOf({ kind, ch, content, of, emoji, on, nonce }) {
+  return { t: kind, ch, of, content, emoji, on, nonce }
+}
+
+/** @param {Partial<Write>} write with the longest `ref` */
+export function bytesOf(write) {
+  const frame = { ...frameOf(write), ref: Number.MAX_SAFE_INTEGER }
+  return new TextEncoder().encode(JSON.stringify(frame)).length
+}
+
+export class Outbox {
+  /** @type {Map<string, Kept>} by nonce, the oldest first */
+  #all = new Map()
+  /** @type {Map<number, Lane>} of channels with something to send; the next one first */
+  #lanes = new Map()
+  /** @type {((frame: object, asked: (answer: any) => void) => void) | null} null: not now */
+  #send = null
+  #limits = { frameBytes: 0, sendsPerSecond: 0 }
+  #loaded = false
+  #underWay = 0
+  #allowed = UNDER_WAY_MAX
+  #resumeAt = 0 // no write before that
+  #paceMs = 0
+  #lastAt = 0
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer
+
+  /**
+   * @param {string} owner this engine, as its lock is named
+   * @param {import("../rtchat.js").WriteStore} store
+   * @param {{outbox: (changed: Write[], gone: string[]) => void, acked: (ack: object) => void,
+   *   stored: (nonce: string) => void, fault: (what: string, error: unknown) => void}} tell
+   */
+  constructor(owner, store, tell) {
+    this.owner = owner
+    this.store = store
+    this.tell = tell
+  }
+
+  get writes() {
+    return [...this.#all.values()].map(({ write }) => write)
+  }
+
+  /** Take over what was kept and belongs to nobody that lives. */
+  async adopt() {
+    try {
+      const found = /** @type {Write[]} */ (await this.store.all())
+      const living = found.length ? await heldNames() : new Set()
+      const orphans = found
+        .filter(({ nonce, owner }) => !this.#all.has(nonce) && !living.has(owner))
+        .sort((one, other) => one.at - other.at)
+      for (const orphan of orphans) {
+        await this.store.put(Object.assign(orphan, { owner: this.owner }))
+        if (orphan.state === "sent") orphan.state = "waiting"
+      }
+      this.#insert(orphans)
+      if (orphans.length) this.tell.outbox(orphans, [])
+    } catch (error) {
+      this.tell.fault("the outbox was not read", error)
+    }
+    this.#loaded = true
+    this.#pump()
+  }
+
+  /** @param {Write[]} orphans older than all that is here and was not tried */
+  #insert(orphans) {
+    const kept = orphans.map((write) => {
+      return { write, kept: true, tries: 0, sentAt: 0, underWay: false }
+    })
+    const mine = [...this.#all.values()]
+    this.#all = new Map([...kept, ...mine].map((one) => [one.write.nonce, one]))
+    for (const one of kept.reverse()) {
+      if (one.write.state === "failed") continue
+      const { writes } = this.#laneOf(one.write.ch)
+      writes.splice(writes[0]?.tries ? 1 : 0, 0, one)
+    }
+  }
+
+  /** @param {number} ch @returns {Lane} */
+  #laneOf(ch) {
+    let lane = this.#lanes.get(ch)
+    if (!lane) this.#lanes.set(ch, (lane = { writes: [], heldUntil: 0 }))
+    return lane
+  }
+
+  /** Keep a new write, then send it when it is its turn. @param {Write} write */
+  async add(write) {
+    const known = this.#all.get(write.nonce)
+    if (known) {
+      if (known.kept) this.tell.stored(write.nonce)
+      return
+    }
+    write.owner = this.owner
+    const one = { write, kept: false, tries: 0, sentAt: 0, underWay: false }
+    this.#all.set(write.nonce, one)
+    this.#laneOf(write.ch).writes.push(one)
+    this.tell.outbox([write], [])
+    await this.#keep({ ...write, tried: true }) // after a crash it may have been
+    one.kept = true
+    this.tell.stored(write.nonce)
+    this.#pump()
+  }
+
+  /** @param {Write} write */
+  async #keep(write) {
+    try {
+      await this.store.put(write)
+    } catch (error) {
+      this.tell.fault("a write is in memory only", error)
+    }
+  }
+
+  /** Forget one that failed, or that was never sent. @param {string} nonce */
+  discard(nonce) {
+    const one = this.#all.get(nonce)
+    if (!one || (one.write.tried && one.write.state !== "failed")) return
+    this.#remove(one)
+    this.#pump()
+  }
+
+  // --- the socket comes and goes
+
+  /** At hello: send what is here. @param {{frameBytes: number, sendsPerSecond: number}} limits
+   * @param {(frame: object, asked: (answer: any) => void) => void} send */
+  begin(limits, send) {
+    this.end()
+    this.#limits = limits
+    this.#send = send
+    this.#allowed = UNDER_WAY_MAX
+    this.#resumeAt = this.#paceMs = 0
+    for (const lane of this.#lanes.values()) lane.heldUntil = 0
+    this.#pump()
+  }
+
+  /** At bye: send no more, but take the answers that come. */
+  pause() {
+    this.#send = null
+    clearTimeout(this.#timer)
+  }
+
+  /** The socket is gone, and of it nothing is under way any more. */
+  end() {
+    this.pause()
+    const changed = []
+    for (const { writes } of this.#lanes.values()) {
+      for (const one of writes) if (one.underWay) changed.push(this.#back(one))
+    }
+    this.#underWay = 0
+    if (changed.length) this.tell.outbox(changed, [])
+  }
+
+  /** @param {Kept} one @returns {Write} */
+  #back(one) {
+    one.underWay = false
+    one.write.state = "waiting"
+    return one.write
+  }
+
+  /** Whether an answer should have come by now. @param {number} ms */
+  isOverdue(ms) {
+    if (!this.#underWay) return false
+    return [...this.#all.values()].some(({ underWay, sentAt }) => underWay && now() - sentAt > ms)
+  }
+
+  // --- answers
+
+  /** @param {Kept} one @param {any} answer */
+  #answered(one, answer) {
+    if (!one.underWay) return // of a socket that is gone
+    one.underWay = false
+    this.#underWay--
+    if (answer.t === "ack") {
+      const { nonce, ch } = one.write
+      this.#allowed = Math.min(UNDER_WAY_MAX, this.#allowed + 1)
+      this.tell.acked({ nonce, ch, seq: answer.seq, ts: answer.ts, dup: answer.dup ?? false })
+      this.#remove(one)
+    } else if (answer.retry) {
+      this.#later(one, answer)
+    } else {
+      this.#fail(one, answer)
+    }
+    this.#pump()
+  }
+
+  /** @param {Kept} one @param {{code: string, message: string, field?: string}} error */
+  #fail(one, { code, message, field = "" }) {
+    this.#leaveLane(one)
+    Object.assign(one.write, { state: "failed", error: { code, message, field } })
+    this.#keep({ ...one.write })
+    this.tell.outbox([one.write], [])
+  }
+
+  /** It is not stored, or that is unknown: it stays in its place, and waits.
+   * @param {Kept} one @param {{code: string, after?: number}} error */
+  #later(one, { code, after }) {
+    const waitMs = after ?? jitter(one.tries, AGAIN_MS, AGAIN_MAX_MS)
+    if (code === "internal") {
+      this.#laneOf(one.write.ch).heldUntil = now() + waitMs
+    } else {
+      this.#resumeAt = Math.max(this.#resumeAt, now() + waitMs)
+      this.#allowed = 1 // one tries the ground
+    }
+    const { sendsPerSecond } = this.#limits
+    if (code === "rate_limited" && sendsPerSecond) this.#paceMs = PACE_MARGIN_MS / sendsPerSecond
+    this.tell.outbox([this.#back(one)], [])
+  }
+
+  /** @param {Kept} one */
+  #remove(one) {
+    this.#leaveLane(one)
+    const { nonce } = one.write
+    this.#all.delete(nonce)
+    this.store.delete(nonce).catch((error) => this.tell.fault("a write is kept too long", error))
+    this.tell.outbox([], [nonce])
+  }
+
+  /** @param {Kept} one */
+  #leaveLane(one) {
+    const lane = this.#lanes.get(one.write.ch)
+    const place = lane?.writes.indexOf(one) ?? -1
+    if (!lane || place < 0) return
+    lane.writes.splice(place, 1)
+    if (!lane.writes.length) this.#lanes.delete(one.write.ch)
+  }
+
+  // --- when to send
+
+  /** Send what may be sent: of each channel the oldest, in turn. */
+  #pump() {
+    clearTimeout(this.#timer)
+    if (!this.#send || !this.#loaded) return
+    let again = Infinity
+    const changed = []
+    for (const [ch, lane] of [...this.#lanes]) {
+      const [one] = lane.writes
+      if (one.underWay || !one.kept) continue
+      if (this.#isHopeless(one)) return this.#pump()
+      if (this.#underWay >= this.#allowed) break
+      const from = this.#from(lane)
+      if (from > now()) {
+        again = Math.min(again, from)
+        continue
+      }
+      this.#lanes.delete(ch) // behind the others
+      this.#lanes.set(ch, lane)
+      changed.push(this.#start(one))
+    }
+    if (changed.length) this.tell.outbox(changed, [])
+    if (again < Infinity) this.#timer = setTimeout(() => this.#pump(), again - now() + 1)
+  }
+
+  /** When the next write of a lane may go. @param {Lane} lane */
+  #from({ heldUntil }) {
+    if (now() - this.#lastAt > PACED_MS) this.#paceMs = 0
+    return Math.max(this.#resumeAt, heldUntil, this.#paceMs && this.#lastAt + this.#paceMs)
+  }
+
+  /** @param {Kept} one @returns {Write} */
+  #start(one) {
+    one.underWay = true
+    one.tries++
+    one.sentAt = this.#lastAt = now()
+    this.#underWay++
+    Object.assign(one.write, { state: "sent", tried: true })
+    this.#send?.(frameOf(one.write), (answer) => this.#answered(one, answer))
+    return one.write
+  }
+
+  /** It is too old, or a limit has changed: fails it. @param {Kept} one */
+  #isHopeless(one) {
+    const { write } = one
+    const { frameBytes } = this.#limits
+    const isLong = frameBytes > 0 && bytesOf(write) > frameBytes
+    if (!isLong && Date.now() - write.at < AGE_MAX_MS) return false
+    const message = isLong ? "It is too long." : "It has waited for too long."
+    const code = write.tried ? "unknown" : isLong ? "too_long" : "expired"
+    this.#fail(one, { code, message })
+    return true
+  }
+}
