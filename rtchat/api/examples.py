@@ -272,6 +272,9 @@ STORY: dict[str, tuple[Example, ...]] = {
             who=None,
         ),
         Example(
+            name="chat", title="The chat, a page for people", op="GET /", who=None,
+        ),
+        Example(
             name="docs", title="A page to read and try this", op="GET /docs", who=None,
         ),
         Example(

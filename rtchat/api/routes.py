@@ -188,6 +188,7 @@ ROUTES: list[Route] = [
     ),
     Route("GET", "/openapi.json", documents.openapi, {200: _DOCUMENT, 304: None}, auth=False),
     Route("GET", "/asyncapi.json", documents.asyncapi, {200: _DOCUMENT, 304: None}, auth=False),
+    Route("GET", "/", docs.chat, {200: Media(web.HTML), 304: None}, auth=False),
     Route("GET", "/docs", docs.rest, {200: Media(web.HTML), 304: None}, auth=False),
     Route("GET", "/docs/ws", docs.websocket, {200: Media(web.HTML), 304: None}, auth=False),
 ]  # fmt: skip

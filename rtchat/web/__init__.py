@@ -1,4 +1,4 @@
-"""The pages for people who read and try the interface: which there are, and their bytes.
+"""The pages for people, the chat and those to read and try the interface: which, and their bytes.
 
 Owns: the table of pages and assets, and the policy that a page lives under. Must never: read a file
 at import (a pod that nobody asks for a page keeps none in memory), or name another host: a page
@@ -23,6 +23,14 @@ PAGE_CSP = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
     b" connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+# What others write is shown here: nothing that makes markup or code of a text gets any, but for the
+# one policy of rtchat.js, which names its worker.
+CHAT_CSP = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
+    b" connect-src 'self'; worker-src 'self'; manifest-src 'self';"
+    b" require-trusted-types-for 'script'; trusted-types rtchat;"
+    b" base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 # A worker lives under the policy that came with its own script.
 WORKER_CSP = b"default-src 'none'; script-src 'self'; connect-src 'self'; frame-ancestors 'none'"
 
@@ -30,6 +38,7 @@ HTML = "text/html; charset=utf-8"
 _CSS = "text/css; charset=utf-8"
 _JS = "text/javascript; charset=utf-8"
 _SVG = "image/svg+xml"
+_MANIFEST = "application/manifest+json"
 _TEXT = "text/plain; charset=utf-8"
 
 
@@ -41,12 +50,39 @@ class Asset(NamedTuple):
     file: str
 
 
+CHAT_PAGE = Asset("/", HTML, "chat/index.html")
 REST_PAGE = Asset("/docs", HTML, "docs/index.html")
 WEBSOCKET_PAGE = Asset("/docs/ws", HTML, "docs/ws.html")
 WORKER = Asset("/client/worker.js", _JS, "client/worker.js")
 ASSETS: tuple[Asset, ...] = (
+    CHAT_PAGE,
     REST_PAGE,
     WEBSOCKET_PAGE,
+    Asset("/chat/chat.css", _CSS, "chat/chat.css"),
+    Asset("/chat/chat.webmanifest", _MANIFEST, "chat/chat.webmanifest"),
+    Asset("/chat/app.js", _JS, "chat/app.js"),
+    Asset("/chat/channels.js", _JS, "chat/channels.js"),
+    Asset("/chat/chat.js", _JS, "chat/chat.js"),
+    Asset("/chat/composer.js", _JS, "chat/composer.js"),
+    Asset("/chat/connection.js", _JS, "chat/connection.js"),
+    Asset("/chat/details.js", _JS, "chat/details.js"),
+    Asset("/chat/dialogs.js", _JS, "chat/dialogs.js"),
+    Asset("/chat/dom.js", _JS, "chat/dom.js"),
+    Asset("/chat/empty.js", _JS, "chat/empty.js"),
+    Asset("/chat/format.js", _JS, "chat/format.js"),
+    Asset("/chat/forms.js", _JS, "chat/forms.js"),
+    Asset("/chat/list.js", _JS, "chat/list.js"),
+    Asset("/chat/log.js", _JS, "chat/log.js"),
+    Asset("/chat/main.js", _JS, "chat/main.js"),
+    Asset("/chat/notices.js", _JS, "chat/notices.js"),
+    Asset("/chat/opened.js", _JS, "chat/opened.js"),
+    Asset("/chat/people.js", _JS, "chat/people.js"),
+    Asset("/chat/picker.js", _JS, "chat/picker.js"),
+    Asset("/chat/row.js", _JS, "chat/row.js"),
+    Asset("/chat/rows.js", _JS, "chat/rows.js"),
+    Asset("/chat/sidebar.js", _JS, "chat/sidebar.js"),
+    Asset("/chat/signin.js", _JS, "chat/signin.js"),
+    Asset("/chat/tools.js", _JS, "chat/tools.js"),
     Asset("/docs/icon.svg", _SVG, "docs/icon.svg"),
     Asset("/docs/page.css", _CSS, "docs/page.css"),
     Asset("/docs/rest.css", _CSS, "docs/rest.css"),
@@ -81,8 +117,16 @@ ASSETS: tuple[Asset, ...] = (
     Asset("/docs/swagger-ui-bundle.js", _JS, "vendor/swagger-ui/swagger-ui-bundle.js"),
 )
 
+# Of what runs or shows something; the rest has the policy of every answer: nothing at all.
+POLICIES = {
+    CHAT_PAGE: CHAT_CSP,
+    REST_PAGE: PAGE_CSP,
+    WEBSOCKET_PAGE: PAGE_CSP,
+    WORKER: WORKER_CSP,
+}
+
 # A path to an asset in quotes, as it stands in our pages and scripts.
-_REFERENCE = re.compile(rb'"([\w./-]+\.(?:css|js|svg))"')
+_REFERENCE = re.compile(rb'"([\w./-]+\.(?:css|js|svg|webmanifest))"')
 
 
 class Served(NamedTuple):

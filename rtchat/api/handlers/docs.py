@@ -1,4 +1,4 @@
-"""The documentation pages and their assets: compressed, cached, under a strict policy.
+"""The chat, the documentation pages and their assets: compressed, cached, under a strict policy.
 
 Owns: the headers of pages and assets. Must never: read or compress on the event loop; what is
 served is made once, in a thread, at the first request for it, and kept (2.5 MB for all of them).
@@ -17,7 +17,7 @@ _FOR_EVER = b"public, max-age=31536000, immutable"
 ASK_FIRST = b"no-cache"  # keep it, and ask each time whether it is still so
 _NEVER = re.compile(r"\s*q\s*=\s*0(\.0*)?\s*")
 
-KEPT_MAX = 64  # all pages and assets, and documents below a few mounts
+KEPT_MAX = 128  # all pages and assets, and documents below a few mounts
 
 _kept: dict[Hashable, web.Served] = {}
 
@@ -29,6 +29,11 @@ def serving(asset: web.Asset) -> Handler:
         return await _answer(call, asset)
 
     return serve
+
+
+async def chat(call: Call) -> Answer:
+    """Show the chat: a page to sign in and talk."""
+    return await _answer(call, web.CHAT_PAGE)
 
 
 async def rest(call: Call) -> Answer:
@@ -76,13 +81,10 @@ def _headers(asset: web.Asset, served: web.Served, query: bytes) -> Headers:
     # Another version in the URL is another pod's, in a rolling update: its bytes are not these.
     is_this = query == b"v=" + served.version and asset.media_type != web.HTML
     headers: Headers = [(b"cache-control", _FOR_EVER if is_this else ASK_FIRST)]
-    if asset.media_type == web.HTML:
-        headers += [
-            (b"content-security-policy", web.PAGE_CSP),
-            (b"cross-origin-opener-policy", b"same-origin"),  # no other page holds its window
-        ]
-    elif asset is web.WORKER:
-        headers.append((b"content-security-policy", web.WORKER_CSP))
+    if asset in web.POLICIES:
+        headers.append((b"content-security-policy", web.POLICIES[asset]))
+    if asset.media_type == web.HTML:  # no other page holds its window
+        headers.append((b"cross-origin-opener-policy", b"same-origin"))
     return headers
 
 

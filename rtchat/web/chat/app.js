@@ -178,8 +178,8 @@ export class App {
 
   /** @param {number} id */
   go(id) {
+    if (id === this.chat.opened.id) this.drawer(false)
     this.chat.opened.open(id)
-    this.drawer(false)
   }
 
   #goWhereItSays() {
@@ -202,6 +202,7 @@ export class App {
   #arrived() {
     const { id } = this.chat.opened
     const isFirst = !this.#wasOpen
+    if (this.frame.classList.contains("drawn")) this.drawer(false)
     this.#wasOpen = id
     if (!id) return
     localStorage.setItem(this.#last, String(id))

@@ -100,7 +100,7 @@ export class Composer {
     const left = max - used
     say(this.told, used > max * NEAR_LIMIT ? (left < 0 ? `${-left} too many` : `${left} left`) : "")
     this.told.classList.toggle("bad", left < 0)
-    this.element.classList.toggle("empty", !value.trim())
+    this.element.classList.toggle("blank", !value.trim())
   }
 
   get #max() {

@@ -15,9 +15,11 @@ import { picker } from "./picker.js"
 import { words } from "./chat.js"
 
 const ROLES = /** @type {const} */ (["member", "admin", "owner"])
-const ORDER = { owner: 0, admin: 1, member: 2 }
+const ORDER = /** @type {Record<string, number>} */ ({ owner: 0, admin: 1, member: 2 })
 
 export class Details {
+  #drawn = ""
+
   /** @param {import("./chat.js").Chat} chat */
   constructor(chat) {
     this.chat = chat
@@ -50,8 +52,8 @@ export class Details {
     say(this.counted, `${plural(members.items.length, "member")}${members.next ? " and more" : ""}, ${known.length} online`)
     this.more.hidden = !members.next
     const state = JSON.stringify([members.items, [...online], channel.role])
-    if (this.drawn === state) return
-    this.drawn = state
+    if (this.#drawn === state) return
+    this.#drawn = state
     const held = document.activeElement?.getAttribute("data-focus")
     const sorted = [...members.items].sort((a, b) => ORDER[a.role] - ORDER[b.role] || a.user.name.localeCompare(b.user.name))
     this.list.replaceChildren(...sorted.map((member) => this.#member(member)))
@@ -72,7 +74,7 @@ export class Details {
     const mayAct = leads(channel) && !isMe && role !== "owner"
     return h("li", {}, face, name, mayAct && this.#role(user, role),
       !isMe && channel?.type !== "dm" && h("button", { type: "button", class: "button", "data-focus": `w${user.id}`,
-        onclick: () => this.#write(user), "aria-label": `Write to ${user.name}` }, "Write"),
+        onclick: () => this.#write(user), "aria-label": `Write to ${user.name}` }, "Message"),
       mayAct && iconButton("close", `Remove ${user.name}`, () => this.#remove(user), { "data-focus": `x${user.id}` }))
   }
 

@@ -20,6 +20,8 @@ const graphemes = new Intl.Segmenter(undefined, { granularity: "grapheme" })
 
 /** @param {number} ms */
 export const time = (ms) => clock.format(ms)
+/** Without "PM", where there is little room. @param {number} ms */
+export const shortTime = (ms) => time(ms).replace(/\s*[\p{L}.]+$/u, "")
 /** @param {number} ms */
 export const moment = (ms) => exact.format(ms)
 

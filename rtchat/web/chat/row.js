@@ -5,7 +5,7 @@
  * Owns: what a row looks like. Must never: put anything of a message into the page but as text.
  */
 
-import { colour, initials, listed, moment, pieces, time } from "./format.js"
+import { colour, initials, listed, moment, pieces, shortTime, time } from "./format.js"
 import { h, icon, set } from "./dom.js"
 
 const LONG_CHARS = 1600 // longer, or of more lines: shown in part until it is asked for
@@ -67,7 +67,7 @@ function message(into, { item, head, write }, context) {
     : h("p", { class: "unseen" }, h("bdi", {}, name), " ", time(item.ts))
   const face = head
     ? h("span", { class: `avatar c${colour(item.user)}`, "aria-hidden": "true" }, initials(name))
-    : h("span", { class: "gutter", "aria-hidden": "true" }, time(item.ts))
+    : h("span", { class: "gutter", "aria-hidden": "true" }, shortTime(item.ts))
   const parts = [who, body(item)]
   if (item.reactions.length) parts.push(reactions(item, seq, context))
   if (write) parts.push(...progress(write, context))
