@@ -5,7 +5,7 @@ at import (a pod that nobody asks for a page keeps none in memory), or name anot
 works in an office without the internet, and tells nobody that it was opened.
 
 Pages and scripts refer to each other by relative paths, for the server may be mounted below a
-prefix. What refers to an asset is served with the assets' digest behind it, `page.css?v=…`: a
+prefix. Our own scripts and styles go out lean (see `lean`). What refers to an asset is served with the assets' digest behind it, `page.css?v=…`: a
 browser may then keep it for ever, and a new release, or an edit, is another URL.
 """
 
@@ -15,6 +15,8 @@ import hashlib
 import re
 from pathlib import Path
 from typing import NamedTuple
+
+from rtchat.web import lean
 
 _HERE = Path(__file__).parent
 
@@ -59,6 +61,7 @@ ASSETS: tuple[Asset, ...] = (
     REST_PAGE,
     WEBSOCKET_PAGE,
     Asset("/chat/chat.css", _CSS, "chat/chat.css"),
+    Asset("/chat/forms.css", _CSS, "chat/forms.css"),
     Asset("/chat/chat.webmanifest", _MANIFEST, "chat/chat.webmanifest"),
     Asset("/chat/app.js", _JS, "chat/app.js"),
     Asset("/chat/channels.js", _JS, "chat/channels.js"),
@@ -68,12 +71,13 @@ ASSETS: tuple[Asset, ...] = (
     Asset("/chat/details.js", _JS, "chat/details.js"),
     Asset("/chat/dialogs.js", _JS, "chat/dialogs.js"),
     Asset("/chat/dom.js", _JS, "chat/dom.js"),
-    Asset("/chat/empty.js", _JS, "chat/empty.js"),
     Asset("/chat/format.js", _JS, "chat/format.js"),
     Asset("/chat/forms.js", _JS, "chat/forms.js"),
+    Asset("/chat/kept.js", _JS, "chat/kept.js"),
     Asset("/chat/list.js", _JS, "chat/list.js"),
     Asset("/chat/log.js", _JS, "chat/log.js"),
     Asset("/chat/main.js", _JS, "chat/main.js"),
+    Asset("/chat/newcomer.js", _JS, "chat/newcomer.js"),
     Asset("/chat/notices.js", _JS, "chat/notices.js"),
     Asset("/chat/opened.js", _JS, "chat/opened.js"),
     Asset("/chat/people.js", _JS, "chat/people.js"),
@@ -125,6 +129,8 @@ POLICIES = {
     WORKER: WORKER_CSP,
 }
 
+_LEAN = {_JS: lean.script, _CSS: lean.style}
+
 # A path to an asset in quotes, as it stands in our pages and scripts.
 _REFERENCE = re.compile(rb'"([\w./-]+\.(?:css|js|svg|webmanifest))"')
 
@@ -153,6 +159,8 @@ def read(asset: Asset) -> bytes:
     data = _raw(asset)
     if asset.file.startswith("vendor/"):
         return data  # to the byte as its publisher made it
+    if asset.media_type in _LEAN:
+        data = _LEAN[asset.media_type](data.decode()).encode()
     return _REFERENCE.sub(rb'"\1?v=%s"' % version(), data)
 
 

@@ -8,13 +8,14 @@
  */
 
 import { Channels } from "./channels.js"
+import { Kept } from "./kept.js"
 import { Opened } from "./opened.js"
 import { People } from "./people.js"
 import { Refused, Rest } from "../rtchat.js"
 
 const READ_MS = 800 // how often at most it is said how far one has read
 const TRY_AGAIN_MS = 4000
-const NAMED_DMS_MAX = 500 // whose people are remembered on this device
+const DMS_MAX = 500 // whose people are remembered on this device
 
 /** What went wrong, for people. @param {unknown} error */
 export function words(error) {
@@ -47,6 +48,7 @@ export class Chat {
     this.onChange = onChange
     this.onWord = onWord
     this.me = session.user?.id ?? 0
+    this.kept = new Kept(session)
     this.channels = new Channels()
     this.channels.me = this.me
     this.people = new People((ids) => this.rest.users(ids), onChange)
@@ -72,7 +74,7 @@ export class Chat {
     on("presence", ({ user, status }) => this.people.presence(user, status))
     on("read", ({ ch, user, seq }) => user === this.me && this.channels.read(ch, seq))
     on("added", ({ channel }) => this.#joined(channel))
-    on("removed", ({ ch, reason }) => this.#left(ch, reason))
+    on("removed", ({ ch, reason }) => this.left(ch, reason))
     on("reset", ({ ch }) => this.#again(ch))
     this.client.start()
     this.outbox = this.client.outbox
@@ -140,10 +142,11 @@ export class Chat {
   }
 
   /** @param {number} ch @param {string} reason */
-  #left(ch, reason) {
+  left(ch, reason) {
     const channel = this.channels.all.get(ch)
     this.channels.drop(ch)
     this.opened.forget(ch)
+    this.onChange()
     if (!channel || reason === "left") return
     const done = reason === "deleted" ? "was deleted" : "is not open to you any more"
     this.onWord(`${this.title(channel)} ${done}.`)
@@ -188,42 +191,24 @@ export class Chat {
     this.onChange()
   }
 
-  /** @param {{type: "public" | "private" | "dm", name?: string, members?: number[]}} made */
-  async create(made) {
-    return this.#entered(await this.rest.createChannel(made))
+  /**
+   * Write in the channel that is open; say what cannot even be tried.
+   * @param {(client: import("../rtchat.js").Client, id: number) => import("../rtchat.js").Pending} act
+   */
+  write(act) {
+    try {
+      act(this.client, this.opened.id).acked.catch(() => {}) // the outbox shows what became of it
+      return true
+    } catch (error) {
+      this.onWord(words(error))
+      return false
+    }
   }
 
-  /** @param {number} id */
-  async join(id) {
-    return this.#entered(await this.rest.join(id))
-  }
-
-  /** @param {any} channel */
-  #entered(channel) {
+  /** One is a member now, and looks at it. @param {any} channel */
+  entered(channel) {
     this.#joined(channel)
     this.opened.open(channel.id)
-    return channel
-  }
-
-  /** @param {number} id */
-  async leave(id) {
-    await this.rest.leave(id)
-    this.#left(id, "left")
-    this.client.unsubscribe([id])
-    this.onChange()
-  }
-
-  /** @param {number} id @param {string} name */
-  async rename(id, name) {
-    this.channels.put(/** @type {any} */ (await this.rest.renameChannel(id, name)))
-    this.onChange()
-  }
-
-  /** @param {number} id */
-  async erase(id) {
-    await this.rest.deleteChannel(id)
-    this.#left(id, "left")
-    this.onChange()
   }
 }
 
@@ -235,8 +220,7 @@ class Dms {
   /** @param {Chat} chat */
   constructor(chat) {
     this.chat = chat
-    this.key = `rtchat.dms ${chat.session.root.pathname} ${chat.me}`
-    for (const [id, others] of kept(this.key)) chat.channels.others.set(id, others)
+    for (const [id, others] of chat.kept.get("dms") ?? []) chat.channels.others.set(id, others)
   }
 
   async look() {
@@ -248,29 +232,11 @@ class Dms {
         const { items } = await rest.members(id)
         this.chat.people.put(items.map(({ user }) => user))
         channels.others.set(id, items.map(({ user }) => user.id).filter((user) => user !== me))
-        keep(this.key, [...channels.others].slice(-NAMED_DMS_MAX))
+        this.chat.kept.put("dms", [...channels.others].slice(-DMS_MAX))
         this.chat.onChange()
       } catch {
         this.#asked.delete(id) // at the next `hello` again
       }
     }
-  }
-}
-
-/** @param {string} key @returns {[number, number[]][]} */
-function kept(key) {
-  try {
-    return JSON.parse(localStorage.getItem(key) ?? "[]")
-  } catch {
-    return []
-  }
-}
-
-/** @param {string} key @param {any} value */
-function keep(key, value) {
-  try {
-    localStorage.setItem(key, JSON.stringify(value))
-  } catch {
-    // No room, or not allowed: asked for again next time.
   }
 }

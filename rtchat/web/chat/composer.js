@@ -5,7 +5,6 @@
  * Owns: drafts, one a channel, kept on this device until they are sent.
  */
 
-import { attempt } from "./tools.js"
 import { h, icon, iconButton, say, set } from "./dom.js"
 import { lastOwn } from "./rows.js"
 import { length } from "./format.js"
@@ -28,8 +27,8 @@ export class Composer {
   constructor(chat, onSent) {
     this.chat = chat
     this.onSent = onSent
-    this.key = `rtchat.drafts ${chat.session.root.pathname} ${chat.me}`
-    this.drafts = drafts(this.key)
+    /** @type {Map<number, string>} */
+    this.drafts = new Map(chat.kept.get("drafts") ?? [])
     this.text = h("textarea", { rows: 1, name: "message", dir: "auto", enterkeyhint: "send",
       "aria-describedby": "composer-told", autocomplete: "off" })
     this.told = h("p", { class: "count", id: "composer-told" })
@@ -49,7 +48,6 @@ export class Composer {
   draw() {
     const { opened } = this.chat
     const { channel } = opened
-    this.element.hidden = !channel
     if (!channel) return
     const title = this.chat.title(channel)
     const label = channel.type === "dm" ? `Message ${title}` : `Message #${title}`
@@ -137,12 +135,10 @@ export class Composer {
   #send() {
     const content = this.text.value
     if (!content.trim() || length(content) > this.#max) return this.focus()
-    const { client } = this.chat
     const edited = this.#editing
-    const id = this.#id
-    const isSame = edited && edited.content === content
-    const write = () => (edited ? client.edit(id, edited.seq, content) : client.send(id, content))
-    if (!isSame && !attempt(this.chat, write)) return
+    const isDone = edited?.content === content || this.chat.write((client, id) =>
+      edited ? client.edit(id, edited.seq, content) : client.send(id, content))
+    if (!isDone) return
     if (edited) return this.stopEditing()
     this.#put("")
     this.#typedAt = 0
@@ -167,19 +163,6 @@ export class Composer {
     clearTimeout(this.#saving)
     this.#saving = undefined
     this.#keep()
-    try {
-      localStorage.setItem(this.key, JSON.stringify([...this.drafts]))
-    } catch {
-      // No room, or not allowed: the draft lives as long as the page.
-    }
-  }
-}
-
-/** @param {string} key @returns {Map<number, string>} */
-function drafts(key) {
-  try {
-    return new Map(JSON.parse(localStorage.getItem(key) ?? "[]"))
-  } catch {
-    return new Map()
+    this.chat.kept.put("drafts", [...this.drafts])
   }
 }

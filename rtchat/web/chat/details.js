@@ -6,7 +6,7 @@
  * server decides.
  */
 
-import { ago, plural } from "./format.js"
+import { day } from "./format.js"
 import { avatar } from "./sidebar.js"
 import { confirm, dialog, field, form } from "./forms.js"
 import { h, iconButton, say } from "./dom.js"
@@ -15,9 +15,23 @@ import { picker } from "./picker.js"
 import { words } from "./chat.js"
 
 const ROLES = /** @type {const} */ (["member", "admin", "owner"])
+const MINUTE_MS = 60_000
 const ORDER = /** @type {Record<string, number>} */ ({ owner: 0, admin: 1, member: 2 })
 
-export class Details {
+/** How long ago, in one word or two. @param {number} ms @param {number} now */
+function ago(ms, now) {
+  const minutes = Math.max(0, Math.round((now - ms) / MINUTE_MS))
+  if (minutes < 2) return "just now"
+  if (minutes < 60) return `${minutes} minutes ago`
+  if (minutes < 120) return "an hour ago"
+  if (minutes < 1440) return `${Math.floor(minutes / 60)} hours ago`
+  return day(ms, now).toLowerCase() === "yesterday" ? "yesterday" : `on ${day(ms, now)}`
+}
+
+/** @param {import("./chat.js").Chat} chat */
+export const details = (chat) => new Details(chat)
+
+class Details {
   #drawn = ""
 
   /** @param {import("./chat.js").Chat} chat */
@@ -48,8 +62,7 @@ export class Details {
     say(this.box.heading, chat.title(channel))
     if (!members) return
     const { online } = chat.people
-    const known = members.items.filter(({ user }) => online.has(user.id) || user.id === chat.me)
-    say(this.counted, `${plural(members.items.length, "member")}${members.next ? " and more" : ""}, ${known.length} online`)
+    say(this.counted, chat.opened.counted)
     this.more.hidden = !members.next
     const state = JSON.stringify([members.items, [...online], channel.role])
     if (this.#drawn === state) return
@@ -122,7 +135,7 @@ export class Details {
   /** @param {any} user */
   #write(user) {
     this.#run(async () => {
-      await this.chat.create({ type: "dm", members: [user.id] })
+      this.chat.entered(await this.chat.rest.createChannel({ type: "dm", members: [user.id] }))
       this.box.close()
     })
   }
@@ -152,19 +165,34 @@ export class Details {
       title: `Leave ${title}?`,
       text: channel?.type === "private" ? "You can come back only if a member adds you." : "You can join again at any time.",
       button: "Leave",
-      act: () => chat.leave(id),
+      act: () => this.#leave(),
     }))
     if (!leads(channel)) return h("div", { class: "foot" }, leave)
     const name = field({ label: "Name of the channel", name: "name", value: title, maxlength: 80, autocomplete: "off" })
-    const rename = form({ fields: [name], button: "Rename", submit: () => chat.rename(id, name.value().trim()) })
+    const rename = form({ fields: [name], button: "Rename", submit: () => this.#rename(name.value().trim()) })
     const erase = h("button", { type: "button", class: "button danger" }, "Delete the channel")
     erase.addEventListener("click", () => confirm({
       title: `Delete ${title}?`,
       text: "The channel and all of its messages go, for everybody. This cannot be undone.",
       button: "Delete",
-      act: () => chat.erase(id),
+      act: async () => {
+        await chat.rest.deleteChannel(id)
+        chat.left(id, "left")
+      },
     }))
     return h("div", {}, rename.element, h("div", { class: "foot" }, leave, erase))
+  }
+
+  async #leave() {
+    await this.chat.rest.leave(this.id)
+    this.chat.client.unsubscribe([this.id])
+    this.chat.left(this.id, "left")
+  }
+
+  /** @param {string} name */
+  async #rename(name) {
+    this.chat.channels.put(/** @type {any} */ (await this.chat.rest.renameChannel(this.id, name)))
+    this.chat.onChange()
   }
 
   /** @param {() => Promise<any>} act */

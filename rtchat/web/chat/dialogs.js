@@ -5,6 +5,8 @@
 
 import { confirm, dialog, field, form } from "./forms.js"
 import { h, icon, say } from "./dom.js"
+import { line } from "./newcomer.js"
+import { button as noticesButton } from "./notices.js"
 import { picker } from "./picker.js"
 import { words } from "./chat.js"
 
@@ -22,7 +24,7 @@ export function create(chat) {
     choice("private", "Private", "Only those who are invited."))
   const submit = async () => {
     const chosen = type.querySelector("input:checked").value
-    await chat.create({ type: chosen, name: name.value().trim() })
+    chat.entered(await chat.rest.createChannel({ type: chosen, name: name.value().trim() }))
     box.close()
   }
   const made = form({ fields: [name], parts: [type], button: "Make the channel", submit })
@@ -57,26 +59,6 @@ export function browse(chat) {
   page(0)
 }
 
-/** A public channel, to be joined or opened. @param {import("./chat.js").Chat} chat @param {any} channel @param {() => void} done */
-export function line(chat, channel, done) {
-  const isMember = chat.channels.all.has(channel.id)
-  const told = h("p", { class: "told bad", role: "alert" })
-  const name = isMember ? "Open" : "Join"
-  const button = h("button", { type: "button", class: isMember ? "button" : "button first" }, name)
-  button.setAttribute("aria-label", `${name} ${channel.name}`)
-  button.addEventListener("click", async () => {
-    try {
-      if (isMember) chat.opened.open(channel.id)
-      else await chat.join(channel.id)
-      done()
-    } catch (error) {
-      say(told, words(error))
-    }
-  })
-  return h("li", {}, h("span", { class: "mark" }, icon("hash")),
-    h("span", { class: "name" }, h("bdi", {}, channel.name), told), button)
-}
-
 /** @param {import("./chat.js").Chat} chat */
 export function write(chat) {
   /** @type {Map<number, any>} */
@@ -104,7 +86,7 @@ export function write(chat) {
   })
   const submit = async () => {
     if (!chosen.size) throw "Choose somebody first."
-    await chat.create({ type: "dm", members: [...chosen.keys()] })
+    chat.entered(await chat.rest.createChannel({ type: "dm", members: [...chosen.keys()] }))
     box.close()
   }
   const made = form({ fields: [], parts: [list, people.element], button: "Start the conversation", submit })
@@ -112,11 +94,8 @@ export function write(chat) {
   people.input.focus()
 }
 
-/**
- * @param {import("./chat.js").Chat} chat
- * @param {() => Node} notices a button about notifications
- */
-export function account(chat, notices) {
+/** @param {import("./chat.js").Chat} chat */
+export function account(chat) {
   const user = chat.people.get(chat.me) ?? chat.session.user
   const name = field({ label: "Name", name: "name", value: user?.name ?? "", autocomplete: "nickname", maxlength: 80 })
   const status = field({ label: "Status", name: "status", value: user?.status ?? "", autocomplete: "off",
@@ -130,7 +109,7 @@ export function account(chat, notices) {
   const made = form({ fields: [name, status], button: "Save", submit })
   const out = h("button", { type: "button", class: "button", onclick: () => leave(chat, box.close) }, icon("out"), "Sign out")
   const box = dialog("Your account", h("p", { class: "told" }, `Signed in as ${chat.session.user?.email ?? user?.name}`),
-    made.element, h("div", { class: "foot" }, notices(), h("a", { href: "docs" }, "For developers"), out))
+    made.element, h("div", { class: "foot" }, noticesButton(chat), h("a", { href: "docs" }, "For developers"), out))
 }
 
 /** What is not sent yet would be left behind. @param {import("./chat.js").Chat} chat @param {() => void} done */

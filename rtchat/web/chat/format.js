@@ -6,7 +6,6 @@
  * into goes into the page as text.
  */
 
-const MINUTE_MS = 60_000
 const DAY_MS = 86_400_000
 export const COLOURS = 12 // classes c0 … c11 of the style sheet
 
@@ -34,16 +33,6 @@ export function day(ms, now) {
   if (days === 0) return "Today"
   if (days === 1) return "Yesterday"
   return (days < 300 ? weekday : withYear).format(ms)
-}
-
-/** How long ago, in one word or two. @param {number} ms @param {number} now */
-export function ago(ms, now) {
-  const minutes = Math.max(0, Math.round((now - ms) / MINUTE_MS))
-  if (minutes < 2) return "just now"
-  if (minutes < 60) return `${minutes} minutes ago`
-  if (minutes < 120) return "an hour ago"
-  if (minutes < 1440) return `${Math.floor(minutes / 60)} hours ago`
-  return day(ms, now).toLowerCase() === "yesterday" ? "yesterday" : `on ${day(ms, now)}`
 }
 
 /** Up to two letters that stand for somebody. @param {string} name */

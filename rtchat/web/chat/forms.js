@@ -11,6 +11,13 @@ import { words } from "./chat.js"
 
 let fields = 0
 
+// Their looks come with them: whoever loads this module has them when it runs.
+const looks = h("link", { rel: "stylesheet", href: new URL("./forms.css", import.meta.url).href })
+await new Promise((resolve) => {
+  looks.onload = looks.onerror = resolve
+  document.head.append(looks)
+})
+
 /**
  * A labelled input. `element` goes into the page; `value` is what was typed.
  * @param {{label: string, name: string, hint?: string, [attribute: string]: any}} given

@@ -17,6 +17,13 @@ const AHEAD_PX = 900 // so near to an end of the window, more is asked for
 const TOLD_MS = 1500 // between two announcements
 const TOLD_MAX = 3 // messages read out in one; of more, how many
 
+/** How a channel begins. @param {import("./channels.js").Channel | undefined} channel */
+function beginning(channel) {
+  if (channel?.type === "dm") return "This is where your conversation begins. Nobody else can read it."
+  const who = channel?.type === "private" ? "Only its members can" : "Everybody can join and"
+  return `This is where the channel begins. ${who} read it.`
+}
+
 export class List {
   /** @type {Map<string, {element: HTMLElement, look: any[]}>} */
   #rows = new Map()
@@ -59,7 +66,8 @@ export class List {
     const { opened, me } = this.chat
     const { log } = opened
     const isTurned = this.#turn !== opened.turns
-    const start = log.loaded && !log.hasOlder
+    const start = log.loaded && !log.hasOlder ? beginning(opened.channel) : ""
+    if (this.#id !== opened.id) this.#clear()
     const made = rows(log.items, log.atHead ? opened.writes : [], {
       me, newAfter: opened.newAfter, now: Date.now(), start,
     })
@@ -84,6 +92,11 @@ export class List {
   }
 
   // --- rows
+
+  #clear() {
+    this.#rows.clear()
+    this.list.replaceChildren()
+  }
 
   /** Bring the rows into the page; whether any is another one. @param {import("./rows.js").Row[]} made */
   #place(made) {

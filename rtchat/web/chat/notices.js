@@ -9,53 +9,56 @@
 import { h, icon, say } from "./dom.js"
 
 const TEXT_MAX = 140
+const OLD_MS = 60_000 // what comes later than that after it was written is no news
 
-export class Notices {
+/** @type {WeakSet<import("./chat.js").Chat>} */
+const told = new WeakSet()
 
-  /** @param {import("./chat.js").Chat} chat */
-  constructor(chat) {
-    this.chat = chat
-    this.key = `rtchat.notices ${chat.session.root.pathname}`
-    chat.client.addEventListener("entry", ({ detail }) => this.#tell(detail))
-  }
-
-  get isOn() {
-    const isAllowed = typeof Notification !== "undefined" && Notification.permission === "granted"
-    return isAllowed && localStorage.getItem(this.key) === "on"
-  }
-
-  /** @param {any} entry */
-  #tell(entry) {
-    const { chat } = this
+/** Tell of what comes while nobody looks. @param {import("./chat.js").Chat} chat */
+export function notify(chat) {
+  if (told.has(chat)) return
+  told.add(chat)
+  chat.client.addEventListener("entry", ({ detail: entry }) => {
     const isSeen = document.visibilityState === "visible" && document.hasFocus()
-    if (entry.t !== "msg" || entry.user === chat.me || isSeen || !this.isOn) return
     const channel = chat.channels.all.get(entry.ch)
-    if (!channel || Date.now() - entry.ts > 60_000) return
-    const where = channel.type === "dm" ? "" : ` in #${chat.title(channel)}`
-    const options = { body: entry.content.slice(0, TEXT_MAX), tag: `rtchat ${entry.ch}` }
-    try {
-      const shown = new Notification(`${chat.people.name(entry.user)}${where}`, options)
-      shown.onclick = () => {
-        window.focus()
-        chat.opened.open(entry.ch)
-        shown.close()
-      }
-    } catch {
-      // Phones show notifications from service workers only; there is none here.
-    }
-  }
+    const isNews = entry.t === "msg" && entry.user !== chat.me && Date.now() - entry.ts < OLD_MS
+    if (isNews && !isSeen && channel && isOn(chat)) tell(chat, channel, entry)
+  })
+}
 
-  /** The button that turns them on and off. */
-  button() {
-    const button = h("button", { type: "button", class: "button" }, icon("bell"), h("span"))
-    const draw = () => say(button.lastElementChild, this.isOn ? "No notifications" : "Notify me")
-    button.hidden = typeof Notification === "undefined"
-    button.addEventListener("click", async () => {
-      if (this.isOn) localStorage.removeItem(this.key)
-      else if ((await Notification.requestPermission()) === "granted") localStorage.setItem(this.key, "on")
-      draw()
-    })
-    draw()
-    return button
+/** @param {import("./chat.js").Chat} chat @param {import("./channels.js").Channel} channel @param {any} entry */
+function tell(chat, channel, { ch, user, content }) {
+  const where = channel.type === "dm" ? "" : ` in #${chat.title(channel)}`
+  const options = { body: content.slice(0, TEXT_MAX), tag: `rtchat ${ch}` }
+  try {
+    const shown = new Notification(`${chat.people.name(user)}${where}`, options)
+    shown.onclick = () => {
+      window.focus()
+      chat.opened.open(ch)
+      shown.close()
+    }
+  } catch {
+    // Phones show notifications of service workers only; there is none here.
   }
+}
+
+/** @param {import("./chat.js").Chat} chat */
+function isOn(chat) {
+  const isAllowed = typeof Notification !== "undefined" && Notification.permission === "granted"
+  return isAllowed && chat.kept.get("notices") === true
+}
+
+/** The button that turns them on and off. @param {import("./chat.js").Chat} chat */
+export function button(chat) {
+  const made = h("button", { type: "button", class: "button" }, icon("bell"), h("span"))
+  const draw = () => say(made.lastElementChild, isOn(chat) ? "No notifications" : "Notify me")
+  made.hidden = typeof Notification === "undefined"
+  made.addEventListener("click", async () => {
+    const isWanted = !isOn(chat) && (await Notification.requestPermission()) === "granted"
+    chat.kept.put("notices", isWanted)
+    if (isWanted) notify(chat)
+    draw()
+  })
+  draw()
+  return made
 }

@@ -7,6 +7,7 @@
  */
 
 import { Log } from "./log.js"
+import { plural } from "./format.js"
 import { words } from "./chat.js"
 
 const LOGS_MAX = 8
@@ -52,6 +53,16 @@ export class Opened {
   /** @type {Members | undefined} */
   get members() {
     return this.#members.get(this.id)
+  }
+
+  /** How many there are, in words. */
+  get counted() {
+    const { members } = this
+    if (!members) return "Members"
+    const { me, people } = this.chat
+    const online = members.items.filter(({ user }) => user.id === me || people.online.has(user.id))
+    const more = members.next ? " and more" : ""
+    return `${plural(members.items.length, "member")}${more}, ${online.length} online`
   }
 
   /** Writes of this channel that are on their way. */

@@ -14,8 +14,7 @@ const LONG_LINES = 18
 /**
  * @typedef {import("./rows.js").Row} Row
  * @typedef {{name: (id: number) => string, me: number, retry: (nonce: string) => void,
- *   discard: (nonce: string) => void, react: (seq: number, emoji: string, on: boolean) => void,
- *   start: () => Node[]}} Context
+ *   discard: (nonce: string) => void, react: (seq: number, emoji: string, on: boolean) => void}} Context
  */
 
 /** What a row looks like, as far as it may change. @param {Row} row @param {Context} context */
@@ -26,7 +25,7 @@ export function look(row, context) {
     return [item, head, write?.state, write?.kind, head && context.name(item.user), people.join()]
   }
   if (row.type === "note") return [context.name(row.item.user), context.name(row.item.by ?? 0)]
-  return row.type === "day" ? [row.text] : []
+  return row.type === "new" ? [] : [row.text]
 }
 
 /** @param {Row} row @param {Context} context @returns {HTMLElement} */
@@ -41,7 +40,7 @@ export function fill(into, row, context) {
   if (row.type === "msg") return message(into, row, context)
   if (row.type === "day") return into.replaceChildren(h("h3", {}, row.text))
   if (row.type === "new") return into.replaceChildren(h("h3", {}, "New messages"))
-  if (row.type === "start") return into.replaceChildren(...context.start())
+  if (row.type === "start") return into.replaceChildren(h("p", {}, row.text))
   into.replaceChildren(h("p", {}, ...note(row.item, context)))
 }
 

@@ -20,21 +20,22 @@ const GROUP_MS = 5 * 60_000 // within this, somebody's messages stand below one 
  * @typedef {{key: string, type: "day", text: string}
  *   | {key: string, type: "new"}
  *   | {key: string, type: "note", item: import("./log.js").Note}
- *   | {key: string, type: "start"}
+ *   | {key: string, type: "start", text: string}
  *   | {key: string, type: "msg", item: Message, head: boolean, write: Write | undefined}} Row
  */
 
 /**
  * @param {Item[]} items
  * @param {Write[]} writes of this channel, not yet acknowledged
- * @param {{me: number, newAfter: number | null, now: number, start: boolean}} view `newAfter`: the
- *   line of what is new stands before the first message of others behind it
+ * @param {{me: number, newAfter: number | null, now: number, start: string}} view `newAfter`: the
+ *   line of what is new stands before the first message of others behind it; `start`: how the
+ *   channel begins, where its beginning is in the window
  * @returns {Row[]}
  */
 export function rows(items, writes, { me, newAfter, now, start }) {
   const changes = byMessage(writes, me)
   /** @type {Row[]} */
-  const made = start ? [{ key: "start", type: "start" }] : []
+  const made = start ? [{ key: "start", type: "start", text: start }] : []
   /** @type {Message | null} */
   let group = null // whose message stands just above
   let lastDay = 0

@@ -18,18 +18,18 @@ export class Sidebar {
 
   /**
    * @param {import("./chat.js").Chat} chat
-   * @param {{browse: () => void, create: () => void, write: () => void, account: () => void,
-   *   go: (id: number) => void}} acts
+   * @param {(name: "account" | "browse" | "create" | "write") => void} more opens a dialog
+   * @param {(id: number) => void} go
    */
-  constructor(chat, acts) {
+  constructor(chat, more, go) {
     this.chat = chat
-    this.acts = acts
+    this.go = go
     this.rooms = h("ul", { class: "channels" })
     this.dms = h("ul", { class: "channels" })
-    this.account = h("button", { type: "button", class: "account", onclick: acts.account })
-    const add = iconButton("plus", "New channel", acts.create)
-    const find = iconButton("search", "Find channels to join", acts.browse)
-    const write = iconButton("plus", "New direct message", acts.write)
+    this.account = h("button", { type: "button", class: "account", onclick: () => more("account") })
+    const add = iconButton("plus", "New channel", () => more("create"))
+    const find = iconButton("search", "Find channels to join", () => more("browse"))
+    const write = iconButton("plus", "New direct message", () => more("write"))
     const logo = /** @type {HTMLLinkElement} */ (document.querySelector("link[rel=icon]")).href
     this.element = h("nav", { class: "sidebar", id: "sidebar", "aria-label": "Channels" },
       h("p", { class: "brand" }, h("img", { src: logo, alt: "", width: 24, height: 24 }), "rtchat"),
@@ -108,7 +108,7 @@ export class Sidebar {
     const mark = h("span", { class: "mark", "aria-hidden": "true" }, drawing)
     const onclick = (/** @type {Event} */ event) => {
       event.preventDefault()
-      this.acts.go(id)
+      this.go(id)
     }
     return h("a", { href: `#${id}`, class: "channel", onclick },
       mark, h("span", { class: "name" }, h("bdi")), h("span", { class: "unseen" }),

@@ -9,11 +9,21 @@
 import { confirm } from "./forms.js"
 import { h, iconButton, set } from "./dom.js"
 import { leads } from "./channels.js"
-import { words } from "./chat.js"
 
 const QUICK = ["👍", "❤️", "😂", "🎉", "👀", "✅", "🙏"]
 
-export class Tools {
+/** @type {WeakMap<import("./chat.js").Chat, Tools>} */
+const made = new WeakMap()
+
+/**
+ * Have them in this list from now on.
+ * @param {import("./chat.js").Chat} chat @param {import("./app.js").App} app
+ */
+export function tools(chat, app) {
+  if (!made.has(chat)) made.set(chat, new Tools(chat, app.list.log, (seq, text) => app.composer.edit(seq, text)))
+}
+
+class Tools {
   /** @type {HTMLElement | null} the row that has them */
   #row = null
   #seq = 0
@@ -97,19 +107,14 @@ export class Tools {
   }
 
   #react(/** @type {string} */ emoji) {
-    this.react(this.#seq, emoji, true)
+    const seq = this.#seq
+    this.chat.write((client, id) => client.react(id, seq, emoji, true))
     this.close()
-  }
-
-  /** @param {number} seq @param {string} emoji @param {boolean} on */
-  react(seq, emoji, on) {
-    attempt(this.chat, () => this.chat.client.react(this.chat.opened.id, seq, emoji, on))
   }
 
   /** @param {number} seq @param {string} content */
   erase(seq, content) {
-    const { opened } = this.chat
-    const { id } = opened
+    const { id } = this.chat.opened
     const text = content.length > 200 ? `${content.slice(0, 200)} …` : content
     confirm({
       title: "Delete this message?",
@@ -151,14 +156,3 @@ export class Tools {
 
 /** @param {Event} event @returns {HTMLElement | null} */
 const rowOf = (event) => /** @type {Element} */ (event.target).closest(".msg")
-
-/** Write, and say what cannot even be tried. @param {import("./chat.js").Chat} chat @param {() => any} write */
-export function attempt(chat, write) {
-  try {
-    write().acked.catch(() => {}) // the outbox shows what became of it
-    return true
-  } catch (error) {
-    chat.onWord(words(error))
-    return false
-  }
-}

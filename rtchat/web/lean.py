@@ -1,0 +1,80 @@
+"""Scripts and style sheets as they go out: without comments, and without blanks that say nothing.
+
+Owns: what a page weighs before compression, about a third less so. Nothing is renamed and no
+statement is changed: who looks at a page with a browser's tools finds the names of the source. Must
+never: touch a string, a template or a regular expression. Pure; done once for each asset.
+
+It knows as much of JavaScript as our own modules use; tests/web holds it to each of them.
+"""
+
+import re
+
+_GAP = re.compile(r"(?:\s|/\*.*?\*/|//[^\n]*)+", re.DOTALL)
+_TOKEN = re.compile(
+    r"""[\w$\#@]+ | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*' | .""", re.DOTALL | re.VERBOSE
+)
+_REGEX = re.compile(r"/(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n\[])+/[a-z]*")
+_TEMPLATE_PART = re.compile(r"(?:[^`\\$]|\\.|\$(?!\{))*", re.DOTALL)
+_BEFORE_REGEX = frozenset("(,=:[!&|?{};")  # behind anything else a slash divides
+_OPEN = frozenset("{([,;:?&|=")  # a line that ends so goes on in the next one
+_CLOSED = frozenset("})],.?:&|=")  # and one that begins so goes on from the one before
+_WORD = re.compile(r"[\w$\#@]")
+
+_CSS_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_CSS_BLANKS = re.compile(r"\s+")
+_CSS_SIGN = re.compile(r" ?([{};,]) ?")
+
+
+def script(source: str) -> str:
+    """A module that does the same; line breaks that may end a statement stay."""
+    out: list[str] = []
+    at, last = 0, ";"
+    while at < len(source):
+        gap = _GAP.match(source, at)
+        at = gap.end() if gap else at
+        token = _token(source, at, last)
+        if not token:
+            break
+        out += _between(last, gap[0] if gap else "", token[0]), token
+        at, last = at + len(token), token[-1]
+    return "".join(out) + "\n"
+
+
+def style(source: str) -> str:
+    """A style sheet that says the same."""
+    text = _CSS_BLANKS.sub(" ", _CSS_COMMENT.sub("", source))
+    return _CSS_SIGN.sub(r"\1", text).replace(": ", ":").replace(";}", "}").strip() + "\n"
+
+
+def _token(source: str, at: int, last: str) -> str:
+    if source.startswith("`", at):
+        return source[at : _template_end(source, at)]
+    if source.startswith("/", at) and last in _BEFORE_REGEX and (found := _REGEX.match(source, at)):
+        return found[0]
+    found = _TOKEN.match(source, at)
+    return found[0] if found else ""
+
+
+def _template_end(source: str, at: int) -> int:
+    """Where a template ends; what stands in its braces may hold others."""
+    at = _TEMPLATE_PART.match(source, at + 1).end()  # type: ignore[union-attr]  matches nothing, too
+    while source.startswith("${", at):
+        depth, at, last = 1, at + 2, "{"
+        while depth:
+            gap = _GAP.match(source, at)
+            at = gap.end() if gap else at
+            token = _token(source, at, last)
+            assert token, "a template that does not end"
+            depth += {"{": 1, "}": -1}.get(token, 0)
+            at, last = at + len(token), token[-1]
+        at = _TEMPLATE_PART.match(source, at).end()  # type: ignore[union-attr]
+    assert source.startswith("`", at), "a template that does not end"
+    return at + 1
+
+
+def _between(last: str, gap: str, first: str) -> str:
+    """What stays of a gap between two signs."""
+    if "\n" in gap and last not in _OPEN and first not in _CLOSED:
+        return "\n"
+    is_apart = _WORD.match(last) and _WORD.match(first) or last == first and last in "+-/"
+    return " " if gap and is_apart else ""
