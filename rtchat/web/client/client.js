@@ -228,6 +228,7 @@ export class Client extends EventTarget {
 
   /** @param {import("../rtchat.js").State} state */
   #turn(state) {
+    if (state.name === "connecting" && this.state.name === "connecting") return
     this.state = state
     this.#emit("state", state)
   }

@@ -258,7 +258,7 @@ export class Outbox {
 
   // --- when to send
 
-  /** Send what may be sent: of each channel the oldest, in turn. */
+  /** Send what may be sent: of each channel the oldest, in turn. @returns {void} */
   #pump() {
     clearTimeout(this.#timer)
     if (!this.#send || !this.#loaded) return
