@@ -6,7 +6,8 @@ works in an office without the internet, and tells nobody that it was opened.
 
 Pages and scripts refer to each other by relative paths, for the server may be mounted below a
 prefix. What refers to an asset is served with the assets' digest behind it, `page.css?v=…`: a
-browser may then keep it for ever, and a new release, or an edit, is another URL.
+browser may then keep it for ever, and a new release, or an edit, is another URL. Comments stay
+here: a third of a script is for its readers.
 """
 
 import functools
@@ -81,6 +82,12 @@ ASSETS: tuple[Asset, ...] = (
     Asset("/docs/swagger-ui-bundle.js", _JS, "vendor/swagger-ui/swagger-ui-bundle.js"),
 )
 
+# Comments are for who reads the files: whole lines, what follows code on a line, and types. (No
+# string of ours looks like one; a test holds what is served against the files.)
+_COMMENT = re.compile(
+    rb"^[ \t]*(?:/\*(?:(?!\*/).)*\*/|//[^\n]*)[ \t]*\n|[ \t]+// [^\n]*$|/\*\* [^\n]*?\*/ ?",
+    re.MULTILINE | re.DOTALL,
+)
 # A path to an asset in quotes, as it stands in our pages and scripts.
 _REFERENCE = re.compile(rb'"([\w./-]+\.(?:css|js|svg))"')
 
@@ -109,6 +116,8 @@ def read(asset: Asset) -> bytes:
     data = _raw(asset)
     if asset.file.startswith("vendor/"):
         return data  # to the byte as its publisher made it
+    if asset.media_type in (_CSS, _JS):
+        data = _COMMENT.sub(b"", data)
     return _REFERENCE.sub(rb'"\1?v=%s"' % version(), data)
 
 
