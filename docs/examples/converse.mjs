@@ -1,53 +1,62 @@
 // A program that converses in one channel: commands on stdin, what happens on stdout, one JSON
-// object a line. It is how the tests drive client.mjs, and how you can try it by hand:
+// object a line. It is how the tests drive rtchat.js in Node, and how you can try it by hand:
 //
 //   node converse.mjs http://localhost:8000
 //
 //   {"do":"start","email":…,"password":…,"channel":1,"cursor":0}   without cursor: from its head on
-//       more, for tests: "options":{…} of client.mjs, and "frames":true to show every frame
+//       more, for tests: "times":{…} of the client, and "frames":true to show every frame
 //   {"do":"send","content":…}
 //   {"do":"stop"}   so does the end of stdin
 //
-//   {"state":"connected" | "away" | "stopped", …}
+//   {"state":"connecting" | "online" | "waiting" | "ended" | "stopped", …}
 //   {"entry":{…}}                          each entry of the channel, once, in order
 //   {"sent":{"content","seq","dup"}}       the ack of a send
 //   {"failed":{"content","code"}}          its final error
-//   {"unknown":{"content","tries"}}        at stop: there was no answer to it yet
-//   {"opened":SEQ}  {"removed":WHY}  {"reset":ID}  {"log":[…]}  {"error":TEXT}  {"frame":{…},"way":…}
+//   {"unknown":{"content"}}                at stop: there was no answer to it yet
+//   {"followed":{…}}  {"removed":WHY}  {"reset":HEAD}  {"fault":…}  {"error":TEXT}
+//   {"frame":{…},"way":"sent" | "received"}
 import { createInterface } from 'node:readline';
-import { Client } from './client.mjs';
+import { Client, Session } from '../../rtchat/web/rtchat.js';
 
 const say = (what) => process.stdout.write(`${JSON.stringify(what)}\n`);
+const session = new Session(process.argv[2]);
 let client, channel;
 
+/** A socket that shows its frames. */
+class Shown extends WebSocket {
+  constructor(...how) {
+    super(...how);
+    this.addEventListener('message', ({ data }) => say({ frame: JSON.parse(data), way: 'received' }));
+  }
+
+  send(text) {
+    say({ frame: JSON.parse(text), way: 'sent' });
+    super.send(text);
+  }
+}
+
 const commands = {
-  async start({ email, password, channel: ch, cursor = null, options = {}, frames = false }) {
+  async start({ email, password, channel: ch, cursor = null, times, frames = false }) {
     channel = ch;
-    const on = {
-      state: (state, info) => say({ state, ...info }),
-      entry: (entry) => say({ entry }),
-      opened: (_, head) => say({ opened: head }),
-      removed: (_, why) => say({ removed: why }),
-      reset: (id) => say({ reset: id }),
-      signIn: async () => ({ email, password }),
-      log: (...what) => say({ log: what.map((x) => (x instanceof Error ? String(x) : x)) }),
-    };
-    if (frames) on.frame = (way, frame) => say({ frame, way });
-    client = new Client(process.argv[2], on, options);
-    await client.signIn(email, password);
-    client.follow(channel, cursor);
+    await session.signIn(email, password);
+    client = new Client({ session, times, ...(frames && { WebSocket: Shown }) });
+    client.addEventListener('state', ({ detail: { name, ...more } }) => say({ state: name, ...more }));
+    client.addEventListener('entry', ({ detail }) => say({ entry: detail }));
+    client.addEventListener('removed', ({ detail }) => say({ removed: detail.reason }));
+    client.addEventListener('reset', ({ detail }) => say({ reset: detail.head }));
+    client.addEventListener('fault', ({ detail }) => say({ fault: detail }));
     client.start();
+    client.subscribe({ [channel]: cursor }).then((followed) => say({ followed }));
   },
   send({ content }) { // its answer is not waited for
-    client.send(channel, content).then(
+    client.send(channel, content).acked.then(
       ({ seq, dup }) => say({ sent: { content, seq, dup } }),
       ({ code }) => say({ failed: { content, code } }),
     );
   },
-  async stop() {
-    await client?.close();
-    for (const { content, tries } of client?.outbox.writes ?? [])
-      say({ unknown: { content, tries } });
+  stop() {
+    for (const { content } of client?.outbox ?? []) say({ unknown: { content } });
+    client?.stop();
     process.stdout.write('', () => process.exit(0));
   },
 };

@@ -5,8 +5,9 @@ at import (a pod that nobody asks for a page keeps none in memory), or name anot
 works in an office without the internet, and tells nobody that it was opened.
 
 Pages and scripts refer to each other by relative paths, for the server may be mounted below a
-prefix. Our own scripts and styles go out lean (see `lean`). What refers to an asset is served with the assets' digest behind it, `page.css?v=…`: a
-browser may then keep it for ever, and a new release, or an edit, is another URL.
+prefix. What refers to an asset is served with the assets' digest behind it, `page.css?v=…`: a
+browser may then keep it for ever, and a new release, or an edit, is another URL. Comments and
+blanks of our scripts and styles stay here (`lean`): a third of a script is for its readers.
 """
 
 import functools

@@ -312,4 +312,9 @@ export class Client extends EventTarget {
     listener: (event: ClientEvents[Name]) => void,
     options?: boolean | AddEventListenerOptions,
   ): void
+  addEventListener(
+    name: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void
 }

@@ -228,6 +228,7 @@ export class Client extends EventTarget {
 
   /** @param {import("../rtchat.js").State} state */
   #turn(state) {
+    if (state.name === "connecting" && this.state.name === "connecting") return
     this.state = state
     this.#emit("state", state)
   }
@@ -379,7 +380,7 @@ export class Client extends EventTarget {
     return write
   }
 
-  /** @param {{kind: string, ch: number, content?: string, of?: number, emoji?: string, on?: boolean}} what
+  /** @param {{kind: import("./outbox.js").Kind, ch: number, content?: string, of?: number, emoji?: string, on?: boolean}} what
    * @param {string} [instead] of one that is about to go */
   #write(what, instead) {
     if (!this.#running) throw new Refused("stopped", "The client is not started.")

@@ -40,6 +40,7 @@ export class Link {
   leaving = false // after bye, and at the end: nothing more is sent
   /** @type {Map<number, Asked>} */
   #waiting = new Map()
+  #ended = false
   #helloAt = 0
   #heardAt = now()
   #tickedAt = now()
@@ -65,6 +66,7 @@ export class Link {
     this.#socket.onopen = () => this.send({ t: "auth", token })
     this.#socket.onmessage = ({ data }) => this.#take(String(data))
     this.#socket.onclose = ({ code }) => this.#end(code)
+    this.#socket.onerror = () => setTimeout(() => this.#end(LOST)) // Node 20 never says `close`
     this.#timer = setInterval(() => this.#tick(), times.tickMs)
   }
   #socket
@@ -96,9 +98,10 @@ export class Link {
 
   /** @param {number} code */
   #end(code) {
+    if (this.#ended) return
+    this.#ended = this.leaving = true
     clearInterval(this.#timer)
     this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null
-    this.leaving = true
     const livedMs = this.#helloAt ? now() - this.#helloAt : 0
     this.on.end({ code, livedMs, hintMs: this.#hintMs, problem: this.#problem })
   }

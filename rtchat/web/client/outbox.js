@@ -21,7 +21,8 @@ export const BYTES_MAX = 4_000_000
 const AGE_MAX_MS = 7 * 86_400_000
 
 /**
- * @typedef {{nonce: string, ch: number, kind: string, content?: string, of?: number,
+ * @typedef {"send" | "edit" | "del" | "react"} Kind
+ * @typedef {{nonce: string, ch: number, kind: Kind, content?: string, of?: number,
  *   emoji?: string, on?: boolean, at: number, owner: string, state: "waiting" | "sent" | "failed",
  *   tried: boolean, error?: {code: string, message: string, field: string}}} Write
  * @typedef {{write: Write, kept: boolean, tries: number, sentAt: number, underWay: boolean}} Kept
@@ -258,7 +259,7 @@ export class Outbox {
 
   // --- when to send
 
-  /** Send what may be sent: of each channel the oldest, in turn. */
+  /** Send what may be sent: of each channel the oldest, in turn. @returns {void} */
   #pump() {
     clearTimeout(this.#timer)
     if (!this.#send || !this.#loaded) return

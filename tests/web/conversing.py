@@ -1,4 +1,4 @@
-"""Two programs of docs/examples that converse in one channel, while their server comes and goes.
+"""Two programs on rtchat.js that converse in one channel, while their server comes and goes.
 
 Owns: the server, which comes back on the same port; the programs, what they were told to write and
 what they said of it; and `faults`, which finds every loss, double, gap and disorder. What waits
@@ -28,13 +28,14 @@ from tests import documented
 from tests.faults.pod import Act, Point, signal_of
 from tests.pods import ROOT, Pod, Pods
 
-EXAMPLES = ROOT / "docs" / "examples"
+PROGRAM = Path("docs/examples/converse.mjs")
+CLIENT = Path("rtchat/web")
 NAMES = ("ann", "bob")
 EVERY_S = 0.02  # between two messages of one author
 SOME = 20  # acks that each has had before its server goes, and after it came back
 PATIENCE_S = 15.0
 SILENCE_S = 1.5  # nothing new for so long: nothing more will come
-OPTIONS = {"backOffMs": 50, "backOffMaxMs": 400}  # a tenth of the guide's, and less
+TIMES = {"backOffMs": 50, "backOffMaxMs": 400}  # a tenth of the guide's, and less
 SETTINGS = {"sends_per_second": 0, "drain_return_ms": 100}
 
 JSON = dict[str, Any]
@@ -99,6 +100,7 @@ class Speaker:
     acks: list[JSON] = field(default_factory=list)
     entries: list[JSON] = field(default_factory=list)
     states: list[str] = field(default_factory=list)
+    followed: list[JSON] = field(default_factory=list)  # what each channel was told
     frames: list[tuple[str, JSON]] = field(default_factory=list)  # sent or received, in order
     odd: list[JSON] = field(default_factory=list)  # whatever else it said
     heard: float = 0.0  # when it said something last
@@ -106,13 +108,13 @@ class Speaker:
 
     @property
     def connected(self) -> bool:
-        return self.states[-1:] == ["connected"]
+        return self.states[-1:] == ["online"]
 
     async def start(self, program: Path, url: str, **how: Any) -> None:
         self.process = await asyncio.create_subprocess_exec(
             *node(), program, url, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
         )
-        self._do(do="start", options=OPTIONS, frames=True, **how)
+        self._do(do="start", times=TIMES, frames=True, **how)
 
     def _do(self, **command: Any) -> None:
         assert self.process is not None
@@ -142,6 +144,8 @@ class Speaker:
                 self.acks.append(said["sent"])
             elif "state" in said:
                 self.states.append(said["state"])
+            elif "followed" in said:
+                self.followed.append(said["followed"])
             else:
                 self.odd.append(said)
 
@@ -182,7 +186,7 @@ class Conversation:
 
 
 async def converse(
-    server: Server, program: Path, *ends: Callable[[Server], Awaitable[None]]
+    server: Server, *ends: Callable[[Server], Awaitable[None]], root: Path = ROOT
 ) -> Conversation:
     """Let two of them talk, while the server ends in these ways and comes back."""
     await server.pod.listening()
@@ -197,7 +201,7 @@ async def converse(
     try:
         for speaker, account in zip(held.speakers, accounts, strict=True):
             who = {"email": account["user"]["email"], "password": account["password"]}
-            await speaker.start(program, server.pod.url, channel=channel, cursor=0, **who)
+            await speaker.start(root / PROGRAM, server.pod.url, channel=channel, cursor=0, **who)
         listening = [tasks.start(speaker.listen()) for speaker in held.speakers]
         await _all_acked(held)
         talking = [tasks.start(speaker.talk()) for speaker in held.speakers]

@@ -1,4 +1,4 @@
-"""The client of docs/examples, which was written from the documents alone, loses nothing.
+"""rtchat.js in Node loses nothing.
 
 Owns: what is asked of a conversation of two such programs (`conversing`) over a stop of the server
 in good order and a kill, both while they write; and worse clients, with which the same check finds
@@ -18,28 +18,28 @@ import pytest
 from rtchat.api import asyncapi
 from rtchat.config import Config
 from tests import documented
-from tests.docs.conversing import EXAMPLES, Conversation, Server, converse, faults, node
-from tests.pods import Pods
+from tests.pods import ROOT, Pods
+from tests.web.conversing import CLIENT, PROGRAM, Conversation, Server, converse, faults, node
 
-FILES = sorted(EXAMPLES.glob("*.mjs"))
+FILES = [ROOT / CLIENT / "rtchat.js", *sorted((ROOT / CLIENT / "client").glob("*.js"))]
 # What a client may do wrong: in which file, what stands there instead of what, what is found.
 WORSE = {
     "a new nonce at each try": (
-        "outbox.mjs",
-        "this.#send(frameOf(write), write);",
-        "this.#send({ ...frameOf(write), nonce: crypto.randomUUID() }, write);",
+        "outbox.js",
+        "this.#send?.(frameOf(one.write),",
+        "this.#send?.({ ...frameOf(one.write), nonce: String(Math.random()) },",
         "stored twice",
     ),
     "an outbox for one connection": (
-        "outbox.mjs",
-        "for (const write of this.writes) write.underWay = false;",
-        "this.#writes.clear();",
+        "outbox.js",
+        "for (const { writes } of this.#lanes.values()) {",
+        "for (const { writes } of [...this.#lanes.values(), this.#lanes.clear()].slice(0, 0)) {",
         "not acked once each, in order",
     ),
     "cursors for one connection": (
-        "client.mjs",
-        "else this.#subscribe([...this.followed]);",
-        "else for (const ch of this.followed.keys()) this.follow(ch);",
+        "follows.js",
+        "return wanted.length && !(least >= Math.min(...known)) ? least : null",
+        "return wanted.length && least === 0 ? least : null",
         "not every entry once, in order",
     ),
 }
@@ -79,7 +79,7 @@ needs_websocket = pytest.mark.skipif(
 async def held(pods: Pods, module_database_url: str) -> Conversation:
     """A conversation over a stop in good order, and a kill."""
     server = Server(pods, module_database_url)
-    return await converse(server, EXAMPLES / "converse.mjs", Server.stop, Server.die)
+    return await converse(server, Server.stop, Server.die)
 
 
 @needs_websocket
@@ -93,8 +93,9 @@ def test_nothing_is_lost_doubled_or_out_of_order(held: Conversation) -> None:
 def test_both_came_back_twice_with_writes_unanswered(held: Conversation) -> None:
     """The kill struck when writes were stored and not acked: their retries were told so."""
     for speaker in held.speakers:
-        changes = [state for state, _ in itertools.groupby(speaker.states)]
-        assert changes == ["connected", "away", "connected", "away", "connected", "stopped"]
+        told = [state for state in speaker.states if state != "connecting"]
+        changes = [state for state, _ in itertools.groupby(told)]
+        assert changes == ["online", "waiting", "online", "waiting", "online", "stopped"]
     assert all(count > 0 for count in held.unanswered)
     assert any(ack["dup"] for speaker in held.speakers for ack in speaker.acks)
 
@@ -123,20 +124,22 @@ async def test_the_check_finds_a_worse_client(
     wrong: str, pods: Pods, database_url: str, tmp_path: Path
 ) -> None:
     name, good, bad, fault = WORSE[wrong]
-    shutil.copytree(EXAMPLES, tmp_path, dirs_exist_ok=True)
-    text = (tmp_path / name).read_text()
+    for part in (PROGRAM.parent, CLIENT / "client"):
+        shutil.copytree(ROOT / part, tmp_path / part)
+    shutil.copy(ROOT / CLIENT / "rtchat.js", tmp_path / CLIENT)
+    file = tmp_path / CLIENT / "client" / name
+    text = file.read_text()
     assert text.count(good) == 1
-    (tmp_path / name).write_text(text.replace(good, bad))
-    server = Server(pods, database_url)
-    held = await converse(server, tmp_path / "converse.mjs", Server.die)
+    file.write_text(text.replace(good, bad))
+    held = await converse(Server(pods, database_url), Server.die, root=tmp_path)
     assert fault in faults(held)
 
 
 @pytest.mark.parametrize("path", FILES, ids=[path.name for path in FILES])
 def test_it_needs_no_package(path: Path) -> None:
-    """Only its own files, and what comes with node; and no part of it is fetched from anywhere."""
+    """Only its own files, and what a browser or node has; nothing is fetched from anywhere."""
     text = path.read_text()
     imported = re.findall(r"""\b(?:from|import|require)\s*\(?\s*['"]([^'"]+)['"]""", text)
-    own = {f"./{path.name}" for path in FILES}
-    assert [name for name in imported if name not in own and not name.startswith("node:")] == []
+    own = {file.resolve() for file in FILES} | {(ROOT / CLIENT / "rtchat.js").resolve()}
+    assert [name for name in imported if (path.parent / name).resolve() not in own] == []
     assert "https://" not in text
