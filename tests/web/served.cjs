@@ -1,12 +1,24 @@
-// Tells which of the given pairs of files, one as it is and one as it is served, differ in more than
-// comments. The names of pairs come as JSON on the command line; those that differ go to stdout.
+// Tells which of the given pairs of files, one as it is and one as it is served, are not the same
+// program: another tree, or another word in it. The names of pairs come as JSON on the
+// command line; those that differ go to stdout.
 const { createRequire } = require("node:module")
 const fs = require("node:fs")
 
 const ts = createRequire(`${process.cwd()}/`)("typescript")
-const compilerOptions = { removeComments: true, target: ts.ScriptTarget.ESNext }
-const code = (file) => {
-  return ts.transpileModule(fs.readFileSync(file, "utf8"), { compilerOptions }).outputText
+
+/** Every node in order, words and signs with their text; comments and blanks are no nodes. */
+function program(file) {
+  const source = ts.createSourceFile(file, fs.readFileSync(file, "utf8"), ts.ScriptTarget.ESNext)
+  const found = []
+  const visit = (node) => {
+    found.push(node.kind)
+    if (ts.isToken(node)) found.push(source.text.slice(node.getStart(source), node.end))
+    ts.forEachChild(node, visit)
+    found.push("end")
+  }
+  visit(source)
+  return JSON.stringify(found)
 }
-const differ = JSON.parse(process.argv[2]).filter(([one, other]) => code(one) !== code(other))
-console.log(JSON.stringify(differ))
+
+const pairs = JSON.parse(process.argv[2])
+console.log(JSON.stringify(pairs.filter(([one, other]) => program(one) !== program(other))))
