@@ -47,6 +47,7 @@ class Tools {
     log.addEventListener("click", (event) => this.#touched(event))
     log.addEventListener("focusin", (event) => this.#at(rowOf(event)))
     log.addEventListener("keydown", (event) => this.#key(event))
+    this.#at(log.querySelector(".msg:hover, .msg:focus-within")) // it was there before these were
   }
 
   /** Whether one chooses a reaction now. */
