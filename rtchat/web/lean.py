@@ -1,8 +1,8 @@
 """Scripts and style sheets as they go out: without comments, and without blanks that say nothing.
 
-Owns: what a page weighs before compression, about a third less so. Nothing is renamed and no
-statement is changed: who looks at a page with a browser's tools finds the names of the source. Must
-never: touch a string, a template or a regular expression. Pure; done once for each asset.
+Owns: what a page weighs before compression, two fifths less so. No statement is changed, and no
+name but private ones (`#name`), which nothing outside of their file can know. Must never: touch a
+string, the text of a template, or a regular expression. Pure; done once for each asset.
 
 It knows as much of JavaScript as our own modules use; tests/web holds it to each of them.
 """
@@ -19,6 +19,8 @@ _BEFORE_REGEX = frozenset("(,=:[!&|?{};")  # behind anything else a slash divide
 _OPEN = frozenset("{([,;:?&|=")  # a line that ends so goes on in the next one
 _CLOSED = frozenset("})],.?:&|=")  # and one that begins so goes on from the one before
 _WORD = re.compile(r"[\w$\#@]")
+_PRIVATE = re.compile(r"#[a-zA-Z]\w*")
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 _CSS_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _CSS_BLANKS = re.compile(r"\s+")
@@ -28,6 +30,7 @@ _CSS_SIGN = re.compile(r" ?([{};,]) ?")
 def script(source: str) -> str:
     """A module that does the same; line breaks that may end a statement stay."""
     out: list[str] = []
+    names: dict[str, str] = {}
     at, last = 0, ";"
     while at < len(source):
         gap = _GAP.match(source, at)
@@ -35,7 +38,7 @@ def script(source: str) -> str:
         token = _token(source, at, last)
         if not token:
             break
-        out += _between(last, gap[0] if gap else "", token[0]), token
+        out += _between(last, gap[0] if gap else "", token[0]), _renamed(token, names)
         at, last = at + len(token), token[-1]
     return "".join(out) + "\n"
 
@@ -70,6 +73,20 @@ def _template_end(source: str, at: int) -> int:
         at = _TEMPLATE_PART.match(source, at).end()  # type: ignore[union-attr]
     assert source.startswith("`", at), "a template that does not end"
     return at + 1
+
+
+def _renamed(token: str, names: dict[str, str]) -> str:
+    """A private name by its letter; so too in the braces of a template."""
+    if _PRIVATE.fullmatch(token):
+        return names.setdefault(token, f"#{_letter(len(names))}")
+    if token.startswith("`"):
+        return re.sub(r"(?<=\bthis\.)#[a-zA-Z]\w*", lambda name: _renamed(name[0], names), token)
+    return token
+
+
+def _letter(number: int) -> str:
+    rest, at = divmod(number, len(_LETTERS))
+    return (_letter(rest - 1) if rest else "") + _LETTERS[at]
 
 
 def _between(last: str, gap: str, first: str) -> str:

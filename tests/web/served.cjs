@@ -6,13 +6,20 @@ const fs = require("node:fs")
 
 const ts = createRequire(`${process.cwd()}/`)("typescript")
 
-/** Every node in order, words and signs with their text; comments and blanks are no nodes. */
+/**
+ * Every node in order, words and signs with their text; comments and blanks are no nodes. A private
+ * name stands for itself wherever it is, whatever it is called.
+ */
 function program(file) {
   const source = ts.createSourceFile(file, fs.readFileSync(file, "utf8"), ts.ScriptTarget.ESNext)
   const found = []
+  const names = []
   const visit = (node) => {
     found.push(node.kind)
-    if (ts.isToken(node)) found.push(source.text.slice(node.getStart(source), node.end))
+    if (ts.isPrivateIdentifier(node)) {
+      if (!names.includes(node.text)) names.push(node.text)
+      found.push(names.indexOf(node.text))
+    } else if (ts.isToken(node)) found.push(source.text.slice(node.getStart(source), node.end))
     ts.forEachChild(node, visit)
     found.push("end")
   }

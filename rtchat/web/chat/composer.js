@@ -11,6 +11,7 @@ import { length } from "./format.js"
 
 const LINES_MAX = 8
 const NEAR_LIMIT = 0.8 // of the characters: from here on they are counted
+const PLACE_MAX = 32 // characters of a placeholder
 const DRAFTS_MAX = 50
 const SAVE_MS = 400
 const TYPING_MS = 2500
@@ -50,9 +51,9 @@ export class Composer {
     const { channel } = opened
     if (!channel) return
     const title = this.chat.title(channel)
-    const label = channel.type === "dm" ? `Message ${title}` : `Message #${title}`
+    const label = `Message ${channel.type === "dm" ? "" : "#"}${title}`
     set(this.text, "aria-label", label)
-    set(this.text, "placeholder", label)
+    set(this.text, "placeholder", label.length > PLACE_MAX ? "Message" : label)
     if (this.#id === opened.id) return
     if (this.#id) this.#keep()
     this.#id = opened.id

@@ -57,7 +57,7 @@ const PATHS = {
   send: "M4 12 20 4l-5 16-3.5-6.5zM11.5 13.5 20 4",
   more: "M5 12v.01M12 12v.01M19 12v.01",
   out: "M10 4H5v16h5M14 8l4 4-4 4M18 12H9",
-  bell: "M6 17V11a6 6 0 0 1 12 0v6l1.5 2h-15zM10 21h4",
+  alert: "M12 4 2.5 20h19zM12 10v4M12 17v.01",
 }
 
 /** A drawing that says nothing by itself: who uses it names what it stands for. */

@@ -54,6 +54,7 @@ export function form({ name, fields, parts = [], button, wait = "One moment …"
     event.preventDefault()
     if (busy) return
     busy = true
+    const label = sender.textContent
     say(told, "")
     say(sender, wait)
     sender.setAttribute("aria-disabled", "true")
@@ -64,7 +65,7 @@ export function form({ name, fields, parts = [], button, wait = "One moment …"
       refuse(error)
     }
     busy = false
-    say(sender, button)
+    if (sender.textContent === wait) say(sender, label)
     sender.removeAttribute("aria-disabled")
   })
 

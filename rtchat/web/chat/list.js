@@ -181,9 +181,10 @@ export class List {
     this.#atEnd = true
   }
 
+  /** At the end of the log, that is, not of the window alone. */
   #isAtEnd() {
     const { scrollHeight, scrollTop, clientHeight } = this.log
-    return scrollHeight - scrollTop - clientHeight < NEAR_PX
+    return this.chat.opened.log.atHead && scrollHeight - scrollTop - clientHeight < NEAR_PX
   }
 
   #scrolled() {

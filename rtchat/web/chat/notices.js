@@ -6,7 +6,7 @@
  * tabs tell of the same message under one tag, and it is shown once.
  */
 
-import { h, icon, say } from "./dom.js"
+import { h, say } from "./dom.js"
 
 const TEXT_MAX = 140
 const OLD_MS = 60_000 // what comes later than that after it was written is no news
@@ -50,8 +50,8 @@ function isOn(chat) {
 
 /** The button that turns them on and off. @param {import("./chat.js").Chat} chat */
 export function button(chat) {
-  const made = h("button", { type: "button", class: "button" }, icon("bell"), h("span"))
-  const draw = () => say(made.lastElementChild, isOn(chat) ? "No notifications" : "Notify me")
+  const made = h("button", { type: "button", class: "button" })
+  const draw = () => say(made, isOn(chat) ? "No notifications" : "Notify me")
   made.hidden = typeof Notification === "undefined"
   made.addEventListener("click", async () => {
     const isWanted = !isOn(chat) && (await Notification.requestPermission()) === "granted"

@@ -13,6 +13,7 @@ const LONG_LINES = 18
 
 /**
  * @typedef {import("./rows.js").Row} Row
+ * @typedef {import("./rows.js").Write} Write
  * @typedef {{name: (id: number) => string, me: number, retry: (nonce: string) => void,
  *   discard: (nonce: string) => void, react: (seq: number, emoji: string, on: boolean) => void}} Context
  */
@@ -62,25 +63,25 @@ function message(into, { item, head, write }, context) {
   into.className = `row msg${head ? " head" : ""}${deleted ? " deleted" : ""} ${state}`
   const at = h("time", { datetime: new Date(item.ts).toISOString(), title: moment(item.ts) }, time(item.ts))
   const who = head
-    ? h("p", { class: "by" }, h("bdi", { class: "author" }, name), " ", at)
+    ? h("p", { class: "by" }, h("bdi", { class: "author" }, name), at)
     : h("p", { class: "unseen" }, h("bdi", {}, name), " ", time(item.ts))
   const face = head
     ? h("span", { class: `avatar c${colour(item.user)}`, "aria-hidden": "true" }, initials(name))
     : h("span", { class: "gutter", "aria-hidden": "true" }, shortTime(item.ts))
-  const parts = [who, body(item)]
+  const parts = [who, ...body(item, doing(write))]
   if (item.reactions.length) parts.push(reactions(item, seq, context))
-  if (write) parts.push(...progress(write, context))
+  if (write?.state === "failed") parts.push(failure(write, context))
   const toolbar = into.querySelector(":scope > .tools")
   into.replaceChildren(face, h("div", { class: "said" }, ...parts), ...(toolbar ? [toolbar] : []))
 }
 
-/** @param {import("./log.js").Message} item */
-function body({ content, deleted, edited }) {
-  if (deleted) return h("p", { class: "text" }, "This message was deleted.")
+/** @param {import("./log.js").Message} item @param {string} doing */
+function body({ content, deleted, edited }, doing) {
+  if (deleted) return [h("p", { class: "text" }, "This message was deleted.")]
   const text = h("p", { class: "text", dir: "auto" }, ...pieces(content).map(piece))
-  const mark = edited && h("span", { class: "edited", title: `Edited ${moment(edited)}` }, " (edited)")
-  if (mark) text.append(mark)
-  if (content.length < LONG_CHARS && content.split("\n", LONG_LINES + 1).length <= LONG_LINES) return text
+  const mark = doing || (edited && "(edited)")
+  if (mark) text.append(h("span", { class: "aside", title: edited ? moment(edited) : null }, ` ${mark}`))
+  if (content.length < LONG_CHARS && content.split("\n", LONG_LINES + 1).length <= LONG_LINES) return [text]
   text.classList.add("long")
   const more = h("button", { type: "button", class: "link", "aria-expanded": "false" }, "Show all")
   more.addEventListener("click", () => {
@@ -88,7 +89,7 @@ function body({ content, deleted, edited }) {
     set(more, "aria-expanded", String(isAll))
     more.textContent = isAll ? "Show less" : "Show all"
   })
-  return h("div", {}, text, more)
+  return [text, more]
 }
 
 /** @param {{text: string, url?: string}} one */
@@ -114,17 +115,20 @@ function reactions(item, seq, context) {
   return h("div", { class: "reactions" }, ...buttons)
 }
 
-/** How a write stands. @param {import("./rows.js").Write} write @param {Context} context */
-function progress({ state, kind, nonce, error }, context) {
-  if (state !== "failed") {
-    const doing = kind === "send" ? "Sending" : kind === "del" ? "Deleting" : "Saving"
-    return kind === "react" ? [] : [h("p", { class: "state" }, `${doing} …`)]
-  }
-  const what = { send: "Not sent", edit: "Not saved", del: "Not deleted", react: "Not added" }[kind]
+const DOING = { send: "sending", edit: "saving", del: "deleting", react: "" }
+const FAILED = { send: "Not sent", edit: "Not saved", del: "Not deleted", react: "Not added" }
+
+/** What is told of a write on its way. @param {Write | undefined} write */
+function doing(write) {
+  if (!write || write.state === "failed" || write.kind === "react") return ""
+  return write.state === "waiting" ? "waiting for the connection …" : `${DOING[write.kind]} …`
+}
+
+/** @param {Write} write @param {Context} context */
+function failure({ kind, nonce, error }, context) {
   const act = (/** @type {string} */ name, /** @type {(nonce: string) => void} */ run) =>
     h("button", { type: "button", class: "link", onclick: () => run(nonce) }, name)
-  return [
-    h("p", { class: "state bad" }, icon("bell"), `${what}: ${error?.message ?? "it was refused."} `,
-      act("Try again", context.retry), " ", act("Discard", context.discard)),
-  ]
+  return h("p", { class: "state bad", role: "alert" }, icon("alert"),
+    `${FAILED[kind]}: ${error?.message ?? "it was refused."}`,
+    act("Try again", context.retry), act("Discard", context.discard))
 }

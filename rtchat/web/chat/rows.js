@@ -15,7 +15,7 @@ const GROUP_MS = 5 * 60_000 // within this, somebody's messages stand below one 
 /**
  * @typedef {import("./log.js").Item} Item
  * @typedef {import("./log.js").Message} Message
- * @typedef {{nonce: string, kind: string, state: string, of?: number, content?: string,
+ * @typedef {{nonce: string, kind: "send" | "edit" | "del" | "react", state: string, of?: number, content?: string,
  *   emoji?: string, on?: boolean, at: number, error?: {message: string} | null}} Write
  * @typedef {{key: string, type: "day", text: string}
  *   | {key: string, type: "new"}
