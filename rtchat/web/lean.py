@@ -25,6 +25,7 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _CSS_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _CSS_BLANKS = re.compile(r"\s+")
 _CSS_SIGN = re.compile(r" ?([{};,]) ?")
+_CSS_ZERO = re.compile(r"(?<=[ ,:(-])0(?=\.\d)")
 
 
 def script(source: str) -> str:
@@ -46,7 +47,8 @@ def script(source: str) -> str:
 def style(source: str) -> str:
     """A style sheet that says the same."""
     text = _CSS_BLANKS.sub(" ", _CSS_COMMENT.sub("", source))
-    return _CSS_SIGN.sub(r"\1", text).replace(": ", ":").replace(";}", "}").strip() + "\n"
+    text = _CSS_SIGN.sub(r"\1", text).replace(": ", ":").replace(";}", "}")
+    return _CSS_ZERO.sub("", text).strip() + "\n"
 
 
 def _token(source: str, at: int, last: str) -> str:

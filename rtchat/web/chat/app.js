@@ -23,11 +23,12 @@ const TOAST_MS = 7000
 const NARROW = "(max-width: 760px)"
 
 // What is not there at once is loaded when it is asked for.
+const dialogs = () => import("./dialogs.js")
 const MORE = {
-  account: () => import("./dialogs.js"),
-  browse: () => import("./dialogs.js"),
-  create: () => import("./dialogs.js"),
-  write: () => import("./dialogs.js"),
+  account: dialogs,
+  browse: dialogs,
+  create: dialogs,
+  write: dialogs,
   details: () => import("./details.js"),
   newcomer: () => import("./newcomer.js"),
   notify: () => import("./notices.js"),
@@ -62,26 +63,26 @@ export class App {
 
   #build() {
     const details = () => this.more("details")
-    this.mark = h("span", { class: "mark" })
+    this.mark = h("span.mark")
     this.title = h("h1")
-    this.about = h("button", { type: "button", class: "about", onclick: details })
+    this.about = h("button.about", { onclick: details })
     this.menu = iconButton("menu", "Channels", () => this.#drawer(true), {
       "aria-expanded": "false",
       "aria-controls": "sidebar",
       class: "icon-button menu",
     })
-    this.state = h("p", { class: "connection", role: "status" })
-    this.typing = h("p", { class: "typing" })
-    this.toasts = h("div", { class: "toasts", role: "alert" })
-    this.top = h("header", { class: "top" }, this.menu, this.mark,
-      h("div", { class: "titles" }, this.title, this.about),
+    this.state = h("p.connection", { role: "status" })
+    this.typing = h("p.typing")
+    this.toasts = h("div.toasts", { role: "alert" })
+    this.top = h("header.top", {}, this.menu, this.mark,
+      h("div.titles", {}, this.title, this.about),
       iconButton("people", "Members and settings", details))
-    this.talk = h("div", { class: "talk" }, this.list.element, this.typing, this.composer.element)
-    this.nowhere = h("div", { class: "nowhere" })
+    this.talk = h("div.talk", {}, this.list.element, this.typing, this.composer.element)
+    this.nowhere = h("div.nowhere")
     this.main = h("main", {}, this.top, this.state, this.talk, this.nowhere)
-    const scrim = h("div", { class: "scrim", onclick: () => this.#drawer(false) })
-    this.frame = h("div", { class: "app" }, this.sidebar.element, scrim, this.main)
-    const skip = h("button", { type: "button", class: "skip", onclick: () => this.composer.focus() }, "Skip to writing")
+    const scrim = h("div.scrim", { onclick: () => this.#drawer(false) })
+    this.frame = h("div.app", {}, this.sidebar.element, scrim, this.main)
+    const skip = h("button.skip", { onclick: () => this.composer.focus() }, "Skip to writing")
     document.body.replaceChildren(skip, this.frame, this.toasts)
   }
 
@@ -240,7 +241,7 @@ export class App {
 
   /** Say something once. @param {string} text */
   say(text) {
-    const toast = h("p", { class: "toast" }, text)
+    const toast = h("p.toast", {}, text)
     toast.append(iconButton("close", "Close", () => toast.remove()))
     this.toasts.append(toast)
     while (this.toasts.children.length > 3) this.toasts.firstElementChild.remove()

@@ -16,6 +16,8 @@
 export class Channels {
   /** @type {Map<number, Channel>} */
   all = new Map()
+  /** Another number: something is told otherwise. */
+  version = 0
   /** Who is in a dm besides oneself; fixed for ever. @type {Map<number, number[]>} */
   others = new Map()
   /** Whether the list was there once: else nobody knows that there are none. */
@@ -27,29 +29,41 @@ export class Channels {
     const before = this.all
     this.all = new Map(list.map((channel) => [channel.id, merged(before.get(channel.id), channel)]))
     this.loaded = true
+    this.version++
   }
 
   /** One of them, as REST or a hint has it. @param {Channel} channel */
   put(channel) {
     this.all.set(channel.id, merged(this.all.get(channel.id), channel))
+    this.version++
   }
 
   /** @param {number} id */
   drop(id) {
     this.all.delete(id)
     this.others.delete(id)
+    this.version++
   }
 
-  /** Take an entry of a channel's log in. Returns whether anything is told otherwise now. */
-  apply(/** @type {any} */ entry) {
+  /** @param {number} id @param {number[]} users */
+  meet(id, users) {
+    this.others.set(id, users)
+    this.version++
+  }
+
+  /**
+   * Take an entry of a channel's log in.
+   * @param {any} entry @param {boolean} isSeen somebody looks at it as it comes
+   */
+  apply(entry, isSeen) {
     const channel = this.all.get(entry.ch)
-    if (!channel || entry.seq <= channel.lastSeq) return false
+    if (!channel || entry.seq <= channel.lastSeq) return
     const after = { ...channel, lastSeq: entry.seq }
-    const isNew = entry.t === "msg" && entry.user !== this.me && !entry.deleted
+    const isNew = entry.t === "msg" && entry.user !== this.me && !entry.deleted && !isSeen
     if (isNew) after.unread = (channel.unread ?? 0) + 1
     if (entry.t === "chan") after.name = entry.name
     this.all.set(entry.ch, after)
-    return isNew || entry.t === "chan"
+    if (isNew || entry.t === "chan") this.version++
   }
 
   /** It was read up to here, on this device or another. @param {number} id @param {number} seq */
@@ -58,6 +72,7 @@ export class Channels {
     if (!channel || seq <= (channel.readSeq ?? 0)) return false
     const unread = seq >= channel.lastSeq ? 0 : channel.unread
     this.all.set(id, { ...channel, readSeq: seq, unread })
+    if (unread !== channel.unread) this.version++
     return true
   }
 

@@ -121,7 +121,7 @@ export class Chat {
   /** @param {any} entry */
   #entry(entry) {
     this.people.typed(entry.ch, entry.user)
-    this.channels.apply(entry)
+    this.channels.apply(entry, this.opened.watched && entry.ch === this.opened.id)
     this.opened.apply(entry)
   }
 
@@ -220,7 +220,7 @@ class Dms {
   /** @param {Chat} chat */
   constructor(chat) {
     this.chat = chat
-    for (const [id, others] of chat.kept.get("dms") ?? []) chat.channels.others.set(id, others)
+    for (const [id, others] of chat.kept.get("dms") ?? []) chat.channels.meet(id, others)
   }
 
   async look() {
@@ -231,7 +231,7 @@ class Dms {
       try {
         const { items } = await rest.members(id)
         this.chat.people.put(items.map(({ user }) => user))
-        channels.others.set(id, items.map(({ user }) => user.id).filter((user) => user !== me))
+        channels.meet(id, items.map(({ user }) => user.id).filter((user) => user !== me))
         this.chat.kept.put("dms", [...channels.others].slice(-DMS_MAX))
         this.chat.onChange()
       } catch {

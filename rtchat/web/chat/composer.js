@@ -32,11 +32,11 @@ export class Composer {
     this.drafts = new Map(chat.kept.get("drafts") ?? [])
     this.text = h("textarea", { rows: 1, name: "message", dir: "auto", enterkeyhint: "send",
       "aria-describedby": "composer-told", autocomplete: "off" })
-    this.told = h("p", { class: "count", id: "composer-told" })
-    this.editing = h("p", { class: "editing", hidden: true }, "Editing a message ",
+    this.told = h("p.count", { id: "composer-told" })
+    this.editing = h("p.editing", { hidden: true }, "Editing a message ",
       iconButton("close", "Stop editing", () => this.stopEditing()))
-    const send = h("button", { class: "icon-button send", "aria-label": "Send", title: "Send" }, icon("send"))
-    this.element = h("form", { class: "composer" }, this.editing, this.text, send, this.told)
+    const send = h("button.icon-button send", { type: "submit", "aria-label": "Send", title: "Send" }, icon("send"))
+    this.element = h("form.composer", {}, this.editing, this.text, send, this.told)
     this.element.addEventListener("submit", (/** @type {Event} */ event) => {
       event.preventDefault()
       this.#send()

@@ -12,10 +12,11 @@ export function connection(place, client, session) {
   const { state } = client
   const [kind, text, button] = told(state, session)
   set(place, "data-kind", kind)
+  place.classList.toggle("unseen", kind === "good") // heard, all the same
   if (place.dataset.text === text) return
   place.dataset.text = text
   const act = () => (state.name === "ended" ? client.start() : client.retryNow())
-  const parts = button ? [" ", h("button", { type: "button", class: "link", onclick: act }, button)] : []
+  const parts = button ? [" ", h("button.link", { onclick: act }, button)] : []
   place.replaceChildren(text, ...parts)
 }
 

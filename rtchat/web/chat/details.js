@@ -40,10 +40,10 @@ class Details {
     this.id = chat.opened.id
     const channel = this.channel
     const isDm = channel?.type === "dm"
-    this.told = h("p", { class: "told bad", role: "alert" })
-    this.list = h("ul", { class: "people members" })
+    this.told = h("p.told bad", { role: "alert" })
+    this.list = h("ul.people members")
     this.counted = h("h3")
-    this.more = h("button", { type: "button", class: "button", hidden: true, onclick: () => this.#page() }, "More members")
+    this.more = h("button.button", { hidden: true, onclick: () => this.#page() }, "More members")
     const parts = [this.told, isDm ? null : this.#add(), this.counted, this.list, this.more, isDm ? null : this.#ways()]
     this.box = dialog(channel ? chat.title(channel) : "", ...parts)
     this.box.element.addEventListener("close", () => (this.chat.onDetails = null))
@@ -82,11 +82,11 @@ class Details {
     const words = [isOnline ? "online" : seen, channel?.type !== "dm" && role !== "member" && role, user.status]
     const face = avatar(user.id, user.name)
     face.classList.toggle("online", isOnline)
-    const name = h("span", { class: "name" }, h("bdi", {}, user.name), isMe ? " (you)" : "",
-      h("span", { class: "told" }, words.filter(Boolean).join(" · ")))
+    const name = h("span.name", {}, h("bdi", {}, user.name), isMe ? " (you)" : "",
+      h("span.told", {}, words.filter(Boolean).join(" · ")))
     const mayAct = leads(channel) && !isMe && role !== "owner"
     return h("li", {}, face, name, mayAct && this.#role(user, role),
-      !isMe && channel?.type !== "dm" && h("button", { type: "button", class: "button", "data-focus": `w${user.id}`,
+      !isMe && channel?.type !== "dm" && h("button.button", { "data-focus": `w${user.id}`,
         onclick: () => this.#write(user), "aria-label": `Write to ${user.name}` }, "Message"),
       mayAct && iconButton("close", `Remove ${user.name}`, () => this.#remove(user), { "data-focus": `x${user.id}` }))
   }
@@ -160,17 +160,17 @@ class Details {
   #ways() {
     const { channel, chat, id } = this
     const title = channel?.name ?? ""
-    const leave = h("button", { type: "button", class: "button" }, "Leave the channel")
+    const leave = h("button", { class: "button" }, "Leave the channel")
     leave.addEventListener("click", () => confirm({
       title: `Leave ${title}?`,
       text: channel?.type === "private" ? "You can come back only if a member adds you." : "You can join again at any time.",
       button: "Leave",
       act: () => this.#leave(),
     }))
-    if (!leads(channel)) return h("div", { class: "foot" }, leave)
+    if (!leads(channel)) return h("div.foot", {}, leave)
     const name = field({ label: "Name of the channel", name: "name", value: title, maxlength: 80, autocomplete: "off" })
     const rename = form({ fields: [name], button: "Rename", submit: () => this.#rename(name.value().trim()) })
-    const erase = h("button", { type: "button", class: "button danger" }, "Delete the channel")
+    const erase = h("button", { class: "button danger" }, "Delete the channel")
     erase.addEventListener("click", () => confirm({
       title: `Delete ${title}?`,
       text: "The channel and all of its messages go, for everybody. This cannot be undone.",
@@ -180,7 +180,7 @@ class Details {
         chat.left(id, "left")
       },
     }))
-    return h("div", {}, rename.element, h("div", { class: "foot" }, leave, erase))
+    return h("div", {}, rename.element, h("div.foot", {}, leave, erase))
   }
 
   async #leave() {

@@ -16,9 +16,9 @@ const DM_MAX = 9 // others in a direct conversation
 export function create(chat) {
   const name = field({ label: "Name", name: "name", autocomplete: "off", maxlength: 80, autofocus: true })
   const choice = (/** @type {string} */ value, /** @type {string} */ title, /** @type {string} */ text) =>
-    h("label", { class: "choice-line" },
+    h("label.choice-line", {},
       h("input", { type: "radio", name: "type", value, checked: value === "public" }),
-      h("span", {}, h("b", {}, title), h("span", { class: "told" }, text)))
+      h("span", {}, h("b", {}, title), h("span.told", {}, text)))
   const type = h("fieldset", {}, h("legend", {}, "Who may see it"),
     choice("public", "Public", "Everybody here can find it and join."),
     choice("private", "Private", "Only those who are invited."))
@@ -33,14 +33,14 @@ export function create(chat) {
 
 /** @param {import("./chat.js").Chat} chat */
 export function browse(chat) {
-  const told = h("p", { class: "told", role: "status" }, "Looking …")
-  const list = h("ul", { class: "people" })
-  const more = h("button", { type: "button", class: "button", hidden: true, onclick: () => page(next) }, "More")
-  const make = h("button", { type: "button", class: "button", onclick: () => {
+  const told = h("p.told", { role: "status" }, "Looking …")
+  const list = h("ul.people")
+  const more = h("button.button", { hidden: true, onclick: () => page(next) }, "More")
+  const make = h("button.button", { onclick: () => {
     box.close()
     create(chat)
   } }, "Make a channel")
-  const box = dialog("Find channels", told, list, more, h("div", { class: "foot" }, make))
+  const box = dialog("Find channels", told, list, more, h("div.foot", {}, make))
   let next = 0
   let seen = 0
 
@@ -63,7 +63,7 @@ export function browse(chat) {
 export function write(chat) {
   /** @type {Map<number, any>} */
   const chosen = new Map()
-  const list = h("ul", { class: "chosen", "aria-label": "Chosen" })
+  const list = h("ul.chosen", { "aria-label": "Chosen" })
   const draw = () => {
     list.replaceChildren(...[...chosen.values()].map((user) => {
       const onclick = () => {
@@ -71,7 +71,7 @@ export function write(chat) {
         draw()
       }
       const name = h("bdi", {}, user.name)
-      return h("li", {}, h("button", { type: "button", onclick, "aria-label": `Without ${user.name}` }, name, icon("close")))
+      return h("li", {}, h("button", { onclick, "aria-label": `Without ${user.name}` }, name, icon("close")))
     }))
   }
   const people = picker(chat, {
@@ -107,9 +107,9 @@ export function account(chat) {
     box.close()
   }
   const made = form({ fields: [name, status], button: "Save", submit })
-  const out = h("button", { type: "button", class: "button", onclick: () => leave(chat, box.close) }, icon("out"), "Sign out")
-  const box = dialog("Your account", h("p", { class: "told" }, `Signed in as ${chat.session.user?.email ?? user?.name}`),
-    made.element, h("div", { class: "foot" }, noticesButton(chat), h("a", { href: "docs" }, "For developers"), out))
+  const out = h("button.button", { onclick: () => leave(chat, box.close) }, icon("out"), "Sign out")
+  const box = dialog("Your account", h("p.told", {}, `Signed in as ${chat.session.user?.email ?? user?.name}`),
+    made.element, h("div.foot", {}, noticesButton(chat), h("a", { href: "docs" }, "For developers"), out))
 }
 
 /** What is not sent yet would be left behind. @param {import("./chat.js").Chat} chat @param {() => void} done */

@@ -7,14 +7,17 @@
 const SVG = "http://www.w3.org/2000/svg"
 
 /**
- * @param {string} name
+ * @param {string} name of the element, and behind a dot its classes: "p.told bad"
  * @param {Record<string, any>} [attributes] those that begin with `on` are listeners; null, false
  *   and undefined: left out
  * @param {(Node | string | null | undefined | false)[]} children
  * @returns {any} the element; what it is the caller knows by its name
  */
 export function h(name, attributes = {}, ...children) {
-  const element = document.createElement(name)
+  const [tag, classes] = name.split(".")
+  const element = document.createElement(tag)
+  if (classes) element.className = classes
+  if (tag === "button") element.setAttribute("type", "button")
   for (const [key, value] of Object.entries(attributes)) {
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value)
     else set(element, key, value)
@@ -78,6 +81,5 @@ export function icon(/** @type {keyof typeof PATHS} */ name) {
  * @param {Record<string, any>} [more]
  */
 export function iconButton(drawing, name, onclick, more = {}) {
-  const given = { type: "button", class: "icon-button", "aria-label": name, title: name, onclick }
-  return h("button", { ...given, ...more }, icon(drawing))
+  return h("button.icon-button", { "aria-label": name, title: name, onclick, ...more }, icon(drawing))
 }

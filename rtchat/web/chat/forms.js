@@ -26,7 +26,7 @@ export function field({ label, name, hint = "", ...attributes }) {
   const id = `field-${++fields}`
   const input = h("input", { id, name, "aria-describedby": `${id}-told`, ...attributes })
   const told = h("p", { id: `${id}-told`, class: "told" }, hint)
-  const element = h("div", { class: "field" }, h("label", { for: id }, label), input, told)
+  const element = h("div.field", {}, h("label", { for: id }, label), input, told)
   input.addEventListener("input", () => tell(""))
 
   /** @param {string} text */
@@ -44,11 +44,11 @@ export function field({ label, name, hint = "", ...attributes }) {
  *   wait?: string, danger?: boolean, submit: () => Promise<any>}} given
  */
 export function form({ name, fields, parts = [], button, wait = "One moment …", danger, submit }) {
-  const told = h("p", { class: "told bad", role: "alert" })
+  const told = h("p.told bad", { role: "alert" })
   const kind = danger ? "button danger" : "button first"
   const sender = h("button", { type: "submit", class: kind }, button)
   const inside = [...fields.map(({ element }) => element), ...parts, told, sender]
-  const element = h("form", { class: "form", novalidate: true, name }, ...inside)
+  const element = h("form.form", { novalidate: true, name }, ...inside)
   let busy = false
   element.addEventListener("submit", async (/** @type {Event} */ event) => {
     event.preventDefault()
@@ -87,9 +87,9 @@ export function dialog(title, ...parts) {
   const id = `dialog-${++fields}`
   const close = iconButton("close", "Close", () => element.close())
   const heading = h("h2", { id, tabindex: "-1" }, title)
-  const top = h("header", { class: "dialog-top" }, heading, close)
-  const body = h("div", { class: "dialog-body" }, ...parts)
-  const element = h("dialog", { class: "dialog", "aria-labelledby": id }, top, body)
+  const top = h("header.dialog-top", {}, heading, close)
+  const body = h("div.dialog-body", {}, ...parts)
+  const element = h("dialog.dialog", { "aria-labelledby": id }, top, body)
   element.addEventListener("close", () => element.remove())
   element.addEventListener("click", (/** @type {MouseEvent} */ event) => {
     if (event.target === element) element.close() // the backdrop
@@ -106,7 +106,7 @@ export function dialog(title, ...parts) {
  * @param {{title: string, text: string, button: string, act: () => Promise<any>}} given
  */
 export function confirm({ title, text, button, act }) {
-  const cancel = h("button", { type: "button", class: "button", autofocus: true }, "Cancel")
+  const cancel = h("button.button", { autofocus: true }, "Cancel")
   const submit = async () => {
     await act()
     box.close()

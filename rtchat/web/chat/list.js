@@ -42,14 +42,14 @@ export class List {
   constructor(chat, context) {
     this.chat = chat
     this.context = context
-    this.list = h("ol", { class: "rows" })
-    this.notice = h("p", { class: "notice", role: "status" })
-    this.log = h("div", {
-      class: "log", role: "log", "aria-live": "off", "aria-label": "Messages", tabindex: "0",
+    this.list = h("ol.rows")
+    this.notice = h("p.notice", { role: "status" })
+    this.log = h("div.log", {
+      role: "log", "aria-live": "off", "aria-label": "Messages", tabindex: "0",
     }, this.notice, this.list)
-    this.jump = h("button", { type: "button", class: "jump", hidden: true, onclick: () => this.toEnd() })
-    this.live = h("div", { class: "unseen", "aria-live": "polite" })
-    this.element = h("div", { class: "messages" }, this.log, this.jump, this.live)
+    this.jump = h("button.jump", { hidden: true, onclick: () => this.toEnd() })
+    this.live = h("div.unseen", { "aria-live": "polite" })
+    this.element = h("div.messages", {}, this.log, this.jump, this.live)
     this.log.addEventListener("scroll", () => this.#scrolled(), { passive: true })
     new ResizeObserver(() => this.#atEnd && this.#bottom()).observe(this.log)
   }
@@ -132,7 +132,7 @@ export class List {
     const text = failed || (busy && !log.loaded ? "Loading messages …" : "")
     if (this.notice.dataset.text === text) return
     this.notice.dataset.text = text
-    const again = h("button", { type: "button", class: "link", onclick: () => this.chat.opened.again() })
+    const again = h("button.link", { onclick: () => this.chat.opened.again() })
     again.textContent = "Try again"
     this.notice.replaceChildren(...(failed ? [`${failed} `, again] : [text]))
     this.notice.hidden = !text || !id

@@ -14,14 +14,14 @@ const OFFERED_MAX = 8
 /** @param {Chat} chat @param {import("./app.js").App} app */
 export async function newcomer(chat, app) {
   const told = h("p", { role: "status" }, "One moment …")
-  const bad = h("p", { class: "told bad", role: "alert" })
-  const list = h("ul", { class: "people" })
-  const buttons = h("div", { class: "foot" })
+  const bad = h("p.told bad", { role: "alert" })
+  const list = h("ul.people")
+  const buttons = h("div.foot")
   const heading = h("h1", {}, "Welcome, ", h("bdi", {}, chat.session.user?.name ?? ""))
-  app.nowhere.replaceChildren(h("div", { class: "card" }, heading, told, list, bad, buttons))
+  app.nowhere.replaceChildren(h("div.card", {}, heading, told, list, bad, buttons))
 
   /** @param {string} text @param {string} kind @param {() => void} onclick */
-  const button = (text, kind, onclick) => h("button", { type: "button", class: `button ${kind}`, onclick }, text)
+  const button = (text, kind, onclick) => h("button", { class: `button ${kind}`, onclick }, text)
   const make = async () => {
     try {
       chat.entered(await chat.rest.createChannel({ type: "public", name: "general" }))
@@ -48,7 +48,7 @@ export async function newcomer(chat, app) {
 /** A public channel, to be joined or opened. @param {Chat} chat @param {any} channel @param {() => void} [done] */
 export function line(chat, channel, done) {
   const isMember = chat.channels.all.has(channel.id)
-  const told = h("p", { class: "told bad", role: "alert" })
+  const told = h("p.told bad", { role: "alert" })
   const name = isMember ? "Open" : "Join"
   const onclick = async () => {
     try {
@@ -60,7 +60,7 @@ export function line(chat, channel, done) {
     }
   }
   const kind = isMember ? "button" : "button first"
-  return h("li", {}, h("span", { class: "mark" }, icon("hash")),
-    h("span", { class: "name" }, h("bdi", {}, channel.name), told),
-    h("button", { type: "button", class: kind, onclick, "aria-label": `${name} ${channel.name}` }, name))
+  return h("li", {}, h("span.mark", {}, icon("hash")),
+    h("span.name", {}, h("bdi", {}, channel.name), told),
+    h("button", { class: kind, onclick, "aria-label": `${name} ${channel.name}` }, name))
 }

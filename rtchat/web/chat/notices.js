@@ -50,7 +50,7 @@ function isOn(chat) {
 
 /** The button that turns them on and off. @param {import("./chat.js").Chat} chat */
 export function button(chat) {
-  const made = h("button", { type: "button", class: "button" })
+  const made = h("button.button")
   const draw = () => say(made, isOn(chat) ? "No notifications" : "Notify me")
   made.hidden = typeof Notification === "undefined"
   made.addEventListener("click", async () => {

@@ -21,6 +21,8 @@ export class People {
   #wanted = new Set()
   /** @type {Set<number>} */
   online = new Set()
+  /** Another number: somebody is called otherwise, or came or went. */
+  version = 0
   /** By channel: until when each is typing. @type {Map<number, Map<number, number>>} */
   #typing = new Map()
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -37,6 +39,7 @@ export class People {
 
   /** @param {User[]} users */
   put(users) {
+    this.version++
     for (const user of users) {
       const before = this.#known.get(user.id)
       const isSame = before?.name === user.name && before?.status === user.status
@@ -86,6 +89,7 @@ export class People {
 
   /** @param {number} user @param {string} status */
   presence(user, status) {
+    this.version++
     if (status === "online") this.online.add(user)
     else this.online.delete(user)
   }
@@ -113,6 +117,7 @@ export class People {
 
   /** Nothing of the moment holds when the connection is gone. */
   forget() {
+    this.version++
     this.online.clear()
     this.#typing.clear()
   }

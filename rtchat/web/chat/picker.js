@@ -20,9 +20,9 @@ const FOUND_MAX = 12
 export function picker(chat, { label, verb, without, choose }) {
   const input = h("input", { type: "search", id: "people-search", autocomplete: "off",
     spellcheck: "false", autocapitalize: "none", placeholder: "The beginning of a name" })
-  const told = h("p", { class: "told", role: "status" })
-  const list = h("ul", { class: "people" })
-  const element = h("div", { class: "field" }, h("label", { for: "people-search" }, label), input, told, list)
+  const told = h("p.told", { role: "status" })
+  const list = h("ul.people")
+  const element = h("div.field", {}, h("label", { for: "people-search" }, label), input, told, list)
   let asked = 0
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer
@@ -69,8 +69,8 @@ export function picker(chat, { label, verb, without, choose }) {
           say(told, words(error))
         }
       }
-      const name = h("bdi", { class: "name" }, user.name)
-      const button = h("button", { type: "button", class: "button", onclick, "aria-label": `${verb} ${user.name}` }, verb)
+      const name = h("bdi.name", {}, user.name)
+      const button = h("button.button", { onclick, "aria-label": `${verb} ${user.name}` }, verb)
       return h("li", {}, avatar(user.id, user.name), name, button)
     }))
   }

@@ -63,27 +63,27 @@ function message(into, { item, head, write }, context) {
   into.className = `row msg${head ? " head" : ""}${deleted ? " deleted" : ""} ${state}`
   const at = h("time", { datetime: new Date(item.ts).toISOString(), title: moment(item.ts) }, time(item.ts))
   const who = head
-    ? h("p", { class: "by" }, h("bdi", { class: "author" }, name), at)
-    : h("p", { class: "unseen" }, h("bdi", {}, name), " ", time(item.ts))
+    ? h("p.by", {}, h("bdi.author", {}, name), at)
+    : h("p.unseen", {}, h("bdi", {}, name), " ", time(item.ts))
   const face = head
     ? h("span", { class: `avatar c${colour(item.user)}`, "aria-hidden": "true" }, initials(name))
-    : h("span", { class: "gutter", "aria-hidden": "true" }, shortTime(item.ts))
+    : h("span.gutter", { "aria-hidden": "true" }, shortTime(item.ts))
   const parts = [who, ...body(item, doing(write))]
   if (item.reactions.length) parts.push(reactions(item, seq, context))
   if (write?.state === "failed") parts.push(failure(write, context))
   const toolbar = into.querySelector(":scope > .tools")
-  into.replaceChildren(face, h("div", { class: "said" }, ...parts), ...(toolbar ? [toolbar] : []))
+  into.replaceChildren(face, h("div.said", {}, ...parts), ...(toolbar ? [toolbar] : []))
 }
 
 /** @param {import("./log.js").Message} item @param {string} doing */
 function body({ content, deleted, edited }, doing) {
-  if (deleted) return [h("p", { class: "text" }, "This message was deleted.")]
-  const text = h("p", { class: "text", dir: "auto" }, ...pieces(content).map(piece))
+  if (deleted) return [h("p.text", {}, "This message was deleted.")]
+  const text = h("p.text", { dir: "auto" }, ...pieces(content).map(piece))
   const mark = doing || (edited && "(edited)")
-  if (mark) text.append(h("span", { class: "aside", title: edited ? moment(edited) : null }, ` ${mark}`))
+  if (mark) text.append(h("span.aside", { title: edited ? moment(edited) : null }, ` ${mark}`))
   if (content.length < LONG_CHARS && content.split("\n", LONG_LINES + 1).length <= LONG_LINES) return [text]
   text.classList.add("long")
-  const more = h("button", { type: "button", class: "link", "aria-expanded": "false" }, "Show all")
+  const more = h("button.link", { "aria-expanded": "false" }, "Show all")
   more.addEventListener("click", () => {
     const isAll = text.classList.toggle("all")
     set(more, "aria-expanded", String(isAll))
@@ -104,15 +104,14 @@ function reactions(item, seq, context) {
     const rest = count - names.length
     const who = rest > 0 ? `${names.join(", ")} and ${rest} more` : listed(names, 12)
     return h("button", {
-      type: "button",
       class: "reaction",
       title: who,
       "aria-pressed": String(isMine),
       "aria-label": `${emoji} ${count}: ${who}`,
       onclick: () => context.react(seq, emoji, !isMine),
-    }, h("span", { class: "emoji" }, emoji), h("span", {}, String(count)))
+    }, h("span.emoji", {}, emoji), h("span", {}, String(count)))
   })
-  return h("div", { class: "reactions" }, ...buttons)
+  return h("div.reactions", {}, ...buttons)
 }
 
 const DOING = { send: "sending", edit: "saving", del: "deleting", react: "" }
@@ -127,8 +126,8 @@ function doing(write) {
 /** @param {Write} write @param {Context} context */
 function failure({ kind, nonce, error }, context) {
   const act = (/** @type {string} */ name, /** @type {(nonce: string) => void} */ run) =>
-    h("button", { type: "button", class: "link", onclick: () => run(nonce) }, name)
-  return h("p", { class: "state bad", role: "alert" }, icon("alert"),
+    h("button.link", { onclick: () => run(nonce) }, name)
+  return h("p.state bad", { role: "alert" }, icon("alert"),
     `${FAILED[kind]}: ${error?.message ?? "it was refused."}`,
     act("Try again", context.retry), act("Discard", context.discard))
 }

@@ -13,7 +13,7 @@ export function avatar(id, name) {
 
 export class Sidebar {
   #drawn = ""
-  /** @type {Map<string, HTMLElement>} */
+  /** @type {Map<number, HTMLElement>} */
   #links = new Map()
 
   /**
@@ -24,94 +24,86 @@ export class Sidebar {
   constructor(chat, more, go) {
     this.chat = chat
     this.go = go
-    this.rooms = h("ul", { class: "channels" })
-    this.dms = h("ul", { class: "channels" })
-    this.account = h("button", { type: "button", class: "account", onclick: () => more("account") })
+    this.rooms = h("ul.channels")
+    this.dms = h("ul.channels")
+    this.name = h("bdi")
+    this.account = h("button.account", { onclick: () => more("account") })
     const add = iconButton("plus", "New channel", () => more("create"))
     const find = iconButton("search", "Find channels to join", () => more("browse"))
     const write = iconButton("plus", "New direct message", () => more("write"))
     const logo = /** @type {HTMLLinkElement} */ (document.querySelector("link[rel=icon]")).href
-    this.element = h("nav", { class: "sidebar", id: "sidebar", "aria-label": "Channels" },
-      h("p", { class: "brand" }, h("img", { src: logo, alt: "", width: 24, height: 24 }), "rtchat"),
-      h("div", { class: "lists" },
-        h("div", { class: "section" }, h("h2", {}, "Channels"), find, add), this.rooms,
-        h("div", { class: "section" }, h("h2", {}, "Direct messages"), write), this.dms),
+    this.element = h("nav.sidebar", { id: "sidebar", "aria-label": "Channels" },
+      h("p.brand", {}, h("img", { src: logo, alt: "", width: 24, height: 24 }), "rtchat"),
+      h("div.lists", {},
+        h("div.section", {}, h("h2", {}, "Channels"), find, add), this.rooms,
+        h("div.section", {}, h("h2", {}, "Direct messages"), write), this.dms),
       this.account)
   }
 
   draw() {
     const { channels, opened, me, people } = this.chat
+    const drawn = `${channels.version} ${people.version} ${opened.id}`
+    if (drawn === this.#drawn) return
+    this.#drawn = drawn
     this.#list(this.rooms, channels.rooms, "None yet: find or make one with the buttons above.")
     this.#list(this.dms, channels.dms, "Write to somebody with the button above.")
-    const name = people.get(me)?.name ?? this.chat.session.user?.name ?? ""
-    if (this.#drawn !== name) {
-      this.#drawn = name
-      const words = h("span", { class: "name" }, h("bdi", {}, name))
-      this.account.replaceChildren(avatar(me, name), words, icon("more"))
+    const name = people.name(me)
+    if (this.name.textContent !== name) {
+      this.name.textContent = name
+      this.account.replaceChildren(avatar(me, name), h("span.name", {}, this.name), icon("more"))
       set(this.account, "aria-label", `${name}: your account`)
     }
-    for (const [key, link] of this.#links) {
-      set(link, "aria-current", key === String(opened.id) ? "page" : null)
-      if (!link.isConnected) this.#links.delete(key)
+    for (const [id, link] of this.#links) {
+      set(link, "aria-current", id === opened.id ? "page" : null)
+      if (!channels.all.has(id)) this.#links.delete(id)
     }
   }
 
   /** @param {HTMLElement} list @param {any[]} channels @param {string} none */
   #list(list, channels, none) {
-    const drawn = channels.map((channel) => this.#item(channel))
-    if (!drawn.length && this.chat.channels.loaded) {
-      drawn.push(this.#links.get(none) ?? this.#keep(none, h("li", { class: "none" }, none)))
-    }
-    drawn.forEach((item, index) => {
+    const items = channels.map((channel) => this.#item(channel))
+    if (!items.length && this.chat.channels.loaded) items.push(h("li.none", {}, none))
+    items.forEach((item, index) => {
       if (list.children[index] !== item) list.insertBefore(item, list.children[index] ?? null)
     })
-    while (list.children.length > drawn.length) list.lastElementChild?.remove()
-  }
-
-  /** @param {string} key @param {any} element */
-  #keep(key, element) {
-    this.#links.set(key, element)
-    return element
+    while (list.children.length > items.length) list.lastElementChild?.remove()
   }
 
   /** @param {import("./channels.js").Channel} channel */
   #item(channel) {
-    const key = String(channel.id)
-    const link = this.#links.get(key) ?? this.#keep(key, this.#link(channel))
+    const { id, type } = channel
+    const link = this.#links.get(id) ?? this.#link(id, type)
     const [mark, name, told, badge] = link.children
     const unread = channel.unread ?? 0
     const title = this.chat.title(channel)
-    const others = this.chat.channels.others.get(channel.id)
+    const others = this.chat.channels.others.get(id)
+    const isOnline = others?.some((user) => this.chat.people.online.has(user)) ?? false
     say(name.firstElementChild ?? name, title)
-    if (channel.type === "dm") this.#face(mark, title, others)
-    const isOnline = Boolean(others?.some((id) => this.chat.people.online.has(id)))
-    mark.classList.toggle("online", isOnline)
-    const kind = channel.type === "private" ? ", private" : isOnline ? ", online" : ""
+    if (type === "dm") this.#face(mark, title, others, isOnline)
+    const kind = type === "private" ? ", private" : isOnline ? ", online" : ""
     say(told, `${kind}${unread ? `, ${plural(unread, "unread message")}` : ""}`)
     say(badge, unread ? count(unread) : "")
     link.classList.toggle("unread", unread > 0)
     return link.parentElement ?? h("li", {}, link)
   }
 
-  /** @param {any} mark @param {string} title @param {number[] | undefined} others */
-  #face(mark, title, others) {
-    const seed = others?.[0] ?? this.chat.me
-    const text = others && others.length > 1 ? String(others.length) : initials(title)
-    say(mark, text)
-    set(mark, "class", `mark small avatar c${colour(seed)}${mark.matches(".online") ? " online" : ""}`)
+  /** @param {Element} mark @param {string} title @param {number[] | undefined} others @param {boolean} isOnline */
+  #face(mark, title, others, isOnline) {
+    say(mark, others && others.length > 1 ? String(others.length) : initials(title))
+    const seed = colour(others?.[0] ?? this.chat.me)
+    mark.className = `mark small avatar c${seed}${isOnline ? " online" : ""}`
   }
 
-  /** @param {import("./channels.js").Channel} channel */
-  #link(channel) {
-    const { id, type } = channel
-    const drawing = type === "dm" ? "" : icon(type === "private" ? "lock" : "hash")
-    const mark = h("span", { class: "mark", "aria-hidden": "true" }, drawing)
+  /** @param {number} id @param {string} type */
+  #link(id, type) {
+    const drawing = type !== "dm" && icon(type === "private" ? "lock" : "hash")
     const onclick = (/** @type {Event} */ event) => {
       event.preventDefault()
       this.go(id)
     }
-    return h("a", { href: `#${id}`, class: "channel", onclick },
-      mark, h("span", { class: "name" }, h("bdi")), h("span", { class: "unseen" }),
-      h("span", { class: "badge", "aria-hidden": "true" }))
+    const link = h("a.channel", { href: `#${id}`, onclick }, h("span.mark", { "aria-hidden": "true" }, drawing),
+      h("span.name", {}, h("bdi")), h("span.unseen"), h("span.badge", { "aria-hidden": "true" }))
+    this.#links.set(id, link)
+    return link
   }
 }

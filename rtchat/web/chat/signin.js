@@ -44,7 +44,7 @@ export function signIn(session, told) {
   const entry = form({ name: "sign-in", fields: [name, email, password], button: "Sign in", submit })
   const heading = h("h1", {}, "Sign in")
   const question = h("span")
-  const other = h("button", { type: "button", class: "link", onclick: () => turn(!isNew) })
+  const other = h("button.link", { onclick: () => turn(!isNew) })
 
   /** @param {boolean} toNew */
   function turn(toNew) {
@@ -60,14 +60,14 @@ export function signIn(session, told) {
     ;(isNew ? name : email).input.focus({ preventScroll: true })
   }
 
-  const sso = h("div", { class: "sso", hidden: true })
-  const why = h("p", { class: "told bad", role: "alert" }, told)
-  const page = h("main", { class: "sign-in", id: "main" },
-    h("div", { class: "card" },
-      h("p", { class: "brand" }, h("img", { src: logo, alt: "", width: 28, height: 28 }), "rtchat"),
+  const sso = h("div.sso", { hidden: true })
+  const why = h("p.told bad", { role: "alert" }, told)
+  const page = h("main.sign-in", { id: "main" },
+    h("div.card", {},
+      h("p.brand", {}, h("img", { src: logo, alt: "", width: 28, height: 28 }), "rtchat"),
       heading, why, entry.element, sso,
-      h("p", { class: "turn" }, question, other)),
-    h("p", { class: "about" }, h("a", { href: "docs" }, "For developers: the interface")))
+      h("p.turn", {}, question, other)),
+    h("p.about", {}, h("a", { href: "docs" }, "For developers: the interface")))
   document.body.replaceChildren(page)
   turn(false)
   offer(session, sso)
@@ -81,8 +81,8 @@ async function offer(session, box) {
   if (!providers.length) return
   const here = encodeURIComponent(location.pathname)
   const links = providers.map(({ name, title, url }) =>
-    h("a", { class: "button", href: `${url}?next=${here}` }, `Continue with ${title ?? name}`))
-  box.replaceChildren(h("p", { class: "or" }, "or"), ...links)
+    h("a.button", { href: `${url}?next=${here}` }, `Continue with ${title ?? name}`))
+  box.replaceChildren(h("p.or", {}, "or"), ...links)
   box.hidden = false
 }
 

@@ -37,7 +37,7 @@ class Tools {
     this.chat = chat
     this.log = log
     this.edit = edit
-    this.element = h("div", { class: "tools", role: "toolbar", "aria-label": "Message" })
+    this.element = h("div.tools", { role: "toolbar", "aria-label": "Message" })
     log.addEventListener("pointerover", (event) => {
       if (event.pointerType === "mouse" && !this.isOpen) this.#at(rowOf(event))
     })
@@ -95,9 +95,9 @@ class Tools {
 
   #choose() {
     const buttons = QUICK.map((emoji) =>
-      h("button", { type: "button", class: "icon-button emoji", "aria-label": `React with ${emoji}`,
+      h("button.icon-button emoji", { "aria-label": `React with ${emoji}`,
         onclick: () => this.#react(emoji) }, emoji))
-    const other = h("input", { class: "other", "aria-label": "Another emoji", maxlength: 16,
+    const other = h("input.other", { "aria-label": "Another emoji", maxlength: 16,
       placeholder: "…", autocomplete: "off" })
     other.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
       if (event.key === "Enter" && !event.isComposing && other.value.trim()) this.#react(other.value.trim())
