@@ -16,6 +16,9 @@ import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
+# A page that a test makes up comes from no address, and could not reach a pod on this machine.
+OPTIONS = ["--no-sandbox", "--disable-features=LocalNetworkAccessChecks"]
+
 
 def missing() -> str | None:
     """What there is not."""
@@ -35,6 +38,6 @@ async def launched() -> AsyncIterator[Any]:
         pytest.skip(why)
     playwright: Any = importlib.import_module("playwright.async_api")
     async with playwright.async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         yield browser
         await browser.close()

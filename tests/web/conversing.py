@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
 from rtchat.server.launch import free_port
 from rtchat.tasks import Tasks
@@ -52,6 +53,11 @@ def node() -> tuple[str, ...]:
             if told.stdout.strip() == "function":
                 return command
     return ()
+
+
+needs_websocket = pytest.mark.skipif(
+    not node(), reason="node is not on PATH, or has no WebSocket (22 has; 20 with an option)"
+)
 
 
 class Server:

@@ -15,9 +15,17 @@ import pytest
 from rtchat import web
 
 FOLDER = Path(web.__file__).parent
-OURS = sorted(file for file in (FOLDER / "docs").iterdir() if file.is_file())
+OURS = sorted(
+    file
+    for file in FOLDER.rglob("*")
+    if file.is_file() and file.suffix not in (".py", ".pyc") and "vendor" not in file.parts
+)
 PAGES = [asset for asset in web.ASSETS if asset.media_type == web.HTML]
-SCRIPTS = [asset for asset in web.ASSETS if asset.file.startswith("docs/") and ".js" in asset.file]
+SCRIPTS = [
+    asset
+    for asset in web.ASSETS
+    if asset.file.endswith(".js") and not asset.file.startswith("vendor/")
+]
 MANIFEST = json.loads((FOLDER / "vendor/manifest.json").read_text())
 
 # Names of XML vocabularies, which nobody fetches.
@@ -63,8 +71,8 @@ def test_vendored_files_are_served_to_the_byte():
 
 
 def test_every_file_is_served_and_every_asset_has_its_file():
-    assert {asset.file for asset in web.ASSETS if asset.file.startswith("docs/")} == {
-        f"docs/{file.name}" for file in OURS
+    assert {asset.file for asset in web.ASSETS if not asset.file.startswith("vendor/")} == {
+        file.relative_to(FOLDER).as_posix() for file in OURS
     }
     assert all((FOLDER / asset.file).is_file() for asset in web.ASSETS)
     assert len({asset.path for asset in web.ASSETS}) == len(web.ASSETS)
@@ -75,7 +83,8 @@ def references(asset: web.Asset) -> set[str]:
     text = text_of(asset)
     if asset.media_type == web.HTML:
         return set(re.findall(r'(?:href|src)="([^"#]+)"', text))
-    return set(re.findall(r'^(?:import|\} from)[^"]*"([^"]+)"', text, re.MULTILINE))
+    loaded = r'^(?:import|\} from|export \{[^"]*\} from)[^"]*"([^"]+)"|new URL\("([^"]+\.js[^"]*)"'
+    return {one or other for one, other in re.findall(loaded, text, re.MULTILINE)}
 
 
 @pytest.mark.parametrize("asset", [*PAGES, *SCRIPTS], ids=lambda asset: asset.path)

@@ -19,7 +19,15 @@ from rtchat.api import asyncapi
 from rtchat.config import Config
 from tests import documented
 from tests.pods import ROOT, Pods
-from tests.web.conversing import CLIENT, PROGRAM, Conversation, Server, converse, faults, node
+from tests.web.conversing import (
+    CLIENT,
+    PROGRAM,
+    Conversation,
+    Server,
+    converse,
+    faults,
+    needs_websocket,
+)
 
 FILES = [ROOT / CLIENT / "rtchat.js", *sorted((ROOT / CLIENT / "client").glob("*.js"))]
 # What a client may do wrong: in which file, what stands there instead of what, what is found.
@@ -68,11 +76,6 @@ class Commands:
 @functools.cache
 def commands() -> Commands:
     return Commands()
-
-
-needs_websocket = pytest.mark.skipif(
-    not node(), reason="node is not on PATH, or has no WebSocket (22 has; 20 with an option)"
-)
 
 
 @pytest.fixture(scope="module")

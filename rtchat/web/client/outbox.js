@@ -8,7 +8,7 @@
  * before its `stored`.
  */
 
-import { heldNames } from "./locks.js"
+import { ended, heldNames } from "./locks.js"
 import { jitter } from "./backoff.js"
 
 const UNDER_WAY_MAX = 64
@@ -50,6 +50,8 @@ export class Outbox {
   /** @type {((frame: object, asked: (answer: any) => void) => void) | null} null: not now */
   #send = null
   #limits = { frameBytes: 0, sendsPerSecond: 0 }
+  /** @type {Set<string>} whose end is waited for */
+  #owners = new Set()
   #loaded = false
   #underWay = 0
   #allowed = UNDER_WAY_MAX
@@ -89,11 +91,21 @@ export class Outbox {
       }
       this.#insert(orphans)
       if (orphans.length) this.tell.outbox(orphans, [])
+      for (const { owner } of found) if (living.has(owner)) this.#inherit(owner)
     } catch (error) {
       this.tell.fault("the outbox was not read", error)
     }
     this.#loaded = true
     this.#pump()
+  }
+
+  /** Take over as soon as another engine ends. @param {string} owner its lock */
+  async #inherit(owner) {
+    if (owner === this.owner || this.#owners.has(owner)) return
+    this.#owners.add(owner)
+    await ended(owner)
+    this.#owners.delete(owner)
+    await this.adopt()
   }
 
   /** @param {Write[]} orphans older than all that is here and was not tried */
