@@ -33,7 +33,7 @@ NONE_MEANT = {  # reading one thing by its number is cheap; handlers count sign-
     "/auth/login", "/auth/refresh", "/auth/logout", "/auth/providers", "/auth/sessions",
     "/auth/sessions/{id}", "/auth/identities", "/auth/identities/{provider:word}",
     "/.well-known/jwks.json", "/ws", "/healthz", "/readyz",
-    "/openapi.json", "/asyncapi.json", "/docs", "/docs/ws",  # made once, and kept
+    "/openapi.json", "/asyncapi.json", "/", "/docs", "/docs/ws",  # made once, and kept
 }  # fmt: skip
 
 

@@ -160,6 +160,7 @@ DELETE /channels/{id}/messages/{seq}
 GET /metrics
 GET /openapi.json
 GET /asyncapi.json
+GET /
 GET /docs
 GET /docs/ws
 """
@@ -173,7 +174,7 @@ OPEN = {
     "/auth/oauth/{provider:word}", "/auth/oauth/{provider:word}/callback",
     "/auth/register", "/auth/login", "/auth/refresh", "/auth/logout", "/auth/providers", "/healthz",
     "/readyz", "/ws", "/metrics", "/auth/oauth/exchange", "/openapi.json", "/asyncapi.json",
-    "/docs", "/docs/ws", "/.well-known/jwks.json",
+    "/", "/docs", "/docs/ws", "/.well-known/jwks.json",
 }  # fmt: skip
 
 
@@ -232,6 +233,7 @@ STATUSES = {
     "DELETE /channels/{id}/messages/{seq}": {204},
     "GET /openapi.json": {200, 304},
     "GET /asyncapi.json": {200, 304},
+    "GET /": {200, 304},
     "GET /docs": {200, 304},
     "GET /docs/ws": {200, 304},
 }

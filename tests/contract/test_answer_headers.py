@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from rtchat.api.routes import INTERNAL_ROUTES, ROUTES
-from rtchat.web import HTML, PAGE_CSP
+from rtchat.web import CHAT_CSP, HTML, PAGE_CSP
 from tests.contract.rest import Caller, Reply, exchange, request
 from tests.people import People, Person
 from tests.pods import Pod, Pods
@@ -21,7 +21,8 @@ pytestmark = pytest.mark.usefixtures("calm")
 
 PAGE = "https://chat.example"
 TOKEN = "t" * 20
-PAGES = {"/docs", "/docs/ws"}  # which have a policy of their own: see tests/web
+# Which have a policy of their own: see tests/web.
+PAGES = {"/": CHAT_CSP, "/docs": PAGE_CSP, "/docs/ws": PAGE_CSP}
 SAFE = {
     "x-content-type-options": "nosniff",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
@@ -59,7 +60,7 @@ def is_safe(answer: httpx2.Response, path: str = "") -> None:
     """The headers of every answer."""
     told = {name: answer.headers.get(name) for name in SAFE}
     is_page = path in PAGES and answer.headers.get("content-type") == HTML
-    policy = {"content-security-policy": PAGE_CSP.decode()} if is_page else {}
+    policy = {"content-security-policy": PAGES[path].decode()} if is_page else {}
     assert told == SAFE | policy
     kind = answer.headers.get("content-type", "application/json")
     assert kind in ("application/json", "application/problem+json") or "charset=" in kind

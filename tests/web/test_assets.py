@@ -83,8 +83,9 @@ def references(asset: web.Asset) -> set[str]:
     text = text_of(asset)
     if asset.media_type == web.HTML:
         return set(re.findall(r'(?:href|src)="([^"#]+)"', text))
-    loaded = r'^(?:import|\} from|export \{[^"]*\} from)[^"]*"([^"]+)"|new URL\("([^"]+\.js[^"]*)"'
-    return {one or other for one, other in re.findall(loaded, text, re.MULTILINE)}
+    names = r'^(?:import|export) *\{[^"]*from *"([^"]+)"|^import *"([^"]+)"'
+    later = r'import\("([^"]+)"\)|new URL\("([^"]+\.(?:js|css)[^"]*)"'
+    return {url for found in re.findall(f"{names}|{later}", text, re.M) for url in found if url}
 
 
 @pytest.mark.parametrize("asset", [*PAGES, *SCRIPTS], ids=lambda asset: asset.path)
@@ -94,10 +95,10 @@ def test_what_is_referred_to_is_there_and_carries_the_version(asset: web.Asset):
     for url in references(asset):
         assert not url.startswith("/"), "the server may be mounted below a prefix"
         path = urljoin(asset.path, url.removesuffix(mark))
-        if path in known and path not in ("/docs", "/docs/ws"):
+        if path in known - {page.path for page in PAGES}:
             assert url.endswith(mark)
         else:
-            assert path in ("/docs", "/docs/ws", "/openapi.json", "/asyncapi.json")
+            assert path in ("/", "/docs", "/docs/ws", "/openapi.json", "/asyncapi.json")
 
 
 def test_the_version_is_of_the_content():
@@ -160,9 +161,23 @@ def test_scripts_put_in_text_and_no_markup(asset: web.Asset):
     assert re.findall(f"{markup}|{evaluated}", code) == []
 
 
+def parts(policy: bytes) -> dict[str, str]:
+    return dict(part.split(" ", 1) for part in policy.decode().split("; "))
+
+
+def test_the_policy_of_the_chat_is_stricter():
+    docs, chat = parts(web.PAGE_CSP), parts(web.CHAT_CSP)
+    assert chat == docs | {
+        "img-src": "'self'",
+        "worker-src": "'self'",
+        "manifest-src": "'self'",
+        "require-trusted-types-for": "'script'",
+        "trusted-types": "rtchat",
+    }
+
+
 def test_the_policy_is_strict():
-    policy = dict(part.split(" ", 1) for part in web.PAGE_CSP.decode().split("; "))
-    assert policy == {
+    assert parts(web.PAGE_CSP) == {
         "default-src": "'none'",
         "script-src": "'self'",
         "style-src": "'self'",

@@ -20,9 +20,9 @@ async def test_every_asset_is_served_as_what_it_is(http: httpx2.AsyncClient, ass
 
 
 async def test_a_page_has_a_policy_of_its_own(http: httpx2.AsyncClient):
-    for path in ("/docs", "/docs/ws"):
+    for path, policy in (("/", web.CHAT_CSP), ("/docs", web.PAGE_CSP), ("/docs/ws", web.PAGE_CSP)):
         answer = await http.get(path)
-        assert answer.headers["content-security-policy"].encode() == web.PAGE_CSP
+        assert answer.headers["content-security-policy"].encode() == policy
         assert answer.headers["cross-origin-opener-policy"] == "same-origin"
         assert answer.headers["cache-control"] == "no-cache"
     other = await http.get(SCRIPT.path)
