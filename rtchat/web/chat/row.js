@@ -25,7 +25,7 @@ export function look(row, context) {
     const people = item.reactions.map(({ users }) => users.map(context.name).join())
     return [item, head, write?.state, write?.kind, head && context.name(item.user), people.join()]
   }
-  if (row.type === "note") return [context.name(row.item.user), context.name(row.item.by ?? 0)]
+  if (row.type === "note") return [context.name(row.item.user), context.name(row.item.by ?? row.item.user)]
   return row.type === "new" ? [] : [row.text]
 }
 

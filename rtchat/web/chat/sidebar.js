@@ -73,7 +73,7 @@ export class Sidebar {
   #item(channel) {
     const { id, type } = channel
     const link = this.#links.get(id) ?? this.#link(id, type)
-    const [mark, name, told, badge] = link.children
+    const [mark, name, badge] = link.children
     const unread = channel.unread ?? 0
     const title = this.chat.title(channel)
     const others = this.chat.channels.others.get(id)
@@ -81,7 +81,7 @@ export class Sidebar {
     say(name.firstElementChild ?? name, title)
     if (type === "dm") this.#face(mark, title, others, isOnline)
     const kind = type === "private" ? ", private" : isOnline ? ", online" : ""
-    say(told, `${kind}${unread ? `, ${plural(unread, "unread message")}` : ""}`)
+    set(link, "aria-label", `${title}${kind}${unread ? `, ${plural(unread, "unread message")}` : ""}`)
     say(badge, unread ? count(unread) : "")
     link.classList.toggle("unread", unread > 0)
     return link.parentElement ?? h("li", {}, link)
@@ -102,7 +102,7 @@ export class Sidebar {
       this.go(id)
     }
     const link = h("a.channel", { href: `#${id}`, onclick }, h("span.mark", { "aria-hidden": "true" }, drawing),
-      h("span.name", {}, h("bdi")), h("span.unseen"), h("span.badge", { "aria-hidden": "true" }))
+      h("span.name", {}, h("bdi")), h("span.badge"))
     this.#links.set(id, link)
     return link
   }
