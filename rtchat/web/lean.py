@@ -95,5 +95,5 @@ def _between(last: str, gap: str, first: str) -> str:
     """What stays of a gap between two signs."""
     if "\n" in gap and last not in _OPEN and first not in _CLOSED:
         return "\n"
-    is_apart = _WORD.match(last) and _WORD.match(first) or last == first and last in "+-/"
+    is_apart = (_WORD.match(last) and _WORD.match(first)) or (last == first and last in "+-/")
     return " " if gap and is_apart else ""

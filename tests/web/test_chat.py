@@ -50,7 +50,7 @@ async def rest(chat: Pod) -> AsyncIterator[httpx2.AsyncClient]:
 
 @pytest.fixture
 async def visit(chromium: Any, chat: Pod) -> AsyncIterator[Visit]:
-    """Visitors, each with a browser profile; at the end they have done nothing that they must not."""
+    """Visitors, each with a browser profile; at the end none has done what nobody must."""
     visitors: list[Visitor] = []
     contexts: list[Any] = []
 
@@ -263,15 +263,13 @@ async def test_history_comes_back_by_scrolling_and_nothing_jumps(
     await reader.page.locator(".new").wait_for()  # where one left off: at the beginning
     await reader.clicks("Jump to latest (99+ new)")
     await reader.reads("line 200")
-    for above in (121, 41):
-        row = reader.page.locator(f"[data-key=m{above}]")
-        await row.scroll_into_view_if_needed()
-        await reader.messages.evaluate("(log) => (log.scrollTop = 100)")
-        top = "(row) => [row.getBoundingClientRect().top]"
+    for first in (121, 41):
+        await reader.page.locator(f"[data-key=m{first}]").scroll_into_view_if_needed()
+        row = reader.page.locator(f"[data-key=m{first + 10}]")  # in sight
+        top = "(row) => row.getBoundingClientRect().top"
         before = await row.evaluate(top)
-        await reader.page.locator(f"[data-key=m{above - 80}], [data-key=m1]").first.wait_for(
-            state="attached"
-        )
+        older = reader.page.locator(f"[data-key=m{max(first - 80, 1)}]")
+        await older.wait_for(state="attached")
         assert await row.evaluate(top) == pytest.approx(before, abs=2)
     await said(rest, channel, bob, "meanwhile")
     await reader.clicks("Jump to latest (1 new)")

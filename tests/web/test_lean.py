@@ -12,7 +12,7 @@ SCRIPTS = {
     "return a\n  ? b\n  : c\n": "return a?b:c\n",
     "a + +b - -c\n": "a+ +b- -c\n",
     "say(\"a  // b\", '/* c */')\n": "say(\"a  // b\",'/* c */')\n",
-    "x = `a  // ${ b  +  `c  ${d}` } /* e */\n  f`\n": "x=`a  // ${ b  +  `c  ${d}` } /* e */\n  f`\n",
+    "x = `a  // ${ b + `c  ${d}` } /* e */\n  f`\n": "x=`a  // ${ b + `c  ${d}` } /* e */\n  f`\n",
     'x = y.replace(/[/*] +"/g, z) / 2 / w\n': 'x=y.replace(/[/*] +"/g,z)/2/w\n',
     "class A {\n  #one = 1\n  #two\n\n  get(b) {\n    return `${this.#one}` + b.#two\n  }\n}\n": (
         "class A{#a=1\n#b\nget(b){return`${this.#a}`+b.#b}}\n"

@@ -78,7 +78,7 @@ export class List {
       this.#turn = opened.turns
       this.#begin(opened)
     } else if (anchor) {
-      this.log.scrollTop += anchor.element.getBoundingClientRect().top - anchor.top
+      this.log.scrollTop += anchor.element.getBoundingClientRect().bottom - anchor.bottom
     } else if (isOther && log.atHead) {
       this.#bottom()
     }
@@ -140,7 +140,7 @@ export class List {
 
   // --- places
 
-  /** The first row in sight, and where it stands. */
+  /** The first row in sight, and where it ends: its head may go when there are older ones. */
   #anchor() {
     const { top } = this.log.getBoundingClientRect()
     const { children } = this.list
@@ -152,7 +152,7 @@ export class List {
       else low = middle + 1
     }
     const element = this.#lasting(low)
-    return element && { element, top: element.getBoundingClientRect().top }
+    return element && { element, bottom: element.getBoundingClientRect().bottom }
   }
 
   /** A row from there on that will not vanish. @param {number} index */
