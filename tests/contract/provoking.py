@@ -55,7 +55,7 @@ TIGHT: dict[str, Any] = {
     "slow_deadline_ms": 100,
     "internal_token": TOKEN,
 }
-TABLES = "users channels members messages sessions refresh_tokens identities"
+TABLES = "users channels members messages reactions sessions refresh_tokens identities"
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,7 @@ COMMAND_FIELDS: dict[str, Callable[[Scene], JSON]] = {
     "send": lambda s: {"ch": s.channel, "content": "hi"},
     "edit": lambda s: {"ch": s.channel, "of": 1, "content": "ho"},
     "del": lambda s: {"ch": s.channel, "of": 1},
+    "react": lambda s: {"ch": s.channel, "of": 1, "emoji": "👍", "on": True},
     "ping": lambda _: {},
 }
 
