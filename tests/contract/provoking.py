@@ -342,7 +342,9 @@ async def _sent_away(pod: Pod, scene: Scene, told: Drained) -> None:
         told.close, _ = await idle.closed()
         told.answers["GET /readyz"] = await exchange(pod, Ask("GET", "/readyz").bytes())
         told.answers["GET /ws"] = await exchange(pod, handshake(scene.ann))
-        # By now the slot of `busy` has come, too, and it has two seconds from there: all at once.
+        while (await busy.ask({"t": "ping", "ref": "slot?"}))["t"] == "pong":
+            await asyncio.sleep(0.005)
+        # Now the slot of `busy` has come, too, and it has two seconds from there: all at once.
         asked = {t: command(t, scene) for t in (str(k.__struct_config__.tag) for k in COMMANDS)}
         for frame in asked.values():
             await busy.send(frame)
