@@ -95,6 +95,9 @@ class Socket:
     def taken(self) -> int:
         return self._taken
 
+    def waiting(self) -> int:
+        return self._size
+
     def abort(self) -> None:
         self._close(0, "aborted")
 

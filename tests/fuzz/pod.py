@@ -50,6 +50,9 @@ class _Link:
     def taken(self) -> int:
         return len(self.written)
 
+    def waiting(self) -> int:
+        return 0
+
     def abort(self) -> None:
         raise AssertionError("nothing here is slow")
 
