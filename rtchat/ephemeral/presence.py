@@ -7,8 +7,8 @@ a room is told must be true of him as a whole:
 - he *comes* to a room with a subscription there that is live. To unsubscribe changes nothing: he is
   online still, and the pod tells the room when that ends.
 - he *leaves* a pod when his last socket there has been gone for the grace: who reloads a page, or
-  is sent away by a pod that stops, does not flicker. Half-way the pod *seeks* him: another pod that
-  has a socket of his takes over his rooms, also those that no subscription of that socket follows.
+  is sent away by a pod that stops, does not flicker. Before its end the pod *seeks* him: another
+  pod that has a socket of his takes over his rooms, whether that socket follows them or not.
 - a pod that is not heard for three beats is lost. Whom only that one had is *doubtful* and sought,
   and offline when no pod took over in time.
 - who ceases to be a member is forgotten in silence. That he is gone is the log's to say.
@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from rtchat.ephemeral.crowd import DOUBTFUL, Crowd, Draft, There
 from rtchat.ephemeral.word import Word
 
-SEEK_S = 2.0  # for a pod to take over
+SEEK_S = 1.5  # for a pod to take over; who comes to one later, and follows nothing, is missed
 ROOMS_MAX = 1000  # of a user, without a subscription here
 MISSED_MAX = 100  # pods that were given up, and may have lived
 CONFIRMED_BEATS = 75  # a list that was not told whole for so long is doubtful
@@ -270,19 +270,25 @@ class Presence:
                 if len(self._missed) > MISSED_MAX:
                     del self._missed[next(iter(self._missed))]
                 self._lose(pod, now, now + SEEK_S)
+        if self._leaving:
+            self._let_go(now)
+        if self._doubts:
+            self._settle_doubts(now)
+
+    def _let_go(self, now: float) -> None:
+        """Of who has no socket here any more."""
+        for user, since in list(self._leaving.items()):
+            if now - since < self._grace_s:
+                break
+            if user not in self._unsought:  # else this pod was stalled: first he is sought
+                del self._leaving[user]
+                self._depart(user)
         for user in list(self._unsought):
-            if now - self._leaving[user] < self._grace_s / 2:
+            if now - self._leaving[user] < self._grace_s - SEEK_S:
                 break
             del self._unsought[user]
             for channel_id in self._left_rooms.get(user, ()):
                 self._seeking.setdefault(user, set()).add(channel_id)
-        for user, since in list(self._leaving.items()):
-            if now - since < self._grace_s:
-                break
-            del self._leaving[user]
-            self._depart(user)
-        if self._doubts:
-            self._settle_doubts(now)
 
     def _depart(self, user: int) -> None:
         for channel_id in self._left_rooms.pop(user, ()):

@@ -1,19 +1,14 @@
 """`read`, `typing` and `presence` on one pod (contract §3): who is told what, and who is not."""
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx2
 import pytest
 
-from tests import documented
-from tests.people import People, Person
-from tests.pods import Pod, Pods
-from tests.sockets import Wire, wire
+from tests.contract.place import Frame, Place, eventually, place_on, presence
+from tests.pods import Pods
 
-Frame = dict[str, Any]
 GRACE_S = 1
 SETTINGS: dict[str, Any] = {
     "presence": 1,
@@ -26,71 +21,18 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-class Place:
-    """A pod, people, and channels for them."""
-
-    def __init__(self, pod: Pod, people: People, http: httpx2.AsyncClient) -> None:
-        self.pod, self.people, self.http = pod, people, http
-
-    async def several(self, count: int) -> list[Person]:
-        return await self.people.several(count)
-
-    async def channel(self, owner: Person, *members: Person, kind: str = "public") -> int:
-        body = {"name": "room", "type": kind, "members": [m.id for m in members]}
-        answer = await self.http.post("/channels", json=body, headers=owner.headers)
-        assert answer.status_code == 201, answer.text
-        return int(answer.json()["id"])
-
-    async def seen(self, person: Person, channel: int) -> tuple[int, int]:
-        """`readSeq` and `unread`."""
-        answer = await self.http.get(f"/channels/{channel}", headers=person.headers)
-        return answer.json()["readSeq"], answer.json()["unread"]
-
-    async def message(self, person: Person, channel: int, *contents: str) -> None:
-        for content in contents:
-            body = {"content": content}
-            path = f"/channels/{channel}/messages"
-            answer = await self.http.post(path, json=body, headers=person.headers)
-            assert answer.status_code == 201
-
-    @contextlib.asynccontextmanager
-    async def socket(self, person: Person, *channels: int) -> AsyncIterator[Wire]:
-        """A socket that follows these channels."""
-        async with wire(self.pod.ws_url, person) as opened:
-            if channels:
-                sub = {"t": "sub", "ref": 1, "ch": dict.fromkeys(map(str, channels))}
-                await opened.send(sub)
-                await opened.until(t="ok")
-            yield opened
-
-
 @pytest.fixture(scope="module")
 async def place(pods: Pods, module_database_url: str) -> AsyncIterator[Place]:
-    pod = await pods.start(module_database_url, **SETTINGS)
-    async with (
-        People(module_database_url) as people,
-        httpx2.AsyncClient(base_url=pod.url, timeout=20) as http,
-    ):
-        documented.watch(http)
-        yield Place(pod, people, http)
+    async with place_on(await pods.start(module_database_url, **SETTINGS)) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-async def quiet(place: Place, pods: Pods) -> AsyncIterator[Place]:
+async def quiet(pods: Pods, module_database_url: str) -> AsyncIterator[Place]:
     """The same without presence."""
-    pod = await pods.start(place.pod.database_url, **{**SETTINGS, "presence": 0})
-    async with httpx2.AsyncClient(base_url=pod.url, timeout=20) as http:
-        yield Place(pod, place.people, http)
-
-
-async def eventually(holds: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
-        while not await holds():
-            await asyncio.sleep(0.02)
-
-
-def presence(person: Person, status: str) -> Frame:
-    return {"t": "presence", "user": person.id, "status": status}
+    pod = await pods.start(module_database_url, **{**SETTINGS, "presence": 0})
+    async with place_on(pod) as made:
+        yield made
 
 
 # --- typing
@@ -240,13 +182,9 @@ async def test_who_was_removed_says_and_hears_no_more(quiet: Place) -> None:
         await c.until(t="leave")
         await c.send({"t": "typing", "ch": channel})
         await c.send({"t": "read", "ch": channel, "seq": 1})
-        await eventually(lambda: _has_read(quiet, cid, channel, 1))
+        await eventually(lambda: quiet.has_read(cid, channel, 1))
         await b.alive()  # nothing of it came before the pong
         await c.alive()
-
-
-async def _has_read(place: Place, person: Person, channel: int, seq: int) -> bool:
-    return (await place.seen(person, channel))[0] == seq
 
 
 # --- presence
