@@ -94,7 +94,8 @@ class Presence:
             return False
         if not crowd.hears:
             crowd.hears = True
-            self._draft(channel_id).asks = True
+            draft = self._draft(channel_id)
+            draft.asks = draft.whole = True  # what others asked meanwhile was not heard here
         self._enter(channel_id, crowd, user)
         return True
 

@@ -185,7 +185,7 @@ class Fleet:
                 assert followed <= told, (pod.name, channel, "not told of")
                 assert told == pod.presence.listing(channel)[0], (pod.name, channel)
 
-    def act(self) -> None:
+    def act(self, *, kills: bool = True) -> None:
         pod = self.random.choice(self.pods)
         chance = self.random.random()
         number = self.random.choice(list(pod.sockets)) if pod.sockets else None
@@ -203,7 +203,7 @@ class Fleet:
                 self.remove(channel, user)
             else:
                 self.members[channel].add(user)
-        elif chance < 0.97:
+        elif chance < 0.97 and kills:
             self.kill(pod, orderly=self.random.random() < 0.5)
 
 
@@ -216,6 +216,19 @@ def test_all_pods_agree_with_the_truth_in_the_end(seed: int):
         fleet.tick()
     fleet.settle()
     fleet.check()
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_without_losses_words_are_enough(seed: int):
+    """While pods live, no list is ever told again: rooms agree as soon as the grace is over."""
+    fleet = Fleet(seed, lossy=False)
+    for _ in range(5):
+        for _ in range(40):
+            fleet.act(kills=False)
+            fleet.tick()
+        for _ in range(round((GRACE_S + SEEK_S) / TICK_S)):
+            fleet.tick()
+        fleet.check()
 
 
 @pytest.mark.parametrize("seed", range(10))
