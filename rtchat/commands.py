@@ -147,7 +147,7 @@ class Del(_Command, tag="del"):
 class Read(_Command, tag="read"):
     """Tell how far one has read a channel; `readSeq` and `unread` of the channel follow.
 
-    It never goes back, nor beyond the head. Stored within about a second, several together: send it
+    It never goes back, nor beyond the head. Several are stored together, a little later. Send it
     when what is shown has changed, not for each message.
     """
 

@@ -173,7 +173,8 @@ class Renamed(_Event, tag="chan"):
 
 
 class IsTyping(_Event, tag="typing"):
-    """Somebody else is typing. Told every 2 s at most: take it for over some 5 s after the last."""
+    """Somebody else is typing. Told again every few seconds while it goes on: after a few more
+    without it, take it for over."""
 
     ch: ChannelId
     user: Annotated[Id, Meta(description="Who is.")]

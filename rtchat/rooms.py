@@ -73,8 +73,7 @@ class Rooms:
         self._tails = Tails(config.tail_max_bytes)
         self.measures = Delivering()
         self.traces: Traces | None = None  # set by whoever builds the parts
-        # Set by who tells what is ephemeral: told of words on a channel's topic, of members who are
-        # none any more, of rooms that are shut, and when the bus may have lost words until now.
+        # The teller's: words on a topic, members who are none any more, rooms shut, words lost.
         self.on_word: Callable[[bytes], None] = nobody
         self.on_control: OnControl = nobody
         self.on_shut: Callable[[int], None] = nobody

@@ -60,6 +60,8 @@ FIRST: Walk = (
         (events.Ack(ref=8, ch=1, seq=3, ts=TS),),
     ),
     (Del(ref=9, ch=1, of=1, nonce="n-4"), (events.Ack(ref=9, ch=1, seq=4, ts=TS),)),
+    (Typing(ref=10, ch=1), ()),
+    (Read(ref=11, ch=1, seq=4), ()),
 )
 # Another connection, later: the client holds the entries up to CURSOR, and gets what it missed.
 SECOND: Walk = (
@@ -83,8 +85,6 @@ _MORE: tuple[Any, ...] = (
     events.Joined(ch=17, seq=1209, user=43, by=42, ts=TS),
     events.Left(ch=17, seq=1210, user=43, by=42, ts=TS),
     events.Renamed(ch=17, seq=1211, user=42, name="new name", ts=TS),
-    Read(ch=17, seq=1205),
-    Typing(ch=17),
     events.IsTyping(ch=17, user=42),
     events.HasRead(ch=17, user=42, seq=1205),
     events.Presence(user=42, status="online"),

@@ -15,14 +15,6 @@ ROOM_MAX = 10_000
 class Ephemeral(Edge, frozen=True, kw_only=True):
     """What `Config` holds of ephemeral events."""
 
-    ephemerals_per_second: Annotated[
-        int,
-        number(0, 10**6, "`read` and `typing`; beyond: `rate_limited`", "socket: `rate_limited`"),
-    ] = 10
-    ephemerals_burst: Annotated[
-        int,
-        number(1, 10**6, "of these at once, before that rate holds", "socket: `rate_limited`"),
-    ] = 40
     ephemeral_tick_ms: Annotated[
         int, number(10, 10_000, "what came in this time is told together")
     ] = 300

@@ -25,6 +25,8 @@ WRONG: dict[str, JSON] = {
     "send": {"content": 1.5},
     "edit": {"content": 1.5},
     "del": {"of": 1.5},
+    "read": {"seq": 1.5},
+    "typing": {"ch": 1.5},
     "ping": {"ref": 1.5},
 }
 LONG: dict[str, JSON] = {
@@ -34,6 +36,8 @@ LONG: dict[str, JSON] = {
     "send": {"content": "c" * 4001},
     "edit": {"content": "c" * 4001},
     "del": {"nonce": "n" * 65},
+    "read": {"ref": "r" * 65},
+    "typing": {"ref": "r" * 65},
     "ping": {"ref": "r" * 65},
 }
 
@@ -99,6 +103,26 @@ async def too_often(world: World, t: str) -> JSON:
             if answer.get("code") == Code.RATE_LIMITED:
                 break
     return answer
+
+
+async def too_often_unanswered(world: World, t: str) -> JSON:
+    """What goes through is not answered, or that too many marks wait."""
+    scene = await world.scene()
+    async with wire(world.pod.ws_url, scene.ann) as socket:
+        for _ in range(TRIES):
+            await socket.send(command(t, scene))
+        return (await socket.until(code=Code.RATE_LIMITED))[-1]
+
+
+async def behind_a_mark_that_waits(world: World, t: str) -> JSON:
+    """One fits."""
+    scene = await world.scene()
+    async with wire(world.pod.ws_url, scene.ann) as socket:
+        async with wire(world.pod.ws_url, scene.bob) as another:
+            await another.send({**command(t, scene), "ref": "waits"})
+            await another.send({"t": "ping", "ref": "behind"})
+            await another.until(ref="behind")
+        return await socket.ask(command(t, scene))
 
 
 async def behind_a_write_that_waits(world: World, t: str) -> JSON:
@@ -257,6 +281,9 @@ BY_COMMAND: dict[tuple[str, Code], Recipe] = {
     ("auth", Code.FORBIDDEN): altered(lambda _, scene, __: {"token": scene.bob.token}),
     ("auth", Code.RATE_LIMITED): in_too_often,
     ("auth", Code.OVERLOADED): beside_another_socket,
+    ("read", Code.RATE_LIMITED): too_often_unanswered,
+    ("typing", Code.RATE_LIMITED): too_often_unanswered,
+    ("read", Code.OVERLOADED): behind_a_mark_that_waits,
 }
 NEVER_SENT = {Close.RESTART, Close.FORBIDDEN}  # as their texts say
 CLOSES: dict[Close, CloseRecipe] = {

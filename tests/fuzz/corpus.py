@@ -27,6 +27,8 @@ FRAMES: list[dict[str, object]] = [
     {"t": "send", "ref": "four", "ch": 17, "content": "hi", "nonce": "n"},
     {"t": "edit", "ref": 5, "ch": 17, "of": 1, "content": "hi!", "nonce": "m"},
     {"t": "del", "ref": 6, "ch": 17, "of": 1},
+    {"t": "read", "ref": 7, "ch": 17, "seq": 4},
+    {"t": "typing", "ref": 8, "ch": 17},
     {"t": "ping", "ref": 9},
 ]
 QUERIES = [
