@@ -233,11 +233,15 @@ class Presence:
         if pod in self._pods:
             self._lose(pod, now, now + self._grace_s)
 
-    def _lose(self, pod: str, now: float, until: float) -> None:
+    def _lose(self, pod: str, now: float, until: float) -> bool:
+        """Doubt all that it told. Tells whether it had told anything."""
+        told = False
         self._pods.pop(pod, None)
         for channel_id, crowd in self._crowds.items():
             if (there := crowd.elsewhere.pop(pod, None)) is not None:
                 self._doubt(channel_id, crowd, there.users, now, until)
+                told = True
+        return told
 
     def take_over(self, user: int, channels: Iterable[int]) -> None:
         """Another pod seeks him, who has a socket here and is a member of these channels."""
@@ -267,10 +271,10 @@ class Presence:
         """Do what is due."""
         for pod, at in list(self._pods.items()):
             if now - at > self._silence_s:
-                self._missed[pod] = None
+                if self._lose(pod, now, now + SEEK_S):
+                    self._missed[pod] = None
                 if len(self._missed) > MISSED_MAX:
                     del self._missed[next(iter(self._missed))]
-                self._lose(pod, now, now + SEEK_S)
         if self._leaving:
             self._let_go(now)
         if self._doubts:

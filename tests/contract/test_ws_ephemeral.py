@@ -170,6 +170,40 @@ async def test_who_is_no_member_is_refused_and_nobody_hears(
         await a.silence()
 
 
+NO_NUMBERS: list[Any] = [-1, 2**53, 1.5, 1e300, "17", None, [], [1], {}, True]
+HOSTILE: list[Frame] = [
+    {"t": "typing"},
+    *[{"t": "typing", "ch": ch} for ch in [0, *NO_NUMBERS]],
+    {"t": "read", "ch": 1},
+    {"t": "read", "seq": 1},
+    *[{"t": "read", "ch": 1, "seq": seq} for seq in NO_NUMBERS],
+]
+
+
+@pytest.mark.parametrize("frame", HOSTILE, ids=str)
+async def test_fields_that_are_none_are_refused(quiet: Place, frame: Frame) -> None:
+    """As in every command; the socket stays."""
+    (ann,) = await quiet.several(1)
+    async with quiet.socket(ann) as a:
+        error = await a.ask({**frame, "ref": 1})
+        assert (error["code"], error["retry"]) == ("bad_field", False)
+        assert error["field"] in ("ch", "seq")
+        await a.alive()
+
+
+async def test_what_others_say_of_themselves_is_not_believed(quiet: Place) -> None:
+    """Whose mark and who is typing is the connection's to say, and nobody else's."""
+    ann, bob, cid = await quiet.several(3)
+    channel = await quiet.channel(ann, bob, cid)
+    await quiet.message(ann, channel, "a")
+    async with quiet.socket(bob) as b, quiet.socket(cid, channel) as c:
+        await b.send({"t": "typing", "ch": channel, "user": ann.id})
+        assert (await c.recv())["user"] == bob.id
+        await b.send({"t": "read", "ch": channel, "seq": 1, "user": ann.id})
+        assert (await c.recv())["user"] == bob.id
+        assert await quiet.seen(ann, channel) == (0, 0)
+
+
 async def test_who_was_removed_says_and_hears_no_more(quiet: Place) -> None:
     """Though subscribed before."""
     ann, bob, cid = await quiet.several(3)
