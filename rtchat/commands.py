@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from rtchat import events
 from rtchat.errors import Code
-from rtchat.model import ID_MAX, ChannelId, Content, Id, Seq
+from rtchat.model import ID_MAX, ChannelId, Content, Emoji, Id, Seq
 
 NONCE_MAX_CHARS = 64
 REF_MAX_CHARS = 64
@@ -144,14 +144,55 @@ class Del(_Command, tag="del"):
     nonce: Nonce | None = None
 
 
+class React(_Command, tag="react"):
+    """React to a message with an emoji, or take that back; an entry, even where nothing changes."""
+
+    answers = (events.Ack,)
+    errors = _WRITE
+
+    ch: ChannelId
+    of: Annotated[Id, Meta(description="The message's seq.")]
+    emoji: Emoji
+    on: Annotated[bool, Meta(description="False: take it back.")]
+    nonce: Nonce | None = None
+
+
+class Read(_Command, tag="read"):
+    """Tell how far one has read a channel; `readSeq` and `unread` of the channel follow.
+
+    It never goes back, nor beyond the head. Several are stored together, a little later. Send it
+    when what is shown has changed, not for each message.
+    """
+
+    answers = ()
+    errors = _ANY | _STORE | {
+        Code.FORBIDDEN, Code.NOT_FOUND, Code.RATE_LIMITED, Code.OVERLOADED,
+    }  # fmt: skip
+
+    ch: ChannelId
+    seq: Annotated[Seq, Meta(description="The last entry that was read.")]
+
+
+class Typing(_Command, tag="typing"):
+    """Tell the others who follow a channel that one is typing. Again every few seconds, while it
+    goes on; what is sent sooner is not passed on. Not told in large rooms."""
+
+    answers = ()
+    errors = _ANY | _STORE | {Code.FORBIDDEN, Code.NOT_FOUND, Code.RATE_LIMITED}
+
+    ch: ChannelId
+
+
 class Ping(_Command, tag="ping"):
     """Ask for a `pong`, to see that the link lives where WebSocket pings are out of reach."""
 
     answers = (events.Pong,)
 
 
-Command = Auth | Sub | Unsub | Send | Edit | Del | Ping
-COMMANDS: tuple[type[Command], ...] = (Auth, Sub, Unsub, Send, Edit, Del, Ping)
+Command = Auth | Sub | Unsub | Send | Edit | Del | React | Read | Typing | Ping
+COMMANDS: tuple[type[Command], ...] = (
+    Auth, Sub, Unsub, Send, Edit, Del, React, Read, Typing, Ping,
+)  # fmt: skip
 
 # What a frame is answered with that is none of these.
 UNREADABLE = frozenset({Code.BAD_JSON, Code.BAD_MESSAGE, Code.UNKNOWN_TYPE})

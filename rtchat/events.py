@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from rtchat.errors import Close, Code
-from rtchat.model import Channel, ChannelId, Id, Seq, User
+from rtchat.model import Channel, ChannelId, Emoji, Id, Seq, User
 
 Ref = Annotated[int | str | None, Meta(description="The `ref` of the command, null without one.")]
 Milliseconds = Annotated[int, Meta(ge=0, description="Milliseconds since 1970, UTC.")]
@@ -131,13 +131,13 @@ class Deleted(_Event, tag="del"):
 
 
 class Reacted(_Event, tag="react"):
-    """Log entry: somebody reacted to a message, or took it back. Not served yet."""
+    """Log entry: somebody reacted to a message, or took that back."""
 
     ch: ChannelId
     seq: _Seq
     of: _Of
     user: _Author
-    emoji: str
+    emoji: Emoji
     on: Annotated[bool, Meta(description="False: taken back.")]
     ts: Milliseconds
 
@@ -170,6 +170,39 @@ class Renamed(_Event, tag="chan"):
     user: _Author
     name: str
     ts: Milliseconds
+
+
+class IsTyping(_Event, tag="typing"):
+    """Somebody else is typing. Told again every few seconds while it goes on: after a few more
+    without it, take it for over."""
+
+    ch: ChannelId
+    user: Annotated[Id, Meta(description="Who is.")]
+
+
+class HasRead(_Event, tag="read"):
+    """Somebody has read up to an entry; oneself, on another connection, in any channel of one's
+    own. The same user and channel come with a higher `seq` each time, or it came late: drop it."""
+
+    ch: ChannelId
+    user: Annotated[Id, Meta(description="Who has.")]
+    seq: Annotated[Id, Meta(description="The last entry that was read.")]
+
+
+class Presence(_Event, tag="presence"):
+    """Somebody else, with whom one shares a channel that is followed, is online or not any more.
+
+    What was told ends with the connection: each `hello` begins with nobody known.
+    """
+
+    user: Annotated[Id, Meta(description="Who.")]
+    status: Annotated[
+        str,
+        Meta(
+            description="`online` or `offline`; take another for `online`.",
+            examples=["online", "offline"],
+        ),
+    ]
 
 
 class Reset(_Event, tag="reset"):
@@ -226,8 +259,10 @@ class Bye(_Event, tag="bye"):
     in_: Annotated[int, Meta(ge=0, description="Come back in so many ms.")]
 
 
-# Entries of a channel's log, which have a seq; and all there is.
+# Entries of a channel's log, which have a seq.
 ENTRIES: tuple[type[Any], ...] = (Msg, Edited, Deleted, Reacted, Joined, Left, Renamed)
+# Without a place in a log: they may be lost.
+EPHEMERAL: tuple[type[Any], ...] = (IsTyping, HasRead, Presence)
 EVENTS: tuple[type[Any], ...] = (
-    Hello, Ok, Ack, Error, Pong, *ENTRIES, Reset, Added, Removed, Expiring, Bye,
+    Hello, Ok, Ack, Error, Pong, *ENTRIES, *EPHEMERAL, Reset, Added, Removed, Expiring, Bye,
 )  # fmt: skip

@@ -45,8 +45,8 @@ class Conversation:
     """Reads one connection's commands and answers them."""
 
     __slots__ = (
-        "_connection", "_errors", "_gate", "_idle", "_loop", "_sends", "_services", "_subs",
-        "_user_sends",
+        "_connection", "_ephemerals", "_errors", "_gate", "_idle", "_loop", "_sends", "_services",
+        "_subs", "_user_sends",
     )  # fmt: skip
 
     def __init__(self, services: Services, connection: Connection) -> None:
@@ -59,6 +59,7 @@ class Conversation:
         self._errors = Bucket(config.errors_per_second, config.errors_burst, now)
         self._user_sends: Bucket | None = None  # there from the first write on; idle ones have none
         self._subs: Bucket | None = None
+        self._ephemerals: Bucket | None = None
         self._gate: asyncio.Future[None] | None = None  # there while reading is held back
         self._idle = False  # `run` waits for the next text
 
@@ -210,6 +211,21 @@ class Conversation:
         )
         self._connection.unanswered += 1
 
+    def react(self, command: commands.React) -> None:
+        """Hand a reaction to the writer."""
+        self._spend()
+        self._services.chat.submit_reaction(
+            self._connection.user_id,
+            command.ch,
+            command.of,
+            command.emoji,
+            on=command.on,
+            nonce=command.nonce,
+            done=self._written,
+            ref=command.ref,
+        )
+        self._connection.unanswered += 1
+
     def _spend(self) -> None:
         """Count a write, the connection's and the user's. Raises ChatError(rate_limited)."""
         now = self._loop.time()
@@ -251,7 +267,7 @@ class Conversation:
         """Subscribe."""
         connection = self._connection
         if self._subs is None:
-            self._subs = self._services.rates.subscriber()
+            self._subs = self._services.rates.own(Limited.SUBS)
         self._services.rates.subscribe(self._subs, connection.user_id, len(command.ch))
         await self._services.hub.subscribe(
             connection,
@@ -264,6 +280,23 @@ class Conversation:
         """Unsubscribe."""
         self._services.hub.unsubscribe(self._connection, command.ch)
         self._connection.write(protocol.ok(command.ref))
+
+    async def read(self, command: commands.Read) -> None:
+        """Take a mark of reading."""
+        self._spend_ephemeral()
+        await self._services.teller.read(self._connection, command.ch, command.seq)
+
+    async def typing(self, command: commands.Typing) -> None:
+        """Take it that the user is typing."""
+        self._spend_ephemeral()
+        await self._services.teller.typing(self._connection, command.ch)
+
+    def _spend_ephemeral(self) -> None:
+        bucket = self._ephemerals
+        if bucket is None:
+            bucket = self._ephemerals = self._services.rates.own(Limited.EPHEMERALS)
+        if wait_s := bucket.take(self._loop.time()):
+            raise self._too_often(Limited.EPHEMERALS, wait_s)
 
     def ping(self, command: commands.Ping) -> None:
         """Answer."""
@@ -295,9 +328,12 @@ _AT_ONCE: dict[type, Callable[[Conversation, Any], None]] = {
     commands.Send: Conversation.send,
     commands.Edit: Conversation.edit,
     commands.Del: Conversation.delete,
+    commands.React: Conversation.react,
     commands.Ping: Conversation.ping,
 }
 _WAITING: dict[type, Callable[[Conversation, Any], Awaitable[None]]] = {
     commands.Auth: Conversation.auth,
     commands.Sub: Conversation.sub,
+    commands.Read: Conversation.read,
+    commands.Typing: Conversation.typing,
 }

@@ -55,7 +55,7 @@ from rtchat.client.events import (
     Unknown,
     UnknownEntry,
 )
-from rtchat.client.model import Channel, LiveSession, Member, Message, Session, User
+from rtchat.client.model import Channel, LiveSession, Member, Message, Reaction, Session, User
 from rtchat.client.rest import Renewing, Rest, make_http
 from rtchat.client.stream import Events
 
@@ -86,6 +86,7 @@ __all__ = [
     "OutcomeUnknownError",
     "Presence",
     "React",
+    "Reaction",
     "Read",
     "RefusedError",
     "Removed",

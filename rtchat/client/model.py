@@ -45,6 +45,14 @@ class Member(_Value):
     joined_at: str
 
 
+class Reaction(_Value):
+    """An emoji at a message: how many reacted with it, and the first of them."""
+
+    emoji: str
+    count: int
+    users: list[int] = []
+
+
 class Message(_Value):
     """A message as stored; (`channel_id`, `seq`) names it, and `id` is both as one text."""
 
@@ -57,6 +65,7 @@ class Message(_Value):
     nonce: str | None = None
     edited_at: str | None = None
     deleted_at: str | None = None
+    reactions: list[Reaction] = []
 
 
 class Session(_Value):

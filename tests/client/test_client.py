@@ -14,14 +14,19 @@ from rtchat.client import (
     Hello,
     Msg,
     OutcomeUnknownError,
+    Presence,
+    React,
+    Reaction,
+    Read,
     RefusedError,
     Removed,
     Reset,
     Rest,
+    Typing,
     UnreachableError,
 )
 from rtchat.server.launch import free_port
-from tests.client.conftest import Connect
+from tests.client.conftest import Connect, Server
 from tests.client.talk import until, whole
 from tests.people import People
 from tests.pods import Pod
@@ -45,6 +50,36 @@ async def test_send_and_receive(people: People, rest: Rest, connect: Connect) ->
         assert seen[0] == b.hello
         assert seen[2] == expected
     assert [m.content for m in await whole(rest.as_user(bob.token), channel.id)] == [content]
+
+
+async def test_what_is_ephemeral(server: Server, crowd: People) -> None:
+    """Who is online, is typing, has read: as events without a seq, told to others only; the mark
+    moves `unread`, on one's other sockets too."""
+    pod = await server.start(presence=1, ephemeral_tick_ms=50, read_flush_ms=50)
+    ann, bob = await crowd.new("ann"), await crowd.new("bob")
+    async with Rest(pod.url, trust_env=False) as rest:
+        channel = (await rest.as_user(ann.token).create_channel("general")).id
+        await rest.as_user(bob.token).join(channel)
+        heard: list[object] = []
+        phone: list[object] = []
+        async with (
+            Client(pod.ws_url, token=ann.token, on_event=heard.append) as a,
+            Client(pod.ws_url, token=bob.token) as b,
+            Client(pod.ws_url, token=bob.token, on_event=phone.append),
+        ):
+            await a.subscribe([channel])
+            seq = (await a.send(channel, "hi")).seq
+            await b.subscribe([channel])
+            await until(lambda: Presence(user=bob.id, status="online") in heard)
+            b.typing(channel)
+            await until(lambda: Typing(ch=channel, user=bob.id) in heard)
+            b.read(channel, seq)
+            read = Read(ch=channel, user=bob.id, seq=seq)
+            await until(lambda: read in heard and read in phone)
+            seen = await rest.as_user(bob.token).channel(channel)
+            assert (seen.read_seq, seen.unread) == (seq, 0)
+        about = {e.user for e in heard if isinstance(e, Presence | Typing | Read)}
+        assert about == {bob.id}
 
 
 async def test_sends_of_one_channel_keep_their_order(
@@ -92,6 +127,32 @@ async def test_edits_and_deletions(people: People, rest: Rest, connect: Connect)
             Edit(seq=2, ts=edited.ts, content="hello", **head),
             Del(seq=3, ts=deleted.ts, **head),
         ]
+
+
+async def test_reactions(people: People, rest: Rest, connect: Connect) -> None:
+    """Set and taken back, each once; entries of the log, and of the message in history."""
+    ann = await people.new()
+    mine = rest.as_user(ann.token)
+    channel = (await mine.create_channel("c")).id
+    async with connect(ann) as client:
+        await client.subscribe([channel])
+        of = (await client.send(channel, "hello")).seq
+        on = await client.react(channel, of, "👍", nonce="r1")
+        assert (await client.react(channel, of, "👍", nonce="r1")).dup
+        party = await client.react(channel, of, "🎉")
+        off = await client.react(channel, of, "👍", on=False)
+        with pytest.raises(RefusedError, match="bad_field"):
+            await client.react(channel, of, "yes")
+        events = client.events()
+        seen = [await anext(events) for _ in range(5)]
+        head = {"ch": channel, "of": of, "user": ann.id}
+        assert seen[2:] == [
+            React(seq=2, ts=on.ts, emoji="👍", on=True, **head),
+            React(seq=3, ts=party.ts, emoji="🎉", on=True, **head),
+            React(seq=4, ts=off.ts, emoji="👍", on=False, **head),
+        ]
+    [message] = await whole(mine, channel)
+    assert message.reactions == [Reaction(emoji="🎉", count=1, users=[ann.id])]
 
 
 async def test_rate_limited_is_waited_for(people: People, rest: Rest, connect: Connect) -> None:

@@ -45,6 +45,10 @@ TIGHT: dict[str, Any] = {
     "user_password_changes_per_minute": 3,
     "user_refreshes_per_minute": 1,
     "subs_per_second": 1,
+    "ephemerals_per_second": 1,
+    "ephemerals_burst": 3,
+    "read_marks_max": 1,
+    "read_flush_ms": 60_000,
     "address_registers_per_minute": 1,
     "address_logins_per_minute": 1,
     "address_sso_per_minute": 1,
@@ -55,7 +59,7 @@ TIGHT: dict[str, Any] = {
     "slow_deadline_ms": 100,
     "internal_token": TOKEN,
 }
-TABLES = "users channels members messages sessions refresh_tokens identities"
+TABLES = "users channels members messages reactions sessions refresh_tokens identities"
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,9 @@ COMMAND_FIELDS: dict[str, Callable[[Scene], JSON]] = {
     "send": lambda s: {"ch": s.channel, "content": "hi"},
     "edit": lambda s: {"ch": s.channel, "of": 1, "content": "ho"},
     "del": lambda s: {"ch": s.channel, "of": 1},
+    "react": lambda s: {"ch": s.channel, "of": 1, "emoji": "👍", "on": True},
+    "read": lambda s: {"ch": s.channel, "seq": 1},
+    "typing": lambda s: {"ch": s.channel},
     "ping": lambda _: {},
 }
 
@@ -341,7 +348,9 @@ async def _sent_away(pod: Pod, scene: Scene, told: Drained) -> None:
         told.close, _ = await idle.closed()
         told.answers["GET /readyz"] = await exchange(pod, Ask("GET", "/readyz").bytes())
         told.answers["GET /ws"] = await exchange(pod, handshake(scene.ann))
-        # By now the slot of `busy` has come, too, and it has two seconds from there: all at once.
+        while (await busy.ask({"t": "ping", "ref": "slot?"}))["t"] == "pong":
+            await asyncio.sleep(0.005)
+        # Now the slot of `busy` has come, too, and it has two seconds from there: all at once.
         asked = {t: command(t, scene) for t in (str(k.__struct_config__.tag) for k in COMMANDS)}
         for frame in asked.values():
             await busy.send(frame)
