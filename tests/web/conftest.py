@@ -1,12 +1,14 @@
 """Fixtures of the pages: one Chromium, a new tab for each test, and one that keeps its page."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
-from tests.pods import Pod
+from tests.pods import Pod, Pods
+from tests.services import Databases
 from tests.web.chromium import launched
+from tests.web.conversing import SETTINGS
 from tests.web.tab import Tab
 
 PATIENCE_MS = 20_000
@@ -17,6 +19,15 @@ async def chromium() -> AsyncIterator[Any]:
     """A headless Chromium."""
     async with launched() as browser:
         yield browser
+
+
+@pytest.fixture(scope="session")
+def unlimited(pods: Pods, databases: Databases) -> Iterator[Pod]:
+    """A pod that lets a connection write as fast as it can; not to be stopped."""
+    with databases.fresh() as url:
+        pod = pods.spawn(url, **SETTINGS).wait()
+        yield pod
+        pod.kill()
 
 
 @pytest.fixture

@@ -14,25 +14,23 @@ import pytest
 
 from tests.people import People, Person
 from tests.pods import Pod, Pods
-from tests.web.conversing import SETTINGS, Server
+from tests.web.conversing import Server
 from tests.web.seats import POLICY, TIMES, Network, Seat, agrees, log_of, soon
 
 Room = Callable[..., Awaitable[int]]
 
 
 @pytest.fixture(scope="module")
-async def network(pods: Pods, module_database_url: str) -> AsyncIterator[Network]:
-    """The way to a pod that does not limit how fast people write."""
-    pod = await pods.start(module_database_url, **SETTINGS)
-    network = Network(pod.url)
+async def network(unlimited: Pod) -> AsyncIterator[Network]:
+    """The way to a pod."""
+    network = Network(unlimited.url)
     async with network.proxy:
         yield network
-    pod.kill()
 
 
 @pytest.fixture(scope="module")
-async def crowd(network: Network, module_database_url: str) -> AsyncIterator[People]:
-    async with People(module_database_url) as people:
+async def crowd(unlimited: Pod) -> AsyncIterator[People]:
+    async with People(unlimited.database_url) as people:
         yield people
 
 
@@ -371,16 +369,10 @@ async def test_tabs_go_on_over_a_drain_and_a_kill(chromium: Any, pods: Pods, dat
     server.pod.kill()
 
 
-@pytest.fixture
-def limited(pod: Pod) -> Pod:
-    """A pod with the limits of a connection that ship."""
-    return pod
-
-
 async def test_it_keeps_to_the_servers_pace(
-    chromium: Any, limited: Pod, people: People, http: httpx2.AsyncClient
+    chromium: Any, pod: Pod, people: People, http: httpx2.AsyncClient
 ):
-    network = Network(limited.url)
+    network = Network(pod.url)
     async with network.proxy, browser_of(chromium) as context:
         ann = await people.new("ann")
         tab = await Desk(context, network, ann, await channel_of(http, ann)).tab()
