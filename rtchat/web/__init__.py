@@ -6,8 +6,8 @@ works in an office without the internet, and tells nobody that it was opened.
 
 Pages and scripts refer to each other by relative paths, for the server may be mounted below a
 prefix. What refers to an asset is served with the assets' digest behind it, `page.css?v=…`: a
-browser may then keep it for ever, and a new release, or an edit, is another URL. Comments stay
-here: a third of a script is for its readers.
+browser may then keep it for ever, and a new release, or an edit, is another URL. Comments and
+indentation stay here: two fifths of a script are for its readers.
 """
 
 import functools
@@ -92,6 +92,8 @@ _COMMENT = re.compile(
     rb"^[ \t]*(?:/\*(?:(?!\*/).)*\*/|//[^\n]*)[ \t]*\n|[ \t]+// [^\n]*$|/\*\* [^\n]*?\*/ ?",
     re.MULTILINE | re.DOTALL,
 )
+# What is in the way of a line, and lines without anything. (No text of ours goes over lines.)
+_SPACE = re.compile(rb"^\s+", re.MULTILINE)
 # A path to an asset in quotes, as it stands in our pages and scripts.
 _REFERENCE = re.compile(rb'"([\w./-]+\.(?:css|js|svg))"')
 
@@ -121,7 +123,7 @@ def read(asset: Asset) -> bytes:
     if asset.file.startswith("vendor/"):
         return data  # to the byte as its publisher made it
     if asset.media_type in (_CSS, _JS):
-        data = _COMMENT.sub(b"", data)
+        data = _SPACE.sub(b"", _COMMENT.sub(b"", data))
     return _REFERENCE.sub(rb'"\1?v=%s"' % version(), data)
 
 

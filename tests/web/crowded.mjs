@@ -116,7 +116,8 @@ const write = (ch) => {
 
 const STEPS = 400
 const PATIENCE_MS = 12_000
-for (let step = 0; step < STEPS && performance.now() < PATIENCE_MS; step++) {
+const isPatient = () => performance.now() < PATIENCE_MS && !told.faults.length
+for (let step = 0; step < STEPS && isPatient(); step++) {
   write(channels[below(3)])
   const tab = tabs[below(tabs.length)]
   const ch = channels[below(3)]
@@ -133,7 +134,7 @@ const isDone = () =>
   !engine.outbox.writes.length &&
   tabs.every(({ places }) =>
     [...places].every(([ch, { cursor, stands }]) => stands && cursor === heads.get(ch)))
-while (!isDone() && performance.now() < PATIENCE_MS) await sleep(20)
+while (!isDone() && isPatient()) await sleep(20)
 if (!isDone()) {
   const left = tabs.map(({ places }) => [...places])
   told.faults.push(`not all came: ${JSON.stringify([left, [...heads], engine.outbox.writes.length])}`)

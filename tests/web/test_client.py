@@ -6,6 +6,8 @@ that end a pod have one for themselves. At the end of each the tabs are held aga
 
 import asyncio
 import contextlib
+import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -379,3 +381,55 @@ async def test_it_keeps_to_the_servers_pace(
         await tab.writes(60)  # 20 a second are allowed, and 40 at once
         await agrees(http, tab)
         assert [state["name"] for state in await tab.told("states")] == ["connecting", "online"]
+
+
+async def test_another_history_is_begun_anew(chromium: Any, pods: Pods, database_url: str):
+    """The epoch changes, as after a restored backup: no cursor means anything any more."""
+    server = Server(pods, database_url)
+    await server.pod.listening()
+    network = Network(server.pod.url)
+    async with network.proxy, People(database_url) as people, browser_of(chromium) as context:
+        ann = await people.new("ann")
+        async with server.rest() as http:
+            channel = await channel_of(http, ann)
+        desk = Desk(context, network, ann, channel)
+        one, two = await desk.tab(), await desk.tab()
+        await one.follows()
+        await two.follows()
+        await one.writes(5)
+        await one.sees(5)
+        await two.sees(5)
+        await server.stop()
+        await renew_epoch(server.pod)
+        await one.writes(1)  # which waits over it
+        await server.start()
+        for tab in (one, two):
+            await tab.until("told.resets.length === 1 && client.epoch === client.hello.epoch")
+            assert await tab.told("resets") == [{"ch": channel, "head": None}]
+            assert await tab.does("client.cursors()") == {}
+        await one.until("!client.outbox.length")
+        stale = "([ch, epoch]) => client.subscribe({ [ch]: 3 }, epoch)"
+        assert await two.does(stale, [channel, "another"]) == {str(channel): {"error": "reset"}}
+        again = """async (ch) => {
+          const { lastSeq } = await rest.channel(ch)
+          return client.subscribe({ [ch]: lastSeq })
+        }"""
+        for tab in (one, two):
+            assert await tab.does(again, channel) == {str(channel): {"head": 6}}
+        await one.writes(1)
+        async with server.rest() as http:
+            for tab in (one, two):
+                await tab.sees(7)
+                assert [entry["seq"] for entry in await tab.told("entries")] == [1, 2, 3, 4, 5, 7]
+            assert len(await log_of(http, channel, ann)) == 7
+    server.pod.kill()
+
+
+async def renew_epoch(pod: Pod) -> None:
+    """As an operator does it."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "rtchat", "epoch", "renew"),
+        env={**os.environ, **pod.settings},
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    assert await process.wait() == 0
