@@ -1,109 +1,18 @@
-"""rtchat.js in a real browser: nothing that is written is lost, nothing is shown twice.
+"""rtchat.js in a real browser: its tabs, its page's end, and who is signed in.
 
-Each test has a channel and people of its own, on one pod behind a network that can be cut; those
-that end a pod have one for themselves. At the end of each the tabs are held against the log.
+Each test has a channel and people of its own, on one pod. At the end of most the tabs are held
+against the log: everything that was written is there once, and was seen once, in order.
 """
 
 import asyncio
-import contextlib
-import os
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import httpx2
 import pytest
 
-from tests.people import People, Person
-from tests.pods import Pod, Pods
-from tests.web.conversing import Server
-from tests.web.seats import POLICY, TIMES, Network, Seat, agrees, log_of, soon
-
-Room = Callable[..., Awaitable[int]]
-
-
-@pytest.fixture(scope="module")
-async def network(unlimited: Pod) -> AsyncIterator[Network]:
-    """The way to a pod."""
-    network = Network(unlimited.url)
-    async with network.proxy:
-        yield network
-
-
-@pytest.fixture(scope="module")
-async def crowd(unlimited: Pod) -> AsyncIterator[People]:
-    async with People(unlimited.database_url) as people:
-        yield people
-
-
-@pytest.fixture
-async def rest(network: Network) -> AsyncIterator[httpx2.AsyncClient]:
-    host, port = network.proxy.target
-    async with httpx2.AsyncClient(base_url=f"http://{host}:{port}", timeout=20) as http:
-        yield http
-
-
-async def channel_of(http: httpx2.AsyncClient, owner: Person, *others: Person) -> int:
-    """Make a channel with these members."""
-    members = [person.id for person in others]
-    body = {"type": "private", "name": "seats", "members": members}
-    answer = await http.post("/channels", json=body, headers=owner.headers)
-    assert answer.status_code == 201, answer.text
-    return int(answer.json()["id"])
-
-
-@contextlib.asynccontextmanager
-async def browser_of(chromium: Any, worker: str = "worker-src 'self'; ") -> AsyncIterator[Any]:
-    """A browser profile in which any origin has the page `/seat`."""
-    context = await chromium.new_context()
-    policy = {"content-security-policy": POLICY.format(worker=worker)}
-
-    async def seat(route: Any) -> None:
-        page = "<!doctype html><title>seat</title>"
-        await route.fulfill(body=page, content_type="text/html", headers=policy)
-
-    await context.route("**/seat", seat)
-    yield context
-    await context.close()
-
-
-@pytest.fixture
-async def browser(chromium: Any) -> AsyncIterator[Any]:
-    async with browser_of(chromium) as context:
-        yield context
-
-
-@pytest.fixture(autouse=True)
-def mended(network: Network) -> Any:
-    """However a test ended, the next one's network is whole."""
-    yield
-    network.proxy.refuses = network.proxy.swallows = False
-
-
-class Desk:
-    """A person with a channel, and tabs."""
-
-    def __init__(self, browser: Any, network: Network, person: Person, channel: int) -> None:
-        self.browser, self.network = browser, network
-        self.person, self.channel = person, channel
-        self.tabs = 0
-
-    async def tab(self, cursor: int | None = 0, **how: Any) -> Seat:
-        """Open another tab."""
-        page = await self.browser.new_page()
-        seat = Seat(page, self.network.url, self.person)
-        if not self.tabs:
-            await seat.signs_in(how.pop("token", None))
-        self.tabs += 1
-        await seat.begins(self.channel, cursor, **how)
-        return seat
-
-
-@pytest.fixture
-async def desk(browser: Any, network: Network, crowd: People, rest: httpx2.AsyncClient) -> Desk:
-    ann = await crowd.new("ann")
-    return Desk(browser, network, ann, await channel_of(rest, ann))
-
+from tests.people import People
+from tests.web.desks import Desk, browser_of, channel_of
+from tests.web.seats import Network, agrees, log_of, soon
 
 # --- tabs
 
@@ -230,54 +139,6 @@ async def test_what_was_refused_outlives_a_reload_until_it_is_discarded_or_writt
     await agrees(rest, tab)
 
 
-# --- the network and the machine
-
-
-@pytest.mark.parametrize("share", [True, False], ids=["shared", "alone"])
-async def test_a_dead_link_is_noticed_and_nothing_is_lost(
-    desk: Desk, network: Network, rest: httpx2.AsyncClient, *, share: bool
-):
-    tab = await desk.tab(share=share)
-    await tab.follows()
-    await tab.writes(10)
-    network.proxy.swallows = True  # no connection is closed, and nothing arrives
-    await tab.writes(10)
-    await tab.is_in("waiting")
-    network.proxy.swallows = False
-    await tab.writes(10)
-    await agrees(rest, tab)
-    whys = {state["why"] for state in await tab.told("states") if "why" in state}
-    assert whys == {"The connection was lost."}
-
-
-async def test_a_frozen_page_comes_back_by_itself(
-    desk: Desk, network: Network, rest: httpx2.AsyncClient, crowd: People, chromium: Any
-):
-    tab = await desk.tab(share=False)
-    await tab.follows()
-    await tab.writes(5)
-    protocol = await tab.page.context.new_cdp_session(tab.page)
-    await protocol.send("Page.setWebLifecycleState", {"state": "frozen"})
-    network.proxy.cut()  # meanwhile the link has gone
-    await asyncio.sleep((TIMES["lateMs"] + 100) / 1000)
-    await protocol.send("Page.setWebLifecycleState", {"state": "active"})
-    await tab.writes(5)
-    await agrees(rest, tab)
-
-
-async def test_an_offline_browser_says_so_and_comes_back_at_once(
-    desk: Desk, browser: Any, rest: httpx2.AsyncClient, network: Network
-):
-    tab = await desk.tab(share=False, backOffMs=60_000, backOffMaxMs=60_000)
-    await tab.follows()
-    await browser.set_offline(True)
-    network.proxy.cut()
-    await tab.is_in("offline")
-    await tab.writes(3)
-    await browser.set_offline(False)
-    await agrees(rest, tab)  # within the patience of tests, and not after a minute
-
-
 # --- who is signed in
 
 
@@ -335,101 +196,3 @@ async def test_a_session_that_was_ended_elsewhere_signs_out_here(
     await tab.is_in("ended")
     await tab.until("session.user === null")
     assert "Sign in again" in await tab.does("session.ended")
-
-
-# --- the server ends
-
-
-async def test_tabs_go_on_over_a_drain_and_a_kill(chromium: Any, pods: Pods, database_url: str):
-    server = Server(pods, database_url)
-    await server.pod.listening()
-    network = Network(server.pod.url)
-    async with network.proxy, People(database_url) as people, browser_of(chromium) as context:
-        ann, bob = await people.several(2)
-        async with server.rest() as http:
-            channel = await channel_of(http, ann, bob)
-        desk = Desk(context, network, ann, channel)
-        one, two = await desk.tab(), await desk.tab()
-        async with browser_of(chromium) as other:
-            three = await Desk(other, network, bob, channel).tab()
-            for end in (Server.stop, Server.die):
-                await one.follows()
-                await two.follows()
-                await three.follows()
-                await one.writes(10)
-                two.asked = one.asked
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(end(server))
-                    await two.writes(10)
-                    await three.writes(10)
-                await server.start()
-                for tab in (one, two, three):
-                    await tab.is_in("online")
-            async with server.rest() as http:
-                await agrees(http, one, three)
-                await agrees(http, two, three)
-    server.pod.kill()
-
-
-async def test_it_keeps_to_the_servers_pace(
-    chromium: Any, pod: Pod, people: People, http: httpx2.AsyncClient
-):
-    network = Network(pod.url)
-    async with network.proxy, browser_of(chromium) as context:
-        ann = await people.new("ann")
-        tab = await Desk(context, network, ann, await channel_of(http, ann)).tab()
-        await tab.writes(60)  # 20 a second are allowed, and 40 at once
-        await agrees(http, tab)
-        assert [state["name"] for state in await tab.told("states")] == ["connecting", "online"]
-
-
-async def test_another_history_is_begun_anew(chromium: Any, pods: Pods, database_url: str):
-    """The epoch changes, as after a restored backup: no cursor means anything any more."""
-    server = Server(pods, database_url)
-    await server.pod.listening()
-    network = Network(server.pod.url)
-    async with network.proxy, People(database_url) as people, browser_of(chromium) as context:
-        ann = await people.new("ann")
-        async with server.rest() as http:
-            channel = await channel_of(http, ann)
-        desk = Desk(context, network, ann, channel)
-        one, two = await desk.tab(), await desk.tab()
-        await one.follows()
-        await two.follows()
-        await one.writes(5)
-        await one.sees(5)
-        await two.sees(5)
-        await server.stop()
-        await renew_epoch(server.pod)
-        await one.writes(1)  # which waits over it
-        await server.start()
-        for tab in (one, two):
-            await tab.until("told.resets.length === 1 && client.epoch === client.hello.epoch")
-            assert await tab.told("resets") == [{"ch": channel, "head": None}]
-            assert await tab.does("client.cursors()") == {}
-        await one.until("!client.outbox.length")
-        stale = "([ch, epoch]) => client.subscribe({ [ch]: 3 }, epoch)"
-        assert await two.does(stale, [channel, "another"]) == {str(channel): {"error": "reset"}}
-        again = """async (ch) => {
-          const { lastSeq } = await rest.channel(ch)
-          return client.subscribe({ [ch]: lastSeq })
-        }"""
-        for tab in (one, two):
-            assert await tab.does(again, channel) == {str(channel): {"head": 6}}
-        await one.writes(1)
-        async with server.rest() as http:
-            for tab in (one, two):
-                await tab.sees(7)
-                assert [entry["seq"] for entry in await tab.told("entries")] == [1, 2, 3, 4, 5, 7]
-            assert len(await log_of(http, channel, ann)) == 7
-    server.pod.kill()
-
-
-async def renew_epoch(pod: Pod) -> None:
-    """As an operator does it."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "rtchat", "epoch", "renew"),
-        env={**os.environ, **pod.settings},
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-    assert await process.wait() == 0
