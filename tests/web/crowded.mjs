@@ -42,7 +42,8 @@ const times = { backOffMs: 5, backOffMaxMs: 20 }
 const engine = new Engine({ root: session.root.href, user: user.id, times, WebSocket: Breakable })
 
 class Tab {
-  places = new Map() // channel → cursor; undefined: no answer yet
+  places = new Map() // of channels
+  asks = 0
   open = true
 
   async join() {
@@ -65,8 +66,9 @@ class Tab {
 
   follow(ch, cursor) {
     told.subs++
-    this.places.set(ch, { cursor, stands: false })
-    this.port.postMessage({ t: "sub", places: [[ch, cursor, engine.follows.epoch]] })
+    const ask = ++this.asks
+    this.places.set(ch, { cursor, ask, stands: false })
+    this.port.postMessage({ t: "sub", places: [[ch, cursor, engine.follows.epoch, ask]] })
   }
 
   unfollow(ch) {
@@ -78,13 +80,12 @@ class Tab {
     this.port.postMessage({ t: "token", id, token: await session.token(not) })
   }
 
-  standing({ ch, cursor, error }) {
+  standing({ ch, ask, cursor, error }) {
     const place = this.places.get(ch)
+    if (place?.ask !== ask) return // an answer to what was asked for before
     if (error) told.faults.push(`${ch} ${error}`)
-    // An answer to what was asked for before may be under way yet.
-    if (place && (place.cursor === null || place.cursor === cursor || place.stands)) {
-      this.places.set(ch, { cursor, stands: true })
-    }
+    if (place.cursor !== null && place.cursor !== cursor) told.faults.push(`${ch} stands elsewhere`)
+    this.places.set(ch, { cursor, ask, stands: true })
   }
 
   entry({ entry: { ch, seq } }) {

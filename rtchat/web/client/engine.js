@@ -18,23 +18,11 @@ import { writeStore } from "./store.js"
 const ADOPT_MS = 60_000
 const READS_MAX = 1_000
 
-/** One tab, as the engine knows it. */
-export class Tab {
-  gone = false
-
-  /** @param {MessagePort} port */
-  constructor(port) {
-    this.port = port
-  }
-
-  /** @param {object} message */
-  post(message) {
-    this.port.postMessage(message)
-  }
-}
-
-/** @typedef {import("../rtchat.js").State} State */
-/** @typedef {import("./link.js").End} End */
+/**
+ * @typedef {{port: MessagePort, gone: boolean, post: (message: object) => void}} Tab
+ * @typedef {import("../rtchat.js").State} State
+ * @typedef {import("./link.js").End} End
+ */
 
 export class Engine {
   /** @type {Set<Tab>} */
@@ -76,7 +64,8 @@ export class Engine {
 
   /** A tab comes. @param {MessagePort} port */
   connect(port) {
-    const tab = new Tab(port)
+    /** @type {Tab} */
+    const tab = { port, gone: false, post: (message) => port.postMessage(message) }
     port.onmessage = ({ data }) => this.#commands[data.t]?.(tab, data)
   }
 
@@ -165,7 +154,7 @@ export class Engine {
   async #run() {
     this.#running = true
     await this.outbox.adopt()
-    const adopting = setInterval(() => this.#link?.hello && this.outbox.adopt(), ADOPT_MS)
+    const adopting = setInterval(() => this.#heir(), ADOPT_MS)
     while (this.#tabs.size && (await this.#once()));
     clearInterval(adopting)
     this.#running = false
@@ -213,7 +202,8 @@ export class Engine {
       return this.#over(code, problem || wordsOf(code))
     }
     if (verdict === "renew") this.#refused = this.#token
-    return this.#wait(this.backoff.delay(verdict, hintMs), wordsOf(code))
+    this.#token = ""
+    return this.#wait(this.backoff.delay(verdict, hintMs, code), wordsOf(code))
   }
 
   /** @param {number} ms @param {string} why @returns {Promise<boolean>} */
@@ -275,7 +265,12 @@ export class Engine {
     this.outbox.begin(hello.limits, (frame, asked) => link.send(frame, asked))
     for (const [ch, seq] of this.#reads) link.tell({ t: "read", ch, seq })
     this.#reads.clear()
-    if (locks) this.outbox.adopt()
+    this.#heir()
+  }
+
+  /** Without locks nobody knows who lives, and only what was there at first is taken over. */
+  #heir() {
+    if (locks && this.#link?.hello) this.outbox.adopt()
   }
 
   /** @param {any} entry @param {Link} link */

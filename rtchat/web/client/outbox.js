@@ -46,6 +46,8 @@ export class Outbox {
   /** @type {Set<string>} whose end is waited for */
   #owners = new Set()
   #loaded = false
+  /** @type {Promise<void>} */
+  #adopting = Promise.resolve()
   #pace = new Pace(0)
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer
@@ -67,12 +69,18 @@ export class Outbox {
   }
 
   /** Take over what was kept and belongs to nobody that lives. */
-  async adopt() {
+  adopt() {
+    this.#adopting = this.#adopting.then(() => this.#adopt())
+    return this.#adopting
+  }
+
+  async #adopt() {
     try {
       const found = /** @type {Write[]} */ (await this.store.all())
       const living = found.length ? await heldNames() : new Set()
       const orphans = found
-        .filter(({ nonce, owner }) => !this.#all.has(nonce) && !living.has(owner))
+        .filter(({ owner }) => owner !== this.owner && !living.has(owner))
+        .filter(({ nonce }) => !this.#all.has(nonce))
         .sort((one, other) => one.at - other.at)
       for (const orphan of orphans) {
         await this.store.put(Object.assign(orphan, { owner: this.owner }))

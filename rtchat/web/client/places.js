@@ -10,13 +10,15 @@ import { Refused } from "./refused.js"
 /**
  * @typedef {import("../rtchat.js").Standing} Standing
  * @typedef {{told: (ch: number, standing: Standing) => void, failed: (why: Refused) => void}} Asker
- * @typedef {{cursor: number | null, epoch: string | null, waiting: Asker[]}} Place
+ * @typedef {{cursor: number | null, epoch: string | null, ask: number, waiting: Asker[]}} Place
+ *   `ask`: its number, so that an answer to an earlier one is told apart
  * @typedef {{emit: (name: string, detail: any) => void, post: (message: object) => void}} Tell
  */
 
 export class Places {
   /** @type {Map<number, Place>} */
   #all = new Map()
+  #asks = 0
 
   /** @param {Tell} tell */
   constructor(tell) {
@@ -45,7 +47,7 @@ export class Places {
       }
       for (const ch of channels) {
         const waiting = [...this.#waiting(ch), { told, failed }]
-        this.#all.set(ch, { cursor: cursors[ch], epoch, waiting })
+        this.#all.set(ch, { cursor: cursors[ch], epoch, ask: ++this.#asks, waiting })
       }
       if (channels.length) this.#ask(channels)
       else resolve(answer)
@@ -54,7 +56,10 @@ export class Places {
 
   /** @param {number[]} channels */
   #ask(channels) {
-    const places = channels.map((ch) => [ch, this.#all.get(ch)?.cursor, this.#all.get(ch)?.epoch])
+    const places = channels.map((ch) => {
+      const { cursor, epoch, ask } = /** @type {Place} */ (this.#all.get(ch))
+      return [ch, cursor, epoch, ask]
+    })
     this.tell.post({ t: "sub", places })
   }
 
@@ -73,17 +78,18 @@ export class Places {
     this.tell.post({ t: "unsub", channels })
   }
 
-  /** It was answered. @param {{ch: number, cursor: number, head: number, epoch: string,
-   *   error?: string}} answer */
-  stands({ ch, cursor, head, epoch, error }) {
+  /** It was answered. @param {{ch: number, ask: number, cursor: number, head: number,
+   *   epoch: string, error?: string}} answer */
+  stands({ ch, ask, cursor, head, epoch, error }) {
     const waiting = this.#waiting(ch)
+    if (this.#all.get(ch)?.ask !== ask) return // it has been left, or asked for again
     if (error) {
       this.over(ch, error)
       if (waiting.length) return
       if (error === "reset") this.tell.emit("reset", { ch, head: null })
       else this.tell.emit("removed", { ch, reason: error })
-    } else if (this.#all.has(ch)) {
-      this.#all.set(ch, { cursor, epoch, waiting: [] })
+    } else {
+      this.#all.set(ch, { cursor, epoch, ask, waiting: [] })
       for (const { told } of waiting) told(ch, { head })
     }
   }
@@ -98,6 +104,7 @@ export class Places {
   takes({ ch, seq }) {
     const place = this.#all.get(ch)
     if (!place || place.cursor === null || seq !== place.cursor + 1) return false
+    if (place.waiting.length) return false // it is of the place before
     place.cursor = seq
     return true
   }
