@@ -1,12 +1,18 @@
 """Fixtures of the pages: one Chromium, a new tab for each test, and one that keeps its page."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import httpx2
 import pytest
 
-from tests.pods import Pod
+from tests.people import People
+from tests.pods import Pod, Pods
+from tests.services import Databases
 from tests.web.chromium import launched
+from tests.web.conversing import SETTINGS
+from tests.web.desks import Desk, browser_of, channel_of
+from tests.web.seats import Network
 from tests.web.tab import Tab
 
 PATIENCE_MS = 20_000
@@ -17,6 +23,15 @@ async def chromium() -> AsyncIterator[Any]:
     """A headless Chromium."""
     async with launched() as browser:
         yield browser
+
+
+@pytest.fixture(scope="session")
+def unlimited(pods: Pods, databases: Databases) -> Iterator[Pod]:
+    """A pod that lets a connection write as fast as it can; not to be stopped."""
+    with databases.fresh() as url:
+        pod = pods.spawn(url, **SETTINGS).wait()
+        yield pod
+        pod.kill()
 
 
 @pytest.fixture
@@ -52,3 +67,43 @@ async def docs(loaded_docs: Tab) -> AsyncIterator[Tab]:
     loaded_docs.errors.clear()
     loaded_docs.asked.clear()
     assert (errors, strangers) == ([], set())
+
+
+# --- of the client
+
+
+@pytest.fixture(scope="module")
+async def network(unlimited: Pod) -> AsyncIterator[Network]:
+    """The way to a pod."""
+    network = Network(unlimited.url)
+    async with network.proxy:
+        yield network
+
+
+@pytest.fixture(scope="module")
+async def crowd(unlimited: Pod) -> AsyncIterator[People]:
+    async with People(unlimited.database_url) as people:
+        yield people
+
+
+@pytest.fixture
+async def rest(network: Network) -> AsyncIterator[httpx2.AsyncClient]:
+    host, port = network.proxy.target
+    async with httpx2.AsyncClient(base_url=f"http://{host}:{port}", timeout=20) as http:
+        yield http
+
+
+@pytest.fixture
+async def browser(chromium: Any) -> AsyncIterator[Any]:
+    async with browser_of(chromium) as context:
+        yield context
+
+
+@pytest.fixture
+async def desk(
+    browser: Any, network: Network, crowd: People, rest: httpx2.AsyncClient
+) -> AsyncIterator[Desk]:
+    """Somebody new with a channel; however the test ends, the next one's network is whole."""
+    ann = await crowd.new("ann")
+    yield Desk(browser, network, ann, await channel_of(rest, ann))
+    network.proxy.refuses = network.proxy.swallows = False

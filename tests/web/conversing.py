@@ -29,6 +29,8 @@ from tests import documented
 from tests.faults.pod import Act, Point, signal_of
 from tests.pods import ROOT, Pod, Pods
 
+JSON = dict[str, Any]
+
 PROGRAM = Path("docs/examples/converse.mjs")
 CLIENT = Path("rtchat/web")
 NAMES = ("ann", "bob")
@@ -37,9 +39,7 @@ SOME = 20  # acks that each has had before its server goes, and after it came ba
 PATIENCE_S = 15.0
 SILENCE_S = 1.5  # nothing new for so long: nothing more will come
 TIMES = {"backOffMs": 50, "backOffMaxMs": 400}  # a tenth of the guide's, and less
-SETTINGS = {"sends_per_second": 0, "drain_return_ms": 100}
-
-JSON = dict[str, Any]
+SETTINGS: JSON = {"sends_per_second": 0, "drain_return_ms": 100}
 
 
 @functools.cache

@@ -31,7 +31,6 @@ TIMES = {
     "lateMs": 400,
     "tickMs": 50,
     "helloMs": 800,
-    "answerMs": 3000,
     "backOffMs": 20,
     "backOffMaxMs": 100,
 }
@@ -85,7 +84,16 @@ class Seat:
         self.page, self.url, self.person = page, url, person
         self.asked: list[str] = []
         self.errors: list[str] = []
+        self._sent: list[JSON] = []
         page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("websocket", lambda socket: socket.on("framesent", self._sends))
+
+    def _sends(self, frame: str | bytes) -> None:
+        self._sent.append(json.loads(frame))
+
+    def sent(self, t: str) -> list[JSON]:
+        """The frames of this type that the page itself has sent."""
+        return [frame for frame in self._sent if frame["t"] == t]
 
     async def signs_in(self, token: str | None = None) -> None:
         """Keep a person's tokens where the client looks for them."""

@@ -34,6 +34,9 @@ const WORDS = {
 /** What a close means. @param {number} code @returns {Verdict} */
 export const verdictOf = (code) => SINGLE[code] ?? HUNDREDS[Math.floor(code / 100)] ?? "later"
 
+/** A fault of this program's, perhaps; it would be met again at once. @param {number} code */
+const faultMs = (code) => ([1002, 1003, 1007, 1009].includes(code) ? 30_000 : 0)
+
 /** What to tell a person. @param {number} code */
 export const wordsOf = (code) => WORDS[code] ?? `The connection was closed (${code}).`
 
@@ -51,11 +54,12 @@ export class Backoff {
   }
 
   /** After one more failure. "Now" is one step behind: from the third on it grows too.
-   * @param {Verdict} verdict @param {number} [hintMs] what the server asked for, on top */
-  delay(verdict, hintMs = 0) {
+   * @param {Verdict} verdict @param {number} [hintMs] what the server asked for, on top
+   * @param {number} [code] of a close */
+  delay(verdict, hintMs = 0, code = 0) {
     const n = verdict === "later" ? this.#failures : Math.max(0, this.#failures - 1)
     this.#failures++
-    return hintMs + jitter(n, this.times.backOffMs, this.times.backOffMaxMs)
+    return hintMs + faultMs(code) + jitter(n, this.times.backOffMs, this.times.backOffMaxMs)
   }
 
   /** @param {number} ms how long a connection lasted, from its hello on; a short one is no success */

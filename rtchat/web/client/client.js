@@ -1,32 +1,24 @@
 // @ts-check
 /**
- * What a page holds of the live connection: its cursors, its events, and its view of the outbox.
+ * What a page holds of the live connection: its state, its events, and what it asks for.
  *
- * Owns: this tab's cursors, and what it waits for. Must never: tell an entry twice or out of order,
- * or take a write as failed that may be stored. An engine (in a worker, or here) has the socket;
- * should it end, the next one is told all that this tab follows and has written.
+ * Owns: joining an engine (in a worker, or here), which has the socket; should that one end, the
+ * next is told all that this tab follows and has written. Must never: go on for another user.
  */
 
-import { BYTES_MAX, COUNT_MAX, bytesOf } from "./outbox.js"
+import { Places } from "./places.js"
 import { Refused } from "./refused.js"
+import { Writes } from "./writes.js"
 import { ended, hold, locks, randomId, sleep } from "./locks.js"
 import { reach } from "./reach.js"
 
-const FRAME_BYTES = 65_536 // until hello
 const TYPING_MS = 3_000 // between two words of typing in a channel
-const DEAD_MS = 500 // before an engine that has ended is looked for again
+const AGAIN_MS = 500 // before an engine that has ended is looked for again
 
-/**
- * @typedef {import("../rtchat.js").Standing} Standing
- * @typedef {{cursor: number | null, epoch: string | null, waiting: Asker[]}} Followed
- * @typedef {{told: (ch: number, standing: Standing) => void, failed: (why: Refused) => void}} Asker
- * @typedef {import("./outbox.js").Write} Write
- * @typedef {{write: Write, stored: () => void, acked: (ack: any) => void,
- *   failed: (why: Refused) => void}} Promised
- */
+/** @typedef {import("../rtchat.js").State} State */
 
 export class Client extends EventTarget {
-  /** @type {import("../rtchat.js").State} */
+  /** @type {State} */
   state = { name: "stopped" }
   shared = false
   /** @type {string | null} */
@@ -39,14 +31,13 @@ export class Client extends EventTarget {
   #port = null
   /** @type {AbortController | null} of this joining */
   #joining = null
-  /** @type {Map<number, Followed>} */
-  #followed = new Map()
-  /** @type {Map<string, Write>} */
-  #outbox = new Map()
-  /** @type {Map<string, Promised>} */
-  #promised = new Map()
-  #bytes = 0
-  #lastAt = 0
+  /** @type {import("./places.js").Tell} */
+  #tell = {
+    emit: (name, detail) => this.dispatchEvent(new CustomEvent(name, { detail })),
+    post: (message) => this.#port?.postMessage(message),
+  }
+  #places = new Places(this.#tell)
+  #writes = new Writes(this.#tell)
   /** @type {Map<number, number>} */
   #typedAt = new Map()
 
@@ -64,7 +55,7 @@ export class Client extends EventTarget {
     addEventListener("pagehide", ({ persisted }) => persisted && this.#leave())
     addEventListener("pageshow", ({ persisted }) => persisted && this.#running && this.#join())
     document.addEventListener("visibilitychange", () => {
-      if (document.visibilityState === "visible") this.#post({ t: "wake", now: false })
+      if (document.visibilityState === "visible") this.#tell.post({ t: "wake", now: false })
     })
   }
   #share
@@ -74,9 +65,9 @@ export class Client extends EventTarget {
   // --- coming and going
 
   start() {
-    const { user } = this.session
-    if (this.#running && this.state.name !== "ended") return
-    if (!user) return this.#end("signed_out", this.session.ended || "Nobody is signed in.")
+    const { user, ended } = this.session
+    if (!user) return this.#end("signed_out", ended || "Nobody is signed in.")
+    if (this.#running) return
     if (this.#user && this.#user !== user.id) this.#forget()
     this.#user = user.id
     this.#running = true
@@ -88,18 +79,17 @@ export class Client extends EventTarget {
     if (!this.#running) return
     this.#running = false
     this.#leave()
-    this.#rejectAskers(new Refused("stopped", "The client was stopped."))
+    this.#places.fail(new Refused("stopped", "The client was stopped."))
     this.#turn({ name: "stopped" })
   }
 
   retryNow() {
-    this.#post({ t: "wake", now: true })
+    this.#tell.post({ t: "wake", now: true })
   }
 
   async #join() {
     this.#leave()
-    const joining = (this.#joining = new AbortController())
-    const { signal } = joining
+    const { signal } = (this.#joining = new AbortController())
     const lock = `rtchat tab ${randomId()}`
     const release = await hold(lock)
     if (signal.aborted) return release()
@@ -116,22 +106,15 @@ export class Client extends EventTarget {
 
   #leave() {
     this.#joining?.abort()
-    this.#joining = null
-    this.#post({ t: "leave" })
+    this.#tell.post({ t: "leave" })
     this.#port?.close()
     this.#port = null
-  }
-
-  /** @param {object} message */
-  #post(message) {
-    this.#port?.postMessage(message)
   }
 
   /** Somebody signed in or out, perhaps in another tab. */
   #see() {
     const { user, ended } = this.session
     if (!this.#running || user?.id === this.#user) return
-    this.#leave()
     if (user) this.#end("another_user", "Somebody else has signed in.")
     else this.#end("signed_out", ended || "Signed out.")
   }
@@ -139,18 +122,16 @@ export class Client extends EventTarget {
   /** @param {string | number} code @param {string} why */
   #end(code, why) {
     this.#running = false
-    this.#rejectAskers(new Refused(String(code), why))
+    this.#leave()
+    this.#places.fail(new Refused(String(code), why))
     this.#turn({ name: "ended", code, why })
   }
 
   /** Another user: nothing of the one before is left here. */
   #forget() {
-    const why = new Refused("unknown", "Somebody else has signed in.")
-    for (const { failed } of this.#promised.values()) failed(why)
-    this.#promised.clear()
-    this.#outbox.clear()
-    this.#followed.clear()
-    this.#bytes = 0
+    this.#writes.fail(new Refused("unknown", "Somebody else has signed in."))
+    this.#places = new Places(this.#tell)
+    this.#writes = new Writes(this.#tell)
     this.epoch = this.hello = null
   }
 
@@ -163,173 +144,98 @@ export class Client extends EventTarget {
     token: (message) => this.#give(message),
     hello: ({ hello }) => {
       this.hello = hello
-      this.#emit("hello", hello)
+      this.#tell.emit("hello", hello)
     },
-    standing: (message) => this.#stands(message),
-    entry: ({ entry }) => this.#entry(entry),
+    standing: (message) => {
+      this.epoch = message.epoch
+      this.#places.stands(message)
+    },
+    entry: ({ entry }) => this.#places.takes(entry) && this.#tell.emit("entry", entry),
     reset: ({ ch, head, epoch }) => {
-      this.#followed.delete(ch)
       this.epoch = epoch
-      this.#emit("reset", { ch, head })
+      this.#places.over(ch, "reset")
+      this.#tell.emit("reset", { ch, head })
     },
     removed: ({ ch, reason }) => {
-      for (const { told } of this.#followed.get(ch)?.waiting ?? []) told(ch, { error: "not_found" })
-      this.#followed.delete(ch)
-      this.#emit("removed", { ch, reason })
+      this.#places.over(ch, "not_found")
+      this.#tell.emit("removed", { ch, reason })
     },
-    outbox: ({ changed, gone }) => this.#changed(changed, gone),
-    stored: ({ nonce }) => this.#promised.get(nonce)?.stored(),
+    outbox: ({ changed, gone }) => this.#writes.changed(changed, gone),
+    stored: ({ nonce }) => this.#writes.stored(nonce),
     ack: ({ ack }) => {
-      this.#emit("ack", ack)
-      this.#promised.get(ack.nonce)?.acked(ack)
-      this.#promised.delete(ack.nonce)
+      this.#tell.emit("ack", ack)
+      this.#writes.acked(ack)
     },
-    added: ({ ch, channel }) => this.#emit("added", { ch, channel }),
-    typing: ({ ch, user }) => this.#emit("typing", { ch, user }),
-    read: ({ ch, user, seq }) => this.#emit("read", { ch, user, seq }),
-    presence: ({ user, status }) => this.#emit("presence", { user, status }),
-    fault: ({ what, message }) => this.#emit("fault", { what, message }),
+    added: ({ ch, channel }) => this.#tell.emit("added", { ch, channel }),
+    typing: ({ ch, user }) => this.#tell.emit("typing", { ch, user }),
+    read: ({ ch, user, seq }) => this.#tell.emit("read", { ch, user, seq }),
+    presence: ({ user, status }) => this.#tell.emit("presence", { user, status }),
+    fault: ({ what, message }) => this.#tell.emit("fault", { what, message }),
   }
 
   /** @param {any} welcome @param {AbortSignal} signal */
   #welcome({ lock, state, hello, outbox }, signal) {
-    this.#watch(lock, signal)
-    const kept = new Set(outbox.map((/** @type {Write} */ write) => write.nonce))
-    this.#changed(outbox, [...this.#outbox.keys()].filter((nonce) => !kept.has(nonce)))
-    this.#sub([...this.#followed.keys()])
-    // What the engine does not have was not kept, or was answered: with its nonce it tells.
-    for (const { write } of this.#promised.values()) {
-      if (!this.#outbox.has(write.nonce)) this.#put(write)
-    }
+    if (locks) this.#watch(lock, signal)
+    this.#places.again()
+    this.#writes.again(outbox)
     if (hello) this.#events.hello({ hello }, signal)
-    if (state.name !== "stopped" && state.name !== "ended") this.#take(state)
+    if (state.name !== "stopped" && state.name !== "ended") this.#turn(state)
   }
 
   /** Look for another engine when this one has ended. @param {string} lock @param {AbortSignal} signal */
   async #watch(lock, signal) {
-    if (!locks) return
     try {
       await ended(lock, signal)
-      await sleep(DEAD_MS)
+      await sleep(AGAIN_MS)
     } catch {
       return // it was left
     }
     if (!signal.aborted) this.#join()
   }
 
-  /** @param {import("../rtchat.js").State} state */
+  /** @param {State} state */
   #take(state) {
     if (state.name !== "ended") return this.#turn(state)
-    const { code, why } = state
-    this.#leave()
-    this.#end(code, why)
-    if (code === 4004) this.session.renew().catch(() => {}) // which finds out, and tells `change`
+    this.#end(state.code, state.why)
+    if (state.code === 4004) this.session.renew().catch(() => {}) // which finds out, and says so
   }
 
-  /** @param {import("../rtchat.js").State} state */
+  /** @param {State} state */
   #turn(state) {
     if (state.name === "connecting" && this.state.name === "connecting") return
     this.state = state
-    this.#emit("state", state)
+    this.#tell.emit("state", state)
   }
 
   /** @param {{id: number, not: string}} ask */
   async #give({ id, not }) {
     try {
-      this.#post({ t: "token", id, token: await this.session.token(not) })
+      this.#tell.post({ t: "token", id, token: await this.session.token(not) })
     } catch (error) {
       const { code = "", message, retry = true, retryAfterMs = 0 } = /** @type {any} */ (error)
-      this.#post({ t: "token", id, error: { code, message, retry, retryAfterMs } })
+      this.#tell.post({ t: "token", id, error: { code, message, retry, retryAfterMs } })
     }
-  }
-
-  /** @param {string} name @param {any} detail */
-  #emit(name, detail) {
-    this.dispatchEvent(new CustomEvent(name, { detail }))
   }
 
   // --- channels
 
-  /**
-   * @param {Record<number, number | null>} cursors @param {string | null} [epoch]
-   * @returns {Promise<Record<number, Standing>>}
-   */
-  subscribe(cursors, epoch = this.epoch) {
-    if (!this.#running) return Promise.reject(new Refused("stopped", "The client is not started."))
-    const channels = Object.keys(cursors).map(Number)
-    /** @type {Record<number, Standing>} */
-    const answer = {}
-    const left = new Set(channels)
-    return new Promise((resolve, reject) => {
-      const asker = {
-        told: (/** @type {number} */ ch, /** @type {Standing} */ standing) => {
-          answer[ch] = standing
-          if (left.delete(ch) && !left.size) resolve(answer)
-        },
-        failed: reject,
-      }
-      if (!left.size) return resolve(answer)
-      for (const ch of channels) {
-        const waiting = [...(this.#followed.get(ch)?.waiting ?? []), asker]
-        this.#followed.set(ch, { cursor: cursors[ch], epoch, waiting })
-      }
-      this.#sub(channels)
-    })
-  }
-
-  /** @param {number[]} channels */
-  #sub(channels) {
-    const places = channels.map((ch) => {
-      const { cursor, epoch } = /** @type {Followed} */ (this.#followed.get(ch))
-      return [ch, cursor, epoch]
-    })
-    if (places.length) this.#post({ t: "sub", places })
+  /** @param {Record<number, number | null>} cursors @param {string | null} [epoch] */
+  async subscribe(cursors, epoch = this.epoch) {
+    this.#mustRun()
+    return this.#places.want(cursors, epoch)
   }
 
   /** @param {Iterable<number>} channels */
   unsubscribe(channels) {
-    const left = [...channels]
-    const why = new Refused("stopped", "It was unsubscribed.")
-    for (const ch of left) {
-      for (const { failed } of this.#followed.get(ch)?.waiting ?? []) failed(why)
-      this.#followed.delete(ch)
-    }
-    this.#post({ t: "unsub", channels: left })
+    this.#places.leave([...channels])
   }
 
   cursors() {
-    /** @type {Record<number, number>} */
-    const known = {}
-    for (const [ch, { cursor }] of this.#followed) if (cursor !== null) known[ch] = cursor
-    return known
+    return this.#places.cursors
   }
 
-  /** @param {{ch: number, cursor: number, head: number, epoch: string, error?: string}} message */
-  #stands({ ch, cursor, head, epoch, error }) {
-    this.epoch = epoch
-    const followed = this.#followed.get(ch)
-    if (!followed) return
-    const { waiting } = followed
-    if (error) this.#followed.delete(ch)
-    else this.#followed.set(ch, { cursor, epoch, waiting: [] })
-    for (const { told } of waiting) told(ch, error ? { error } : { head })
-    if (error && !waiting.length) this.#emit(...lost(ch, error))
-  }
-
-  /** @param {any} entry */
-  #entry(entry) {
-    const followed = this.#followed.get(entry.ch)
-    if (!followed || followed.cursor === null || entry.seq !== followed.cursor + 1) return
-    followed.cursor = entry.seq
-    this.#emit("entry", entry)
-  }
-
-  /** @param {Refused} why */
-  #rejectAskers(why) {
-    for (const followed of this.#followed.values()) {
-      for (const { failed } of followed.waiting) failed(why)
-      followed.waiting = []
-    }
+  #mustRun() {
+    if (!this.#running) throw new Refused("stopped", "The client is not started.")
   }
 
   // --- writes
@@ -354,109 +260,33 @@ export class Client extends EventTarget {
     return this.#write({ kind: "react", ch, of, emoji, on })
   }
 
+  /** @param {import("./writes.js").Wish} wish */
+  #write(wish) {
+    this.#mustRun()
+    return this.#writes.add(wish, this.hello?.limits.frameBytes)
+  }
+
   get outbox() {
-    return [...this.#outbox.values()]
+    return this.#writes.all
   }
 
   /** @param {string} nonce */
   retry(nonce) {
-    const { kind, ch, content, of, emoji, on } = this.#failed(nonce)
-    const pending = this.#write({ kind, ch, content, of, emoji, on }, nonce)
-    this.discard(nonce)
+    const pending = this.#write(this.#writes.failed(nonce))
+    this.#writes.discard(nonce)
     return pending
   }
 
   /** @param {string} nonce */
   discard(nonce) {
-    const write = this.#outbox.get(nonce)
-    if (write?.tried && write.state !== "failed") throw new Refused("unknown", "It is under way.")
-    this.#post({ t: "discard", nonce })
-  }
-
-  /** @param {string} nonce @returns {Write} */
-  #failed(nonce) {
-    const write = this.#outbox.get(nonce)
-    if (write?.state !== "failed") throw new Refused("bad_field", "No such write has failed.")
-    return write
-  }
-
-  /** @param {{kind: import("./outbox.js").Kind, ch: number, content?: string, of?: number, emoji?: string, on?: boolean}} what
-   * @param {string} [instead] of one that is about to go */
-  #write(what, instead) {
-    if (!this.#running) throw new Refused("stopped", "The client is not started.")
-    const text = what.content ?? what.emoji ?? ""
-    if (!text.isWellFormed()) throw new Refused("bad_field", "It has half a character.")
-    const nonce = randomId()
-    const most = this.hello?.limits.frameBytes ?? FRAME_BYTES
-    const bytes = bytesOf({ ...what, nonce })
-    if (most && bytes > most) throw new Refused("too_long", "It is too long.")
-    const count = this.#outbox.size - (instead ? 1 : 0)
-    if (count >= COUNT_MAX || this.#bytes + bytes > BYTES_MAX) {
-      throw new Refused("full", "Too much waits to be sent.")
-    }
-    /** @type {Write} */
-    const write = { ...what, nonce, at: this.#now(), owner: "", state: "waiting", tried: false }
-    const pending = this.#promise(write)
-    this.#put(write)
-    return pending
-  }
-
-  /** Later than the write before, as it says their order. */
-  #now() {
-    return (this.#lastAt = Math.max(Date.now(), this.#lastAt + 0.001))
-  }
-
-  /** @param {Write} write */
-  #promise(write) {
-    /** @type {any} */
-    const promised = { write }
-    const stored = new Promise((resolve) => (promised.stored = resolve))
-    const acked = new Promise((resolve, reject) => {
-      Object.assign(promised, { acked: resolve, failed: reject })
-    })
-    acked.catch(() => {}) // who looks at the outbox need not look at this
-    this.#promised.set(write.nonce, promised)
-    return { nonce: write.nonce, stored, acked }
-  }
-
-  /** @param {Write} write */
-  #put(write) {
-    this.#changed([write], [])
-    this.#post({ t: "write", write })
-  }
-
-  /** @param {Write[]} changed @param {string[]} gone */
-  #changed(changed, gone) {
-    for (const write of changed) {
-      this.#bytes += bytesOf(write) - this.#bytesAt(write.nonce)
-      this.#outbox.set(write.nonce, write)
-      if (write.state === "failed") this.#settle(write)
-    }
-    for (const nonce of gone) {
-      this.#bytes -= this.#bytesAt(nonce)
-      this.#outbox.delete(nonce)
-    }
-    if (changed.length || gone.length) this.#emit("outbox", { changed, gone })
-  }
-
-  /** @param {string} nonce */
-  #bytesAt(nonce) {
-    const write = this.#outbox.get(nonce)
-    return write ? bytesOf(write) : 0
-  }
-
-  /** @param {Write} write that failed */
-  #settle({ nonce, error }) {
-    const { code, message, field } = error ?? { code: "unknown", message: "", field: "" }
-    this.#promised.get(nonce)?.failed(new Refused(code, message, { field }))
-    this.#promised.delete(nonce)
+    this.#writes.discard(nonce)
   }
 
   // --- what is not kept
 
   /** @param {number} ch @param {number} seq */
   read(ch, seq) {
-    this.#post({ t: "read", ch, seq })
+    this.#tell.post({ t: "read", ch, seq })
   }
 
   /** @param {number} ch */
@@ -464,12 +294,6 @@ export class Client extends EventTarget {
     const at = performance.now()
     if (at - (this.#typedAt.get(ch) ?? -Infinity) < TYPING_MS) return
     this.#typedAt.set(ch, at)
-    this.#post({ t: "typing", ch })
+    this.#tell.post({ t: "typing", ch })
   }
-}
-
-/** A channel that was followed and cannot be any more. @param {number} ch @param {string} error
- * @returns {[string, object]} */
-function lost(ch, error) {
-  return error === "reset" ? ["reset", { ch, head: null }] : ["removed", { ch, reason: error }]
 }

@@ -12,30 +12,17 @@ import { Follows } from "./follows.js"
 import { Link, TIMES } from "./link.js"
 import { ended, hold, locks, randomId } from "./locks.js"
 import { Outbox } from "./outbox.js"
+import { Tokens } from "./tokens.js"
 import { writeStore } from "./store.js"
 
-const TOKEN_MS = 25_000 // for any tab to give one; a renewal takes 15 at most
 const ADOPT_MS = 60_000
 const READS_MAX = 1_000
-const NONE = { error: { code: "", message: "No tab answered.", retry: true, retryAfterMs: 0 } }
 
-/** One tab, as the engine knows it. */
-export class Tab {
-  gone = false
-
-  /** @param {MessagePort} port */
-  constructor(port) {
-    this.port = port
-  }
-
-  /** @param {object} message */
-  post(message) {
-    this.port.postMessage(message)
-  }
-}
-
-/** @typedef {import("../rtchat.js").State} State */
-/** @typedef {import("./link.js").End} End */
+/**
+ * @typedef {{port: MessagePort, gone: boolean, post: (message: object) => void}} Tab
+ * @typedef {import("../rtchat.js").State} State
+ * @typedef {import("./link.js").End} End
+ */
 
 export class Engine {
   /** @type {Set<Tab>} */
@@ -51,9 +38,7 @@ export class Engine {
   #wake = () => {}
   /** @type {Promise<() => void> | null} */
   #held = null
-  #asks = 0
-  /** @type {Map<number, {message: object, give: (answer: any) => void}>} for a token */
-  #asked = new Map()
+  #tokens = new Tokens((question) => this.#tell(question))
   /** @type {Map<number, number>} how far was read, and not told yet */
   #reads = new Map()
 
@@ -79,7 +64,8 @@ export class Engine {
 
   /** A tab comes. @param {MessagePort} port */
   connect(port) {
-    const tab = new Tab(port)
+    /** @type {Tab} */
+    const tab = { port, gone: false, post: (message) => port.postMessage(message) }
     port.onmessage = ({ data }) => this.#commands[data.t]?.(tab, data)
   }
 
@@ -87,7 +73,7 @@ export class Engine {
   #commands = {
     join: (tab, { lock }) => this.#join(tab, lock),
     leave: (tab) => this.#leave(tab),
-    token: (_, answer) => this.#asked.get(answer.id)?.give(answer),
+    token: (_, answer) => this.#tokens.answered(answer),
     sub: (tab, { places }) => this.follows.want(tab, places),
     unsub: (tab, { channels }) => this.follows.leave(tab, channels),
     write: (_, { write }) => this.outbox.add(write),
@@ -107,7 +93,7 @@ export class Engine {
     const hello = this.#link?.hello ?? null
     const outbox = this.outbox.writes
     tab.post({ t: "welcome", lock: this.lock, state: this.#state, hello, epoch, outbox })
-    for (const { message } of this.#asked.values()) tab.post(message)
+    for (const question of this.#tokens.questions) tab.post(question)
     if (locks) ended(lock).then(() => this.#leave(tab))
     if (!this.#running) this.#run()
   }
@@ -119,7 +105,7 @@ export class Engine {
     this.follows.leaveAll(tab)
     tab.port.close()
     if (this.#tabs.size) return
-    for (const { give } of this.#asked.values()) give(NONE)
+    this.#tokens.giveUp()
     this.#link?.drop(1000)
     this.#wake()
     if (!this.#running) this.#release()
@@ -153,27 +139,9 @@ export class Engine {
     if (now) this.#wake()
   }
 
-  // --- tokens, which tabs have
-
-  /** The first that any tab gives. @param {string} not @returns {Promise<any>} */
-  #ask(not) {
-    const id = ++this.#asks
-    const message = { t: "token", id, not }
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => give(NONE), TOKEN_MS)
-      const give = (/** @type {any} */ answer) => {
-        clearTimeout(timer)
-        this.#asked.delete(id)
-        resolve(answer)
-      }
-      this.#asked.set(id, { message, give })
-      this.#tell(message)
-    })
-  }
-
   /** At `expiring`: show a new token on the live socket. @param {Link} link */
   async #renew(link) {
-    const { token, error } = await this.#ask(this.#token)
+    const { token, error } = await this.#tokens.ask(this.#token)
     if (error) return this.#fault("the sign-in was not renewed", error.message)
     this.#token = token
     link.send({ t: "auth", token }, ({ t, message }) => {
@@ -186,7 +154,7 @@ export class Engine {
   async #run() {
     this.#running = true
     await this.outbox.adopt()
-    const adopting = setInterval(() => this.#link?.hello && this.outbox.adopt(), ADOPT_MS)
+    const adopting = setInterval(() => this.#heir(), ADOPT_MS)
     while (this.#tabs.size && (await this.#once()));
     clearInterval(adopting)
     this.#running = false
@@ -201,7 +169,7 @@ export class Engine {
   /** One connection and the wait after it. False: it is over. @returns {Promise<boolean>} */
   async #once() {
     if (this.#state.name !== "connecting") this.#turn({ name: "connecting" })
-    const { token, error } = await this.#ask(this.#refused)
+    const { token, error } = await this.#tokens.ask(this.#refused)
     if (!this.#tabs.size) return false
     if (!error) {
       this.#token = token
@@ -234,7 +202,8 @@ export class Engine {
       return this.#over(code, problem || wordsOf(code))
     }
     if (verdict === "renew") this.#refused = this.#token
-    return this.#wait(this.backoff.delay(verdict, hintMs), wordsOf(code))
+    this.#token = ""
+    return this.#wait(this.backoff.delay(verdict, hintMs, code), wordsOf(code))
   }
 
   /** @param {number} ms @param {string} why @returns {Promise<boolean>} */
@@ -296,7 +265,12 @@ export class Engine {
     this.outbox.begin(hello.limits, (frame, asked) => link.send(frame, asked))
     for (const [ch, seq] of this.#reads) link.tell({ t: "read", ch, seq })
     this.#reads.clear()
-    if (locks) this.outbox.adopt()
+    this.#heir()
+  }
+
+  /** Without locks nobody knows who lives, and only what was there at first is taken over. */
+  #heir() {
+    if (locks && this.#link?.hello) this.outbox.adopt()
   }
 
   /** @param {any} entry @param {Link} link */

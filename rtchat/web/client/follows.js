@@ -20,7 +20,8 @@ const RETRIED = new Set(["rate_limited", "overloaded", "unavailable", "draining"
 /**
  * @typedef {import("./engine.js").Tab} Tab
  * @typedef {import("./link.js").Link} Link
- * @typedef {{cursor: number | null, epoch: string | null, standing: boolean}} Place of a tab
+ * @typedef {{cursor: number | null, epoch: string | null, ask: number, standing: boolean}} Place
+ *   of a tab
  * @typedef {{cursor: number | null, asked: (number | null)[], tabs: Map<Tab, Place>}} Followed
  *   `cursor`: the socket's, null before the first `ok`; `asked`: the moves that are on their way
  */
@@ -43,12 +44,12 @@ export class Follows {
 
   // --- what tabs want
 
-  /** @param {Tab} tab @param {[number, number | null, string | null][]} places */
+  /** @param {Tab} tab @param {[number, number | null, string | null, number][]} places */
   want(tab, places) {
-    for (const [ch, cursor, epoch] of places) {
+    for (const [ch, cursor, epoch, ask] of places) {
       let followed = this.#channels.get(ch)
       if (!followed) this.#channels.set(ch, (followed = { cursor: null, asked: [], tabs: new Map() }))
-      followed.tabs.set(tab, { cursor, epoch: epoch ?? this.epoch, standing: false })
+      followed.tabs.set(tab, { cursor, epoch: epoch ?? this.epoch, ask, standing: false })
     }
     this.#ask(places.map(([ch]) => ch))
   }
@@ -169,7 +170,8 @@ export class Follows {
       } else if (!place.standing) {
         place.cursor ??= Math.max(head, cursor)
         place.standing = true
-        tab.post({ t: "standing", ch, cursor: place.cursor, head, epoch: this.epoch })
+        const { epoch } = this
+        tab.post({ t: "standing", ch, ask: place.ask, cursor: place.cursor, head, epoch })
       }
     }
   }
@@ -228,10 +230,10 @@ export class Follows {
 
   /** @param {number} ch @param {Tab} tab @param {number | null} head */
   #reset(ch, tab, head) {
-    const standing = this.#channels.get(ch)?.tabs.get(tab)?.standing
+    const place = this.#channels.get(ch)?.tabs.get(tab)
     this.leave(tab, [ch])
-    if (standing) tab.post({ t: "reset", ch, head, epoch: this.epoch })
-    else tab.post({ t: "standing", ch, error: "reset", epoch: this.epoch })
+    if (place?.standing) tab.post({ t: "reset", ch, head, epoch: this.epoch })
+    else tab.post({ t: "standing", ch, ask: place?.ask, error: "reset", epoch: this.epoch })
   }
 
   /** It cannot be followed. @param {number} ch @param {string} error @param {Place[]} places */
@@ -241,7 +243,7 @@ export class Follows {
       if (!places.includes(place)) continue
       tabs.delete(tab)
       if (place.standing) tab.post({ t: "removed", ch, reason: error })
-      else tab.post({ t: "standing", ch, error, epoch: this.epoch })
+      else tab.post({ t: "standing", ch, ask: place.ask, error, epoch: this.epoch })
     }
     if (!tabs.size) this.#channels.delete(ch)
   }

@@ -2,20 +2,14 @@
 /**
  * The writes that have no answer yet: kept, sent in order, sent again until there is one.
  *
- * Owns: the order of a channel's writes (one is under way at a time), and when a refused one goes
- * again. Must never: send a write before it is kept, change one, let a later one overtake, or come
- * back faster than the server asks. Lost in a crash: a write that was made in its last milliseconds,
- * before its `stored`.
+ * Owns: the order of a channel's writes; one is under way at a time. Must never: send a write
+ * before it is kept, change one, or let a later one overtake. Lost in a crash: a write that was made
+ * in its last milliseconds, before its `stored`.
  */
 
 import { ended, heldNames } from "./locks.js"
-import { jitter } from "./backoff.js"
+import { Pace } from "./pace.js"
 
-const UNDER_WAY_MAX = 64
-const AGAIN_MS = 500
-const AGAIN_MAX_MS = 10_000
-const PACE_MARGIN_MS = 1050 // 5 % below the rate that the server allows
-const PACED_MS = 2_000 // without a write for so long: the pace is forgotten
 export const COUNT_MAX = 1_000
 export const BYTES_MAX = 4_000_000
 const AGE_MAX_MS = 7 * 86_400_000
@@ -26,7 +20,6 @@ const AGE_MAX_MS = 7 * 86_400_000
  *   emoji?: string, on?: boolean, at: number, owner: string, state: "waiting" | "sent" | "failed",
  *   tried: boolean, error?: {code: string, message: string, field: string}}} Write
  * @typedef {{write: Write, kept: boolean, tries: number, sentAt: number, underWay: boolean}} Kept
- * @typedef {{writes: Kept[], heldUntil: number}} Lane
  */
 
 const now = () => performance.now()
@@ -45,19 +38,17 @@ export function bytesOf(write) {
 export class Outbox {
   /** @type {Map<string, Kept>} by nonce, the oldest first */
   #all = new Map()
-  /** @type {Map<number, Lane>} of channels with something to send; the next one first */
+  /** @type {Map<number, Kept[]>} of channels with something to send; the next one first */
   #lanes = new Map()
   /** @type {((frame: object, asked: (answer: any) => void) => void) | null} null: not now */
   #send = null
-  #limits = { frameBytes: 0, sendsPerSecond: 0 }
+  #frameBytes = 0
   /** @type {Set<string>} whose end is waited for */
   #owners = new Set()
   #loaded = false
-  #underWay = 0
-  #allowed = UNDER_WAY_MAX
-  #resumeAt = 0 // no write before that
-  #paceMs = 0
-  #lastAt = 0
+  /** @type {Promise<void>} */
+  #adopting = Promise.resolve()
+  #pace = new Pace(0)
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer
 
@@ -78,12 +69,18 @@ export class Outbox {
   }
 
   /** Take over what was kept and belongs to nobody that lives. */
-  async adopt() {
+  adopt() {
+    this.#adopting = this.#adopting.then(() => this.#adopt())
+    return this.#adopting
+  }
+
+  async #adopt() {
     try {
       const found = /** @type {Write[]} */ (await this.store.all())
       const living = found.length ? await heldNames() : new Set()
       const orphans = found
-        .filter(({ nonce, owner }) => !this.#all.has(nonce) && !living.has(owner))
+        .filter(({ owner }) => owner !== this.owner && !living.has(owner))
+        .filter(({ nonce }) => !this.#all.has(nonce))
         .sort((one, other) => one.at - other.at)
       for (const orphan of orphans) {
         await this.store.put(Object.assign(orphan, { owner: this.owner }))
@@ -117,15 +114,15 @@ export class Outbox {
     this.#all = new Map([...kept, ...mine].map((one) => [one.write.nonce, one]))
     for (const one of kept.reverse()) {
       if (one.write.state === "failed") continue
-      const { writes } = this.#laneOf(one.write.ch)
-      writes.splice(writes[0]?.tries ? 1 : 0, 0, one)
+      const lane = this.#laneOf(one.write.ch)
+      lane.splice(lane[0]?.tries ? 1 : 0, 0, one)
     }
   }
 
-  /** @param {number} ch @returns {Lane} */
+  /** @param {number} ch */
   #laneOf(ch) {
     let lane = this.#lanes.get(ch)
-    if (!lane) this.#lanes.set(ch, (lane = { writes: [], heldUntil: 0 }))
+    if (!lane) this.#lanes.set(ch, (lane = []))
     return lane
   }
 
@@ -139,7 +136,7 @@ export class Outbox {
     write.owner = this.owner
     const one = { write, kept: false, tries: 0, sentAt: 0, underWay: false }
     this.#all.set(write.nonce, one)
-    this.#laneOf(write.ch).writes.push(one)
+    this.#laneOf(write.ch).push(one)
     this.tell.outbox([write], [])
     await this.#keep({ ...write, tried: true }) // after a crash it may have been
     one.kept = true
@@ -170,11 +167,9 @@ export class Outbox {
    * @param {(frame: object, asked: (answer: any) => void) => void} send */
   begin(limits, send) {
     this.end()
-    this.#limits = limits
+    this.#frameBytes = limits.frameBytes
     this.#send = send
-    this.#allowed = UNDER_WAY_MAX
-    this.#resumeAt = this.#paceMs = 0
-    for (const lane of this.#lanes.values()) lane.heldUntil = 0
+    this.#pace = new Pace(limits.sendsPerSecond)
     this.#pump()
   }
 
@@ -188,10 +183,8 @@ export class Outbox {
   end() {
     this.pause()
     const changed = []
-    for (const { writes } of this.#lanes.values()) {
-      for (const one of writes) if (one.underWay) changed.push(this.#back(one))
-    }
-    this.#underWay = 0
+    for (const [one] of this.#lanes.values()) if (one.underWay) changed.push(this.#back(one))
+    this.#pace.underWay = 0
     if (changed.length) this.tell.outbox(changed, [])
   }
 
@@ -204,8 +197,8 @@ export class Outbox {
 
   /** Whether an answer should have come by now. @param {number} ms */
   isOverdue(ms) {
-    if (!this.#underWay) return false
-    return [...this.#all.values()].some(({ underWay, sentAt }) => underWay && now() - sentAt > ms)
+    const firsts = [...this.#lanes.values()].map(([one]) => one)
+    return firsts.some(({ underWay, sentAt }) => underWay && now() - sentAt > ms)
   }
 
   // --- answers
@@ -214,14 +207,15 @@ export class Outbox {
   #answered(one, answer) {
     if (!one.underWay) return // of a socket that is gone
     one.underWay = false
-    this.#underWay--
+    this.#pace.underWay--
     if (answer.t === "ack") {
       const { nonce, ch } = one.write
-      this.#allowed = Math.min(UNDER_WAY_MAX, this.#allowed + 1)
+      this.#pace.acked()
       this.tell.acked({ nonce, ch, seq: answer.seq, ts: answer.ts, dup: answer.dup ?? false })
       this.#remove(one)
     } else if (answer.retry) {
-      this.#later(one, answer)
+      this.#pace.refused(one.write.ch, one.tries, answer) // it stays in its place
+      this.tell.outbox([this.#back(one)], [])
     } else {
       this.#fail(one, answer)
     }
@@ -236,21 +230,6 @@ export class Outbox {
     this.tell.outbox([one.write], [])
   }
 
-  /** It is not stored, or that is unknown: it stays in its place, and waits.
-   * @param {Kept} one @param {{code: string, after?: number}} error */
-  #later(one, { code, after }) {
-    const waitMs = after ?? jitter(one.tries, AGAIN_MS, AGAIN_MAX_MS)
-    if (code === "internal") {
-      this.#laneOf(one.write.ch).heldUntil = now() + waitMs
-    } else {
-      this.#resumeAt = Math.max(this.#resumeAt, now() + waitMs)
-      this.#allowed = 1 // one tries the ground
-    }
-    const { sendsPerSecond } = this.#limits
-    if (code === "rate_limited" && sendsPerSecond) this.#paceMs = PACE_MARGIN_MS / sendsPerSecond
-    this.tell.outbox([this.#back(one)], [])
-  }
-
   /** @param {Kept} one */
   #remove(one) {
     this.#leaveLane(one)
@@ -263,10 +242,10 @@ export class Outbox {
   /** @param {Kept} one */
   #leaveLane(one) {
     const lane = this.#lanes.get(one.write.ch)
-    const place = lane?.writes.indexOf(one) ?? -1
+    const place = lane?.indexOf(one) ?? -1
     if (!lane || place < 0) return
-    lane.writes.splice(place, 1)
-    if (!lane.writes.length) this.#lanes.delete(one.write.ch)
+    lane.splice(place, 1)
+    if (!lane.length) this.#lanes.delete(one.write.ch)
   }
 
   // --- when to send
@@ -278,11 +257,11 @@ export class Outbox {
     let again = Infinity
     const changed = []
     for (const [ch, lane] of [...this.#lanes]) {
-      const [one] = lane.writes
+      const [one] = lane
       if (one.underWay || !one.kept) continue
       if (this.#isHopeless(one)) return this.#pump()
-      if (this.#underWay >= this.#allowed) break
-      const from = this.#from(lane)
+      if (this.#pace.isFull) break
+      const from = this.#pace.from(ch)
       if (from > now()) {
         again = Math.min(again, from)
         continue
@@ -295,18 +274,12 @@ export class Outbox {
     if (again < Infinity) this.#timer = setTimeout(() => this.#pump(), again - now() + 1)
   }
 
-  /** When the next write of a lane may go. @param {Lane} lane */
-  #from({ heldUntil }) {
-    if (now() - this.#lastAt > PACED_MS) this.#paceMs = 0
-    return Math.max(this.#resumeAt, heldUntil, this.#paceMs && this.#lastAt + this.#paceMs)
-  }
-
   /** @param {Kept} one @returns {Write} */
   #start(one) {
     one.underWay = true
     one.tries++
-    one.sentAt = this.#lastAt = now()
-    this.#underWay++
+    one.sentAt = now()
+    this.#pace.sent()
     Object.assign(one.write, { state: "sent", tried: true })
     this.#send?.(frameOf(one.write), (answer) => this.#answered(one, answer))
     return one.write
@@ -315,8 +288,7 @@ export class Outbox {
   /** It is too old, or a limit has changed: fails it. @param {Kept} one */
   #isHopeless(one) {
     const { write } = one
-    const { frameBytes } = this.#limits
-    const isLong = frameBytes > 0 && bytesOf(write) > frameBytes
+    const isLong = this.#frameBytes > 0 && bytesOf(write) > this.#frameBytes
     if (!isLong && Date.now() - write.at < AGE_MAX_MS) return false
     const message = isLong ? "It is too long." : "It has waited for too long."
     const code = write.tried ? "unknown" : isLong ? "too_long" : "expired"

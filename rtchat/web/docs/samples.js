@@ -11,8 +11,9 @@ import { ROOT } from "./session.js"
 const KEY = `rtchat${ROOT.pathname}samples`
 const TOLD_MS = 2_000
 const NAMES = "TOKEN is what signing in gives; other names in capitals are of earlier samples."
-const UNTRIED = `Not to be tried here: it sends a browser on to another host, which this page must
- not ask. It is for the address bar.`
+const UNTRIED =
+  "Not to be tried here: it sends a browser on to another host, which this page must not ask. " +
+  "It is for the address bar."
 
 /** @typedef {{label: string, lang: string, source: string}} Sample */
 
