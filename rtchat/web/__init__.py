@@ -155,7 +155,7 @@ def version() -> bytes:
     digest = hashlib.sha256()
     for asset in ASSETS:
         digest.update(_raw(asset))
-    return digest.hexdigest()[:12].encode()
+    return digest.hexdigest()[:8].encode()
 
 
 @functools.cache

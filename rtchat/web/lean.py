@@ -39,6 +39,8 @@ def script(source: str) -> str:
         token = _token(source, at, last)
         if not token:
             break
+        if last == "," and token in "})]":  # as a habit of ours has it, behind the last of several
+            out[-1] = ""
         out += _between(last, gap[0] if gap else "", token[0]), _renamed(token, names)
         at, last = at + len(token), token[-1]
     return "".join(out) + "\n"

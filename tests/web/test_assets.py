@@ -102,7 +102,7 @@ def test_what_is_referred_to_is_there_and_carries_the_version(asset: web.Asset):
 
 
 def test_the_version_is_of_the_content():
-    assert re.fullmatch(rb"[0-9a-f]{12}", web.version())
+    assert re.fullmatch(rb"[0-9a-f]{8}", web.version())
     etags = {web.served(asset).etag for asset in web.ASSETS}
     assert len(etags) == len(web.ASSETS)
 

@@ -8,7 +8,7 @@ SCRIPTS = {
     "// @ts-check\n/** Says\n * what. */\nconst a = 1 // why\n": "const a=1\n",
     "let a = b\n++c\n": "let a=b\n++c\n",
     "a = b\n  + c\n": "a=b\n+c\n",
-    "f(\n  a,\n  b,\n)\n": "f(a,b,)\n",
+    "f(\n  a,\n  b,\n)\n": "f(a,b)\n",
     "return a\n  ? b\n  : c\n": "return a?b:c\n",
     "a + +b - -c\n": "a+ +b- -c\n",
     "say(\"a  // b\", '/* c */')\n": "say(\"a  // b\",'/* c */')\n",

@@ -10,6 +10,7 @@ import { button as noticesButton } from "./notices.js"
 import { picker } from "./picker.js"
 import { words } from "./chat.js"
 
+const OUT = "M10 4H5v16h5M14 8l4 4-4 4M18 12H9"
 const DM_MAX = 9 // others in a direct conversation
 
 /** @param {import("./chat.js").Chat} chat */
@@ -107,7 +108,7 @@ export function account(chat) {
     box.close()
   }
   const made = form({ fields: [name, status], button: "Save", submit })
-  const out = h("button.button", { onclick: () => leave(chat, box.close) }, icon("out"), "Sign out")
+  const out = h("button.button", { onclick: () => leave(chat, box.close) }, icon(OUT), "Sign out")
   const box = dialog("Your account", h("p.told", {}, `Signed in as ${chat.session.user?.email ?? user?.name}`),
     made.element, h("div.foot", {}, noticesButton(chat), h("a", { href: "docs" }, "For developers"), out))
 }

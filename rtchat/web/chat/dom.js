@@ -49,35 +49,32 @@ const PATHS = {
   plus: "M12 5v14M5 12h14",
   people:
     "M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM2.5 20c0-4 3-6 6.5-6s6.5 2 6.5 6M16 4.5a3.5 3.5 0 0 1 0 6.5M18 14.5c2.5.8 3.5 2.8 3.5 5.5",
-  react:
-    "M12 21a9 9 0 1 1 5-16.5M8.5 14c.8 1.3 2 2 3.5 2s2.7-.7 3.5-2M9 9.5v.01M15 9.5v.01M20 2.5v6M17 5.5h6",
-  pencil: "m4 20 1-4L16 5l3 3L8 19zM14 7l3 3",
-  trash: "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13M10 11v5M14 11v5",
   close: "M6 6l12 12M18 6 6 18",
   menu: "M4 7h16M4 12h16M4 17h16",
   search: "M11 18a7 7 0 1 0 0-14 7 7 0 0 0 0 14zM16 16l5 5",
   down: "M12 5v14M6 13l6 6 6-6",
   send: "M4 12 20 4l-5 16-3.5-6.5zM11.5 13.5 20 4",
   more: "M5 12v.01M12 12v.01M19 12v.01",
-  out: "M10 4H5v16h5M14 8l4 4-4 4M18 12H9",
   alert: "M12 4 2.5 20h19zM12 10v4M12 17v.01",
 }
 
+/** @typedef {keyof typeof PATHS | `${"M" | "m"}${string}`} Drawing by name, or what is drawn */
+
 /** A drawing that says nothing by itself: who uses it names what it stands for. */
-export function icon(/** @type {keyof typeof PATHS} */ name) {
+export function icon(/** @type {Drawing} */ name) {
   const drawing = document.createElementNS(SVG, "svg")
   const path = document.createElementNS(SVG, "path")
   drawing.setAttribute("viewBox", "0 0 24 24")
   drawing.setAttribute("class", "icon")
   drawing.setAttribute("aria-hidden", "true")
-  path.setAttribute("d", PATHS[name])
+  path.setAttribute("d", PATHS[/** @type {keyof typeof PATHS} */ (name)] ?? name)
   drawing.append(path)
   return drawing
 }
 
 /**
  * A button that is a drawing, with its name for those who listen and as a tip.
- * @param {keyof typeof PATHS} drawing @param {string} name @param {() => void} onclick
+ * @param {Drawing} drawing @param {string} name @param {() => void} onclick
  * @param {Record<string, any>} [more]
  */
 export function iconButton(drawing, name, onclick, more = {}) {

@@ -9,12 +9,14 @@
 const DAY_MS = 86_400_000
 export const COLOURS = 12 // classes c0 … c11 of the style sheet
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" })
-const weekday = new Intl.DateTimeFormat(undefined, {
+/** @param {Intl.DateTimeFormatOptions} options */
+const format = (options) => new Intl.DateTimeFormat(undefined, options)
+const clock = format({ hour: "numeric", minute: "2-digit" })
+const weekday = format({
   weekday: "long", day: "numeric", month: "long",
 })
-const withYear = new Intl.DateTimeFormat(undefined, { dateStyle: "long" })
-const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" })
+const withYear = format({ dateStyle: "long" })
+const exact = format({ dateStyle: "full", timeStyle: "medium" })
 const graphemes = new Intl.Segmenter(undefined, { granularity: "grapheme" })
 
 /** @param {number} ms */

@@ -132,8 +132,7 @@ export class List {
     const text = failed || (busy && !log.loaded ? "Loading messages …" : "")
     if (this.notice.dataset.text === text) return
     this.notice.dataset.text = text
-    const again = h("button.link", { onclick: () => this.chat.opened.again() })
-    again.textContent = "Try again"
+    const again = h("button.link", { onclick: () => this.chat.opened.again() }, "Try again")
     this.notice.replaceChildren(...(failed ? [`${failed} `, again] : [text]))
     this.notice.hidden = !text || !id
   }

@@ -10,6 +10,7 @@ import { h, icon, set } from "./dom.js"
 
 const LONG_CHARS = 1600 // longer, or of more lines: shown in part until it is asked for
 const LONG_LINES = 18
+const NAMED_MAX = 12 // people of a reaction
 
 /**
  * @typedef {import("./rows.js").Row} Row
@@ -22,7 +23,7 @@ const LONG_LINES = 18
 export function look(row, context) {
   if (row.type === "msg") {
     const { item, head, write } = row
-    const people = item.reactions.map(({ users }) => users.map(context.name).join())
+    const people = item.reactions.map(({ users }) => users.slice(0, NAMED_MAX).map(context.name))
     return [item, head, write?.state, write?.kind, head && context.name(item.user), people.join()]
   }
   if (row.type === "note") return [context.name(row.item.user), context.name(row.item.by ?? row.item.user)]
@@ -51,8 +52,10 @@ function note({ kind, user, by, name, ts }, context) {
   const other = by && by !== user ? h("bdi", {}, context.name(by)) : null
   const at = h("time", { datetime: new Date(ts).toISOString(), title: moment(ts) }, time(ts))
   if (kind === "chan") return [who, " renamed the channel to ", h("bdi", {}, name), " ", at]
-  if (kind === "join") return other ? [other, " added ", who, " ", at] : [who, " joined ", at]
-  return other ? [other, " removed ", who, " ", at] : [who, " left ", at]
+  const isJoin = kind === "join"
+  return other
+    ? [other, isJoin ? " added " : " removed ", who, " ", at]
+    : [who, isJoin ? " joined " : " left ", at]
 }
 
 /** @param {HTMLElement} into @param {any} row @param {Context} context */
@@ -100,11 +103,10 @@ const piece = ({ text, url }) =>
 function reactions(item, seq, context) {
   const buttons = item.reactions.map(({ emoji, count, users }) => {
     const isMine = users.includes(context.me)
-    const names = users.slice(0, 12).map((id) => (id === context.me ? "you" : context.name(id)))
+    const names = users.slice(0, NAMED_MAX).map((id) => (id === context.me ? "you" : context.name(id)))
     const rest = count - names.length
-    const who = rest > 0 ? `${names.join(", ")} and ${rest} more` : listed(names, 12)
-    return h("button", {
-      class: "reaction",
+    const who = rest > 0 ? `${names.join(", ")} and ${rest} more` : listed(names, NAMED_MAX)
+    return h("button.reaction", {
       title: who,
       "aria-pressed": String(isMine),
       "aria-label": `${emoji} ${count}: ${who}`,

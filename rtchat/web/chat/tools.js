@@ -10,6 +10,10 @@ import { confirm } from "./forms.js"
 import { h, iconButton, set } from "./dom.js"
 import { leads } from "./channels.js"
 
+const REACT =
+  "M12 21a9 9 0 1 1 5-16.5M8.5 14c.8 1.3 2 2 3.5 2s2.7-.7 3.5-2M9 9.5v.01M15 9.5v.01M20 2.5v6M17 5.5h6"
+const PENCIL = "m4 20 1-4L16 5l3 3L8 19zM14 7l3 3"
+const TRASH = "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13M10 11v5M14 11v5"
 const QUICK = ["👍", "❤️", "😂", "🎉", "👀", "✅", "🙏"]
 
 /** @type {WeakMap<import("./chat.js").Chat, Tools>} */
@@ -84,10 +88,10 @@ class Tools {
   #offer({ user, content }) {
     const { me, opened } = this.chat
     const isMine = user === me
-    const tools = [iconButton("react", "Add a reaction", () => this.#choose())]
-    if (isMine) tools.push(iconButton("pencil", "Edit", () => this.edit(this.#seq, content)))
+    const tools = [iconButton(REACT, "Add a reaction", () => this.#choose())]
+    if (isMine) tools.push(iconButton(PENCIL, "Edit", () => this.edit(this.#seq, content)))
     if (isMine || leads(opened.channel)) {
-      tools.push(iconButton("trash", "Delete", () => this.erase(this.#seq, content)))
+      tools.push(iconButton(TRASH, "Delete", () => this.erase(this.#seq, content)))
     }
     this.element.classList.remove("open")
     this.element.replaceChildren(...tools)
