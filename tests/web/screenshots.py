@@ -38,6 +38,7 @@ TALK: list[tuple[str, str]] = [
     (ANN, "Fixed. Shall we say 23:30?"),
     (JOON, "23:30 it is. I'll write here when it is through."),
 ]
+READ = 6  # so many she has seen
 REACTION = (5, MARA, "❤")  # to which of them, from whom
 
 
@@ -108,6 +109,7 @@ async def taken(pod: Pod, people: People, folder: Path) -> None:
     """Take the pictures."""
     ann, talkers, main = await held(pod, people)
     at, who, emoji = REACTION
+    await talkers[ANN].tells({"t": "read", "ch": main, "seq": READ})
     react = {"t": "react", "ch": main, "of": at, "emoji": emoji, "on": True}
     await talkers[who].asks(react)
     await talkers[TOMAS].asks(react)
@@ -123,14 +125,11 @@ async def taken(pod: Pod, people: People, folder: Path) -> None:
                 viewport=size, color_scheme=scheme, is_mobile=size is PHONE, has_touch=size is PHONE
             )
             visitor = Visitor(await context.new_page(), pod.url)
-            await visitor.comes(ann)
-            if size is not PHONE:
-                await visitor.opens_channel("timetable")
-            else:
-                await visitor.page.goto(f"{pod.url}/#{main}")
+            await visitor.comes(ann, main)
             await visitor.reads(TALK[-1][1])
             await talkers[JOON].tells(typing)
             await visitor.sees("is typing")
+            await visitor.sees("4 online")
             await visitor.page.screenshot(path=folder / f"{name}.png")
             await context.close()
             await asyncio.sleep(3)  # typing is told every few seconds
@@ -143,7 +142,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as logs, run_postgres() as postgres:
         databases, pods = Databases(postgres.url), Pods(Path(logs))
         with databases.fresh() as url:
-            pod = pods.spawn(url).wait()
+            pod = pods.spawn(url, presence=1).wait()
 
             async def take() -> None:
                 async with People(url) as people:

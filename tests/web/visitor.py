@@ -16,8 +16,8 @@ from tests.web.tab import PASSWORD, Tab
 class Visitor(Tab):
     """A tab with the chat."""
 
-    async def comes(self, person: Person | None = None) -> "Visitor":
-        """Open the page; as somebody who has signed in before."""
+    async def comes(self, person: Person | None = None, channel: int = 0) -> "Visitor":
+        """Open the page; as somebody who has signed in before, and at a channel."""
         await self.page.goto(f"{self.origin}/docs/icon.svg")
         if person is not None:
             held = {
@@ -28,7 +28,7 @@ class Visitor(Tab):
             }
             script = "([key, held]) => localStorage.setItem(key, held)"
             await self.page.evaluate(script, [f"rtchat {self.origin}/", json.dumps(held)])
-        await self.page.goto(f"{self.origin}/")
+        await self.page.goto(f"{self.origin}/#{channel or ''}")
         return self
 
     async def signs_up(self, name: str, email: str, password: str = PASSWORD) -> None:
