@@ -114,7 +114,7 @@ async def test_two_people_from_sign_up_to_conversation(visit: Visit):
     assert await heard.locator(".author").inner_text() == "Bob"
     assert await bob.page.title() == "#general – rtchat"
 
-    await ann.clicks("Ann Reyes: your account")
+    await ann.clicks("Ann Reyes")
     await ann.clicks("Sign out")
     await ann.page.get_by_role("heading", name="Sign in").wait_for()
     await ann.page.get_by_label("E-mail").fill("ann@example.org")

@@ -87,7 +87,7 @@ class Details {
     const mayAct = leads(channel) && !isMe && role !== "owner"
     return h("li", {}, face, name, mayAct && this.#role(user, role),
       !isMe && channel?.type !== "dm" && h("button.button", { "data-focus": `w${user.id}`,
-        onclick: () => this.#write(user), "aria-label": `Write to ${user.name}` }, "Message"),
+        onclick: () => this.#write(user), "aria-label": `Message ${user.name}` }, "Message"),
       mayAct && iconButton("close", `Remove ${user.name}`, () => this.#remove(user), { "data-focus": `x${user.id}` }))
   }
 

@@ -40,8 +40,8 @@ export function element(row, context) {
 /** @param {HTMLElement} into @param {Row} row @param {Context} context */
 export function fill(into, row, context) {
   if (row.type === "msg") return message(into, row, context)
-  if (row.type === "day") return into.replaceChildren(h("h3", {}, row.text))
-  if (row.type === "new") return into.replaceChildren(h("h3", {}, "New messages"))
+  if (row.type === "day") return into.replaceChildren(h("h2", {}, row.text))
+  if (row.type === "new") return into.replaceChildren(h("h2", {}, "New messages"))
   if (row.type === "start") return into.replaceChildren(h("p", {}, row.text))
   into.replaceChildren(h("p", {}, ...note(row.item, context)))
 }

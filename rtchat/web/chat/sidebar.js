@@ -27,7 +27,7 @@ export class Sidebar {
     this.rooms = h("ul.channels")
     this.dms = h("ul.channels")
     this.name = h("bdi")
-    this.account = h("button.account", { onclick: () => more("account") })
+    this.account = h("button.account", { title: "Your account", onclick: () => more("account") })
     const add = iconButton("plus", "New channel", () => more("create"))
     const find = iconButton("search", "Find channels to join", () => more("browse"))
     const write = iconButton("plus", "New direct message", () => more("write"))
@@ -51,7 +51,6 @@ export class Sidebar {
     if (this.name.textContent !== name) {
       this.name.textContent = name
       this.account.replaceChildren(avatar(me, name), h("span.name", {}, this.name), icon("more"))
-      set(this.account, "aria-label", `${name}: your account`)
     }
     for (const [id, link] of this.#links) {
       set(link, "aria-current", id === opened.id ? "page" : null)
