@@ -23,7 +23,8 @@ from rtchat.errors import StartError
 WELCOME = """
   rtchat {version} is running on {url}
 
-  in a browser:      {url}/docs (REST) and {url}/docs/ws (WebSocket)
+  in a browser:      {url}
+  for developers:    {url}/docs (REST) and {url}/docs/ws (WebSocket)
   make an account:   curl -s {url}/auth/register -H 'content-type: application/json' \\
                        -d '{{"email":"ann@example.org","password":"correct horse"}}'
   look at yourself:  curl -s {url}/users/me -H "authorization: Bearer $TOKEN"

@@ -18,6 +18,7 @@ _TEMPLATE_PART = re.compile(r"(?:[^`\\$]|\\.|\$(?!\{))*", re.DOTALL)
 _BEFORE_REGEX = frozenset("(,=:[!&|?{};")  # behind anything else a slash divides
 _OPEN = frozenset("{([,;:?&|=")  # a line that ends so goes on in the next one
 _CLOSED = frozenset("})],.?:&|=")  # and one that begins so goes on from the one before
+_CLOSING = frozenset("})]")
 _WORD = re.compile(r"[\w$\#@]")
 _PRIVATE = re.compile(r"#[a-zA-Z]\w*")
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -39,7 +40,7 @@ def script(source: str) -> str:
         token = _token(source, at, last)
         if not token:
             break
-        if last == "," and token in "})]":  # as a habit of ours has it, behind the last of several
+        if last == "," and token in _CLOSING:  # behind the last of several
             out[-1] = ""
         out += _between(last, gap[0] if gap else "", token[0]), _renamed(token, names)
         at, last = at + len(token), token[-1]
@@ -64,17 +65,16 @@ def _token(source: str, at: int, last: str) -> str:
 
 def _template_end(source: str, at: int) -> int:
     """Where a template ends; what stands in its braces may hold others."""
-    at = _TEMPLATE_PART.match(source, at + 1).end()  # type: ignore[union-attr]  matches nothing, too
+    at = _past(_TEMPLATE_PART, source, at + 1)
     while source.startswith("${", at):
         depth, at, last = 1, at + 2, "{"
         while depth:
-            gap = _GAP.match(source, at)
-            at = gap.end() if gap else at
+            at = _past(_GAP, source, at)
             token = _token(source, at, last)
             assert token, "a template that does not end"
             depth += {"{": 1, "}": -1}.get(token, 0)
             at, last = at + len(token), token[-1]
-        at = _TEMPLATE_PART.match(source, at).end()  # type: ignore[union-attr]
+        at = _past(_TEMPLATE_PART, source, at)
     assert source.startswith("`", at), "a template that does not end"
     return at + 1
 
@@ -91,6 +91,11 @@ def _renamed(token: str, names: dict[str, str]) -> str:
 def _letter(number: int) -> str:
     rest, at = divmod(number, len(_LETTERS))
     return (_letter(rest - 1) if rest else "") + _LETTERS[at]
+
+
+def _past(part: re.Pattern[str], source: str, at: int) -> int:
+    found = part.match(source, at)
+    return found.end() if found else at
 
 
 def _between(last: str, gap: str, first: str) -> str:
