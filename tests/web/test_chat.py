@@ -126,6 +126,36 @@ async def test_a_message_is_edited_and_deleted(visit: Visit, crowd: People, rest
     await reader.sees("This message was deleted.")
 
 
+async def test_reactions_are_added_counted_and_taken_back(visit: Visit, crowd: People, rest: Any):
+    ann, bob = await crowd.new("Ann"), await crowd.new("Bob")
+    channel, _ = await channel_of(rest, ann, bob)
+    await said(rest, channel, ann, "done")
+    one = await (await visit()).comes(ann)
+    other = await (await visit()).comes(bob)
+    await one.does_to(await one.reads("done"), "Add a reaction")
+    await one.clicks("React with 🎉")
+    await other.clicks("🎉 1: Ann")
+    both = one.page.get_by_role("button", name="🎉 2: you and Bob")
+    await both.wait_for()
+    assert await both.get_attribute("aria-pressed") == "true"
+    await both.click()
+    await other.page.get_by_role("button", name="🎉 1: you").wait_for()
+
+
+async def test_who_is_online_and_who_is_typing_is_told(visit: Visit, crowd: People, rest: Any):
+    ann, bob = await crowd.new("Ann"), await crowd.new("Bob")
+    await channel_of(rest, ann, bob)
+    one = await (await visit()).comes(ann)
+    await one.sees("2 members, 1 online")
+    other = await (await visit()).comes(bob)
+    await one.sees("2 members, 2 online")
+    await other.writing.press_sequentially("Let me")
+    await one.sees("Bob is typing …")
+    await other.writes("Let me see")
+    await one.reads("Let me see")
+    await one.page.get_by_text("is typing").wait_for(state="detached")
+
+
 async def test_a_refused_message_stays_until_it_is_sent_again(
     visit: Visit, crowd: People, rest: Any
 ):
@@ -189,7 +219,7 @@ async def test_history_comes_back_by_scrolling_and_nothing_jumps(
     channel, _ = await channel_of(rest, ann, bob)
     await said(rest, channel, bob, *(f"line {n}\n" * (n % 3 + 1) for n in range(1, 201)))
     reader = await (await visit()).comes(ann)
-    await reader.page.locator(".new").wait_for()  # where one left off: at the beginning
+    await reader.page.locator(".new + [data-key=m1]").wait_for()  # where one left off
     await reader.clicks("Jump to latest (99+ new)")
     await reader.reads("line 200")
     for first in (121, 41):

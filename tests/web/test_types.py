@@ -56,7 +56,9 @@ def test_types_hold_and_are_the_declared_ones(tmp_path: Path):
     match, lie = tmp_path / "match.ts", tmp_path / "lie.ts"
     match.write_text(MATCH.format(web=FOLDER.as_posix()))
     lie.write_text(match.read_text().replace("= [client,", "= [session,"))
-    scripts = [FOLDER / "rtchat.js", *sorted((FOLDER / "client").glob("*.js"))]
+    folders = ("client", "chat")
+    parts = [file for folder in folders for file in sorted((FOLDER / folder).glob("*.js"))]
+    scripts = [FOLDER / "rtchat.js", *parts]
     told = compiled(tmp_path, match, lie, FOLDER / "rtchat.d.ts", *scripts)
     errors = [line for line in told.splitlines() if "error TS" in line]
     assert [Path(error.partition("(")[0]).name for error in errors] == ["lie.ts"]

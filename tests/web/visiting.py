@@ -20,7 +20,7 @@ numbers = itertools.count(1)
 @pytest.fixture(scope="module")
 async def chat(pods: Pods, module_database_url: str) -> AsyncIterator[Pod]:
     """A pod on which nobody has been."""
-    pod = await pods.start(module_database_url)
+    pod = await pods.start(module_database_url, presence=1)
     yield pod
     pod.kill()
 

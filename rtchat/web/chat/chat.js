@@ -30,6 +30,8 @@ export class Chat {
   outbox = []
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #reading
+  /** Channels of which it is not said yet how far they are read. @type {Set<number>} */
+  #toTell = new Set()
   #refreshing = false
   #stopped = new AbortController()
   /** A dialog that follows. @type {(() => void) | null} */
@@ -157,7 +159,7 @@ export class Chat {
     this.opened.forget(ch, true)
     try {
       const channel = await this.rest.channel(ch)
-      this.channels.drop(ch)
+      this.channels.all.delete(ch) // what was counted is of another log
       this.channels.put(/** @type {any} */ (channel))
       await this.#follow([channel])
       this.opened.reload(ch)
@@ -183,10 +185,14 @@ export class Chat {
   read(ch) {
     const channel = this.channels.all.get(ch)
     if (!channel || !this.channels.read(ch, channel.lastSeq)) return
+    this.#toTell.add(ch)
     this.#reading ??= setTimeout(() => {
       this.#reading = undefined
-      const seq = this.channels.all.get(ch)?.readSeq
-      if (seq) this.client.read(ch, seq)
+      for (const id of this.#toTell) {
+        const seq = this.channels.all.get(id)?.readSeq
+        if (seq) this.client.read(id, seq)
+      }
+      this.#toTell.clear()
     }, READ_MS)
     this.onChange()
   }

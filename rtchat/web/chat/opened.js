@@ -77,7 +77,7 @@ export class Opened {
     this.id = id
     this.turns++
     this.failed = ""
-    this.busy = false
+    this.busy = this.watched = false
     const channel = this.channel
     this.newAfter = channel?.unread ? channel.readSeq : null
     if (id) {
@@ -132,7 +132,7 @@ export class Opened {
   async #load() {
     const { channel, log, id } = this
     const readSeq = channel?.readSeq ?? 0
-    const isFar = (channel?.unread ?? 0) > FEW_UNREAD && this.newAfter !== null && readSeq > 0
+    const isFar = (channel?.unread ?? 0) > FEW_UNREAD && this.newAfter !== null
     await this.#reading(log, async () => {
       if (!isFar) return this.#newest(log, id)
       const [before, after] = await Promise.all([
