@@ -4,6 +4,7 @@ Each test has a channel and people of its own, on one pod. At the end of most th
 against the log: everything that was written is there once, and was seen once, in order.
 """
 
+import asyncio
 from typing import Any
 
 import httpx2
@@ -166,10 +167,16 @@ async def test_a_token_that_has_ended_is_renewed_once_for_all_tabs(
     two = await desk.tab(share=False)
     await one.follows()
     await two.follows()
+    assert network.renewals - before == 1
+    network.proxy.delay_s = 0.1  # both want another one before either has it
+    async with asyncio.TaskGroup() as group:
+        for tab in (one, two):
+            group.create_task(tab.does("session.renew()"))
+    network.proxy.delay_s = 0.0
+    assert network.renewals - before == 2
     await one.does("rest.me()")
     await one.writes(3)
     await agrees(rest, one)
-    assert network.renewals - before == 1
 
 
 async def test_signing_out_ends_every_tab(desk: Desk, rest: httpx2.AsyncClient):
