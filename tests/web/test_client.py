@@ -11,8 +11,9 @@ import httpx2
 import pytest
 
 from tests.people import People
+from tests.web.conversing import PATIENCE_S
 from tests.web.desks import Desk, browser_of, channel_of
-from tests.web.seats import Network, agrees, log_of, soon
+from tests.web.seats import Network, agrees, log_of, soon, subscriptions
 
 # --- tabs
 
@@ -58,10 +59,15 @@ async def test_a_closed_tab_is_forgotten_and_the_other_goes_on(
 ):
     one, two = await desk.tab(), await desk.tab()
     await two.follows()
+    other = "rest.createChannel({ type: 'private', name: 'of one' })"
+    await one.does(f"{other}.then(({{ id }}) => client.subscribe({{ [id]: 0 }}))")
+    before, followed = network.sockets, await subscriptions(rest)
     await one.writes(20)
     await one.page.close()  # with writes under way
+    async with asyncio.timeout(PATIENCE_S):
+        while await subscriptions(rest) >= followed:  # the channel that only it followed
+            await asyncio.sleep(0.02)
     two.asked = one.asked
-    before = network.sockets
     await two.writes(5)
     await agrees(rest, two)
     assert network.sockets == before
