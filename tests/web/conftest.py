@@ -12,7 +12,7 @@ from tests.services import Databases
 from tests.web.chromium import launched
 from tests.web.conversing import SETTINGS
 from tests.web.desks import Desk, browser_of, channel_of
-from tests.web.seats import Network
+from tests.web.seats import INTERNAL_TOKEN, Network
 from tests.web.tab import Tab
 
 PATIENCE_MS = 20_000
@@ -29,7 +29,7 @@ async def chromium() -> AsyncIterator[Any]:
 def unlimited(pods: Pods, databases: Databases) -> Iterator[Pod]:
     """A pod that lets a connection write as fast as it can; not to be stopped."""
     with databases.fresh() as url:
-        pod = pods.spawn(url, **SETTINGS).wait()
+        pod = pods.spawn(url, internal_token=INTERNAL_TOKEN, **SETTINGS).wait()
         yield pod
         pod.kill()
 

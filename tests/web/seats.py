@@ -19,6 +19,7 @@ from tests.web.conversing import PATIENCE_S
 
 JSON = dict[str, Any]
 
+INTERNAL_TOKEN = "for-the-metrics-of-the-tests-of-the-client"
 POLICY = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; {worker}"
     "require-trusted-types-for 'script'; trusted-types rtchat"
@@ -167,6 +168,15 @@ async def soon(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0.02)
+
+
+async def subscriptions(http: httpx2.AsyncClient) -> int:
+    """How many there are on the pod, of all sockets."""
+    headers = {"Authorization": f"Bearer {INTERNAL_TOKEN}"}
+    lines = (await http.get("/metrics", headers=headers)).text.splitlines()
+    counts = [line.split()[-1] for line in lines if line.startswith("rtchat_subscriptions{")]
+    assert counts, lines[:5]
+    return sum(int(float(count)) for count in counts)
 
 
 async def log_of(http: httpx2.AsyncClient, channel: int, person: Person) -> list[JSON]:

@@ -4,14 +4,16 @@ Each test has a channel and people of its own, on one pod. At the end of most th
 against the log: everything that was written is there once, and was seen once, in order.
 """
 
+import asyncio
 from typing import Any
 
 import httpx2
 import pytest
 
 from tests.people import People
+from tests.web.conversing import PATIENCE_S
 from tests.web.desks import Desk, browser_of, channel_of
-from tests.web.seats import Network, agrees, log_of, soon
+from tests.web.seats import Network, agrees, log_of, soon, subscriptions
 
 # --- tabs
 
@@ -57,10 +59,15 @@ async def test_a_closed_tab_is_forgotten_and_the_other_goes_on(
 ):
     one, two = await desk.tab(), await desk.tab()
     await two.follows()
+    other = "rest.createChannel({ type: 'private', name: 'of one' })"
+    await one.does(f"{other}.then(({{ id }}) => client.subscribe({{ [id]: 0 }}))")
+    before, followed = network.sockets, await subscriptions(rest)
     await one.writes(20)
     await one.page.close()  # with writes under way
+    async with asyncio.timeout(PATIENCE_S):
+        while await subscriptions(rest) >= followed:  # the channel that only it followed
+            await asyncio.sleep(0.02)
     two.asked = one.asked
-    before = network.sockets
     await two.writes(5)
     await agrees(rest, two)
     assert network.sockets == before
@@ -166,10 +173,16 @@ async def test_a_token_that_has_ended_is_renewed_once_for_all_tabs(
     two = await desk.tab(share=False)
     await one.follows()
     await two.follows()
+    assert network.renewals - before == 1
+    network.proxy.delay_s = 0.1  # both want another one before either has it
+    async with asyncio.TaskGroup() as group:
+        for tab in (one, two):
+            group.create_task(tab.does("session.renew()"))
+    network.proxy.delay_s = 0.0
+    assert network.renewals - before == 2
     await one.does("rest.me()")
     await one.writes(3)
     await agrees(rest, one)
-    assert network.renewals - before == 1
 
 
 async def test_signing_out_ends_every_tab(desk: Desk, rest: httpx2.AsyncClient):

@@ -10,6 +10,19 @@ SCRIPT = next(asset for asset in web.ASSETS if asset.file == "docs/session.js")
 VERSION = web.version().decode()
 
 
+async def test_a_worker_may_load_and_reach_its_own_server_and_nothing_else(
+    http: httpx2.AsyncClient,
+):
+    """It lives under its script's policy, not under its page's."""
+    policy = (await http.get(web.WORKER.path)).headers["content-security-policy"]
+    assert dict(part.split(" ", 1) for part in policy.split("; ")) == {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "connect-src": "'self'",
+        "frame-ancestors": "'none'",
+    }
+
+
 @pytest.mark.parametrize("asset", web.ASSETS, ids=lambda asset: asset.path)
 async def test_every_asset_is_served_as_what_it_is(http: httpx2.AsyncClient, asset: web.Asset):
     answer = await http.get(asset.path)
