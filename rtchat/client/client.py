@@ -13,13 +13,14 @@ from typing import Any, Self
 
 import orjson
 
+from rtchat.client.calls import endpoints
 from rtchat.client.connection import Options
 from rtchat.client.dialer import Dialer, Tokens
 from rtchat.client.errors import RefusedError, UnreachableError
 from rtchat.client.events import Ack, AnyEvent, Hello
 from rtchat.client.outbox import Outbox, Write
 from rtchat.client.reader import Reader
-from rtchat.client.rest import Rest, endpoints
+from rtchat.client.rest import Rest
 from rtchat.client.stream import Events
 from rtchat.client.subscriptions import Subscriptions
 from rtchat.client.wire import Wire
@@ -101,6 +102,14 @@ class Client:
         """What the server said when the newest socket was opened."""
         assert self._reader.hello is not None, "use it with `async with`"
         return self._reader.hello
+
+    async def renew(self, token: str) -> None:
+        """Go on with another token of the same user, on the socket that stands; see `Expiring`.
+
+        A client with `tokens` does that by itself. Raises RefusedError for one that is not good.
+        """
+        async with asyncio.timeout(self.timeout_s):
+            await self._reader.renew(token)
 
     # --- writes
 

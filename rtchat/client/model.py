@@ -45,8 +45,19 @@ class Member(_Value):
     joined_at: str
 
 
+class Reaction(_Value):
+    """An emoji on a message: how many set it, and the first of them by id."""
+
+    emoji: str
+    count: int
+    users: list[int] = []
+
+
 class Message(_Value):
-    """A message as stored; (`channel_id`, `seq`) names it, and `id` is both as one text."""
+    """A message as stored; (`channel_id`, `seq`) names it, and `id` is both as one text.
+
+    `nonce` is there for its author only. Of a deleted one the content is gone.
+    """
 
     id: str
     channel_id: int
@@ -57,6 +68,7 @@ class Message(_Value):
     nonce: str | None = None
     edited_at: str | None = None
     deleted_at: str | None = None
+    reactions: list[Reaction] = []
 
 
 class Session(_Value):
@@ -118,6 +130,12 @@ class Identities(_Value):
     """One's identities."""
 
     items: list[LinkedIdentity]
+
+
+class Users(_Value):
+    """People who were found."""
+
+    items: list[User]
 
 
 class Messages(_Value):
