@@ -45,6 +45,11 @@ COVERED_BY = {
     "config/rates": "api/test_rates",
     "api/routes": "api/test_router",
     "api/types": "api/test_http",
+    # The terminal client's parts, with a screen or without.
+    "terminal/finding": "terminal/test_commands",
+    "terminal/program": "terminal/test_screen",
+    "terminal/signing": "terminal/test_screen",
+    "terminal/talk": "terminal/test_commands",
     # What the documents are made of, in the documents.
     "api/examples": "docs/test_examples",
     "api/samples": "docs/test_examples",

@@ -103,6 +103,11 @@ class Client:
         assert self._reader.hello is not None, "use it with `async with`"
         return self._reader.hello
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a socket now; while there is none, the client is bringing the next."""
+        return self._wire.link is not None
+
     async def renew(self, token: str) -> None:
         """Go on with another token of the same user, on the socket that stands; see `Expiring`.
 

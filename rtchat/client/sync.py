@@ -272,6 +272,11 @@ class Client(_Blocking[aio.Client]):
         return self.aio.hello
 
     @property
+    def connected(self) -> bool:
+        """Whether there is a socket now; while there is none, the client is bringing the next."""
+        return self.aio.connected
+
+    @property
     def epoch(self) -> str | None:
         """The history that the cursors belong to."""
         return self.aio.epoch

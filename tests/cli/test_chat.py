@@ -1,0 +1,37 @@
+"""`rtchat chat`: its command line. What it does has tests in `tests/terminal`."""
+
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.running import clean, fails, read, read_to_end
+
+WITHOUT = "import sys; sys.modules['prompt_toolkit'] = None; from rtchat.cli import main; main()"
+
+
+def test_without_its_extra_it_says_how_to_get_it():
+    """At a terminal; by lines it goes without."""
+    near, far = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", WITHOUT, "chat"], stdin=far, stdout=far, stderr=far, env=clean()
+    )
+    os.close(far)
+    told = read_to_end(near)
+    assert process.wait(30) == 2
+    assert b"pip install 'rtchat[chat]'" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["a", "b"], "a is no URL"),
+        (["--name", "Ann", "x"], "--email says who"),
+        (["http://", "x", "--email", "a@example.org"], "http://"),
+        (["http://localhost:8000"], "name the channel"),
+    ],
+)
+def test_a_wrong_command_line_says_what_is_wrong(arguments: list[str], words: str):
+    fails(read("chat", *arguments, stdin="secret\n"), 2, words)
