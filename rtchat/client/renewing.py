@@ -44,3 +44,7 @@ class Renewing:
                     self._on_session(self.session)
             self._asked = True
             return self.session.access_token
+
+    def at_hand(self) -> str:
+        """The token that was given last, for `Rest`: while a client uses this, it is a good one."""
+        return self.session.access_token

@@ -59,7 +59,7 @@ async def run(wanted: Wanted, asking: Asking, show: Callable[[str], object]) -> 
     async with Rest(wanted.url, retry_s=REST_S) as rest:
         sign_in, session = await _signed_in(rest, wanted, asking)
         tokens = sign_in.tokens(session)
-        rest.token = lambda: tokens.session.access_token
+        rest.token = tokens.at_hand
         forget = False
         with _alone():
             async with Client(wanted.url, tokens=tokens) as client:
