@@ -33,9 +33,10 @@ class Client:
     that gives a new token whenever the one at hand will not do (see `Renewing`).
     `queue`: events that wait for `events()`; at the limit the socket is read no further, so acks
     wait too. `on_event`: called with each event instead, in the reader, where it must not block.
-    `window`: unanswered writes of one channel (see `outbox` for what more than 1 gives and costs).
-    `timeout_s`: how long a command is tried. `resubscribe`: whether a channel that was `reset` is
-    followed again, from the last seq that `rest` tells of.
+    `window`: unanswered writes of one channel; more than 1 is faster, and a write that is refused
+    for the time being may then be overtaken by those already on their way. `timeout_s`: how long a
+    command is tried. `resubscribe`: whether a channel that was `reset` is followed again, from the
+    last seq that `rest` tells of.
     """
 
     def __init__(
