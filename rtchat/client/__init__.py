@@ -57,15 +57,7 @@ from rtchat.client.events import (
     Unknown,
     UnknownEntry,
 )
-from rtchat.client.model import (
-    Channel,
-    LiveSession,
-    Member,
-    Message,
-    Reaction,
-    Session,
-    User,
-)
+from rtchat.client.model import Channel, LiveSession, Member, Message, Reaction, Session, User
 from rtchat.client.renewing import Renewing
 from rtchat.client.rest import Rest
 from rtchat.client.stream import Events

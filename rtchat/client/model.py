@@ -46,7 +46,7 @@ class Member(_Value):
 
 
 class Reaction(_Value):
-    """An emoji on a message: how many set it, and the first of them by id."""
+    """An emoji at a message: how many reacted with it, and the first of them."""
 
     emoji: str
     count: int
@@ -54,10 +54,7 @@ class Reaction(_Value):
 
 
 class Message(_Value):
-    """A message as stored; (`channel_id`, `seq`) names it, and `id` is both as one text.
-
-    `nonce` is there for its author only. Of a deleted one the content is gone.
-    """
+    """A message as stored; (`channel_id`, `seq`) names it, and `id` is both as one text."""
 
     id: str
     channel_id: int
