@@ -88,6 +88,7 @@ class Talk:
         """The rest are hints; an error among them is of `read` or `typing`, which people can do
         without."""
         if isinstance(event, Hello):
+            self.state.presence.clear()  # what was told of it ended with the connection
             self.start(self.list_channels())
         elif isinstance(event, Typing | Read | Presence):
             self.state.on_ephemeral(event, self._loop.time())
