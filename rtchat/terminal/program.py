@@ -115,6 +115,7 @@ async def _on_screen(client: Client, rest: Rest, session: Session, channel: str 
             screen = Screen(talk)
             talk.changed = screen.draw
             group.create_task(talk.run())
+            group.create_task(screen.take_lines())
             talk.start(_begin(talk, channel))
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGHUP):

@@ -5,6 +5,7 @@ not) and what each key does. prompt_toolkit draws only what has changed. Must ne
 server in a key's handler, or draw a text that did not go through `lines`.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -34,6 +35,7 @@ from prompt_toolkit.layout.processors import BeforeInput
 from prompt_toolkit.output import Output
 from prompt_toolkit.styles import Style
 
+from rtchat.client import ClientError
 from rtchat.terminal import commands, lines
 from rtchat.terminal.finding import WrongError
 from rtchat.terminal.lines import Line
@@ -42,6 +44,7 @@ from rtchat.terminal.view import View
 
 REDRAW_S = 0.5  # for what changes by itself: who types, how the connection stands
 COMPOSER_ROWS = 5
+LINES_MAX = 100
 # After Esc: how long a key may follow for Alt, and the rest of a key's sequence.
 ALT_S, ESC_S = 0.3, 0.05
 STYLE = Style.from_dict({
@@ -113,6 +116,8 @@ class Screen:
         self._state = talk.state
         self._view = View(talk.state)
         self.forget = False  # /logout
+        self._lines: asyncio.Queue[str] = asyncio.Queue(LINES_MAX)  # typed, and not done yet
+        self._doing = ""
         self._panel_of: list[str] = []  # which one is shown, from where on, and how long it is
         self._panel_start = self._panel_size = self._panel_page = 0
         self._words = _Words(talk)
@@ -193,6 +198,8 @@ class Screen:
         words += f" as {self._state.me.name}" if client.connected else ""
         if unsent := self._talk.unsent:
             words = f"{words}; {unsent} on the way or failed"
+        if self._doing:
+            words = f"{lines.cells(self._doing)} …; {words}"
         if not self._view.following:
             words = f"reading back, End: newest; {words}"
         return lines.status(self._state, words, self._talk.now, width)
@@ -209,24 +216,35 @@ class Screen:
         if not text.strip():
             self._state.panel = []
             return
+        if self._lines.full():
+            self._state.panel = ["wait: what you typed before is still being done"]
+            return
         self._composer.append_to_history()
         self._composer.reset()
-        if commands.is_command(text):
-            self._talk.start(self._command(text.rstrip()))
-            return
-        self._state.panel = []
-        try:
-            self._talk.say(commands.message_of(text))
-        except WrongError as error:
-            self._state.panel = [str(error)]
-        self._view.follow()
+        self._lines.put_nowait(text)
 
-    async def _command(self, text: str) -> None:
-        try:
-            await commands.run(self._talk, text)
-        except commands.QuitError as quit_:
-            self.forget = quit_.forget
-            self.end()
+    async def take_lines(self) -> None:
+        """Do what was typed, one line after the other: behind a `/join` one speaks there."""
+        while True:
+            text = await self._lines.get()
+            self._doing = text.partition(" ")[0] if commands.is_command(text) else ""
+            try:
+                await self._line(text)
+            except (ClientError, WrongError, TimeoutError) as error:
+                self._state.panel = [str(error) or "no answer in time"]
+            except commands.QuitError as quit_:
+                self.forget = quit_.forget
+                self.end()
+            self._doing = ""
+            self.draw()
+
+    async def _line(self, text: str) -> None:
+        if commands.is_command(text):
+            await commands.run(self._talk, text.rstrip())
+        else:
+            self._state.panel = []
+            self._talk.say(commands.message_of(text))
+            self._view.follow()
 
     def _complete(self) -> None:
         composer, asked = self._composer, CompleteEvent(completion_requested=True)
@@ -269,7 +287,8 @@ class Screen:
         self._state.panel = []
 
     def _leave(self) -> None:
-        self._talk.start(self._command("/quit"))
+        if not self._lines.full():
+            self._lines.put_nowait("/quit")
 
     def _cancel(self) -> None:
         if self._composer.text:
