@@ -38,5 +38,7 @@ async def find_person(rest: Rest, text: str) -> User:
         return (same or found)[0]
     if not found:
         raise WrongError(f"nobody is called {text}")
+    if same:
+        raise WrongError(f"several are called {text}; an address names one")
     names = ", ".join(sorted({user.name for user in found})[:8])
     raise WrongError(f"which {text}: {names}? An address names one")

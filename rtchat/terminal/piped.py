@@ -9,6 +9,7 @@ crash: what was read and not acknowledged, one line at most.
 import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from datetime import datetime
 from typing import BinaryIO
 
@@ -55,9 +56,11 @@ class Piped:
             """In a thread that does not hold up the end of the process."""
             while True:
                 line = source.readline(LINE_MAX_BYTES)
+                put = lines.put(line)
                 try:
-                    asyncio.run_coroutine_threadsafe(lines.put(line), loop).result()
-                except RuntimeError:  # the loop has ended
+                    asyncio.run_coroutine_threadsafe(put, loop).result()
+                except (RuntimeError, CancelledError):  # the loop has ended, or is about to
+                    put.close()
                     return
                 if not line:
                     return

@@ -133,7 +133,7 @@ def test_a_script_ends_by_itself(pod: Pod, ann: Session, channel: int) -> None:
     """What it left open is closed, in good order, without a word."""
     code = script(pod, ann, channel, f"print(client.send({channel}, 'bye').seq)")
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-c", code],
+        [sys.executable, "-W", "always", "-c", code],
         cwd=ROOT, env=clean(), capture_output=True, text=True, timeout=30, check=True,
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("1\n", "")

@@ -38,7 +38,7 @@ def test_every_program_shows_what_it_prints() -> None:
 def test_the_programs_print_what_is_shown(server: Pod, tmp_path: Path) -> None:
     for program, shown in PROGRAMS:
         done = subprocess.run(
-            [sys.executable, "-X", "dev", "-c", program.replace(URL, server.url)],
+            [sys.executable, "-W", "always", "-c", program.replace(URL, server.url)],
             cwd=tmp_path, env={**clean(), "PYTHONPATH": str(ROOT)},
             capture_output=True, text=True, timeout=30, check=False,
         )  # fmt: skip

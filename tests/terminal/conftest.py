@@ -1,6 +1,7 @@
 """Fixtures of the terminal's tests: people with passwords, and servers that may be killed."""
 
-from collections.abc import Callable, Iterator
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ import pytest
 
 from rtchat.client.sync import Rest
 from rtchat.server.launch import free_port
+from tests.people import People
 from tests.pods import Pod, Pods
 from tests.services import Databases
 from tests.terminal.seat import PASSWORD
@@ -31,13 +33,27 @@ def accounts(pod: Pod) -> Iterator[Someones]:
     with Rest(pod.url, trust_env=False) as rest:
 
         def make(name: str) -> Someone:
-            number = next(numbers)
-            email = f"{name.split()[0].lower()}-{number}@terminal.example.org"
+            email = f"{secrets.token_hex(8)}@terminal.example.org"
             session = rest.register(email, PASSWORD, name)
             return Someone(session.user.id, name, email, rest.as_user(session.access_token))
 
-        numbers = iter(range(1000))
         yield make
+
+
+@pytest.fixture(scope="session")
+def pod(databases: Databases, pods: Pods) -> Iterator[Pod]:
+    """One of their own: on that of the session are a thousand channels of others."""
+    with databases.fresh() as url:
+        pod = pods.spawn(url).wait()
+        yield pod
+        pod.kill()
+
+
+@pytest.fixture(scope="session")
+async def people(pod: Pod) -> AsyncIterator[People]:
+    """People on it."""
+    async with People(pod.database_url) as source:
+        yield source
 
 
 @pytest.fixture(scope="module")
