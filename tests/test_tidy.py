@@ -46,6 +46,7 @@ COVERED_BY = {
     "api/routes": "api/test_router",
     "api/types": "api/test_http",
     # The terminal client's parts, with a screen or without.
+    "terminal/completing": "terminal/test_screen",
     "terminal/finding": "terminal/test_commands",
     "terminal/program": "terminal/test_screen",
     "terminal/signing": "terminal/test_screen",

@@ -106,26 +106,27 @@ async def _channels(talk: Talk, _: str) -> None:
 
 
 async def _react(talk: Talk, text: str) -> None:
-    said, emoji = _said(talk, text, mine=False)
+    said, emoji = await _said(talk, text, mine=False)
     on = talk.state.me.id not in said.reactions.get(emoji, ())
     await talk.client.react(_room(talk).id, said.seq, emoji, on=on)
 
 
 async def _edit(talk: Talk, text: str) -> None:
-    said, content = _said(talk, text, mine=True)
+    said, content = await _said(talk, text, mine=True)
     await talk.client.edit(_room(talk).id, said.seq, content)
 
 
 async def _delete(talk: Talk, text: str) -> None:
-    said, rest = _said(talk, text, mine=True, alone=True)
+    said, rest = await _said(talk, text, mine=True, alone=True)
     if rest:
         raise WrongError("/delete [NUMBER]: your last message, or that one")
     await talk.client.delete(_room(talk).id, said.seq)
 
 
-def _said(talk: Talk, text: str, *, mine: bool, alone: bool = False) -> tuple[Said, str]:
+async def _said(talk: Talk, text: str, *, mine: bool, alone: bool = False) -> tuple[Said, str]:
     """The message that a command is about (`#17`, or else the last one), and what follows."""
     room = _room(talk)
+    await talk.settled(room)
     first, _, rest = text.partition(" ")
     number = first.removeprefix("#")
     if (first.startswith("#") or alone) and number.isascii() and number.isdecimal():

@@ -122,6 +122,7 @@ async def _on_screen(client: Client, rest: Rest, session: Session, channel: str 
                 loop.add_signal_handler(number, screen.end)
             await screen.app.run_async()
             forget = screen.forget
+            talk.tell_read()
             raise _EndError
     except* _EndError:
         pass

@@ -6,13 +6,12 @@ server in a key's handler, or draw a text that did not go through `lines`.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
-from prompt_toolkit.document import Document
+from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.input import Input
@@ -37,12 +36,14 @@ from prompt_toolkit.styles import Style
 
 from rtchat.client import ClientError
 from rtchat.terminal import commands, lines
+from rtchat.terminal.completing import Words
 from rtchat.terminal.finding import WrongError
 from rtchat.terminal.lines import Line
 from rtchat.terminal.talk import Talk
 from rtchat.terminal.view import View
 
 REDRAW_S = 0.5  # for what changes by itself: who types, how the connection stands
+FRAME_S = 1 / 30  # between two drawings, whatever comes
 COMPOSER_ROWS = 5
 LINES_MAX = 100
 # After Esc: how long a key may follow for Alt, and the rest of a key's sequence.
@@ -74,38 +75,6 @@ class _Lines(UIControl):
         return UIContent(get_line=line, line_count=len(made), show_cursor=False)
 
 
-class _Words(Completer):
-    """Commands, channels and people."""
-
-    def __init__(self, talk: Talk) -> None:
-        self._talk = talk
-
-    def get_completions(self, document: Document, _: CompleteEvent) -> Iterable[Completion]:
-        """What may stand at the cursor."""
-        text = document.text_before_cursor
-        if not commands.is_command(text):
-            return
-        name, blank, rest = text[1:].partition(" ")
-        if not blank:
-            found = [f"{n} " if commands.COMMANDS[n].usage else n for n in commands.COMMANDS]
-            yield from _beginning(found, name)
-            return
-        takes = commands.COMMANDS[name].takes if name in commands.COMMANDS else ""
-        state = self._talk.state
-        if takes == "channel":
-            names = [r.channel.name for r in state.listed() if r.channel.name]
-            yield from _beginning(names, rest)
-        elif takes == "person":
-            others = [state.name(user) for user in state.names if user != state.me.id]
-            yield from _beginning(sorted(others), rest.rpartition(",")[2].lstrip())
-
-
-def _beginning(words: Iterable[str], typed: str) -> Iterable[Completion]:
-    for word in words:
-        if word.casefold().startswith(typed.casefold()):
-            yield Completion(word, start_position=-len(typed), display=lines.cells(word))
-
-
 class Screen:
     """The application on a terminal."""
 
@@ -120,7 +89,7 @@ class Screen:
         self._doing = ""
         self._panel_of: list[str] = []  # which one is shown, from where on, and how long it is
         self._panel_start = self._panel_size = self._panel_page = 0
-        self._words = _Words(talk)
+        self._words = Words(talk.state)
         self._composer: Buffer = Buffer(
             multiline=True,
             completer=self._words,
@@ -133,6 +102,7 @@ class Screen:
             style=STYLE,
             full_screen=True,
             refresh_interval=REDRAW_S,
+            min_redraw_interval=FRAME_S,
             input=source,
             output=output,
         )

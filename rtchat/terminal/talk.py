@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from rtchat.client import (
@@ -50,7 +51,8 @@ class Talk:
         self.changed: Callable[[], None] = _nothing
         self._loop = asyncio.get_running_loop()
         self._asked_for: set[int] = set()  # people whose names were asked for
-        self._read_timer: asyncio.TimerHandle | None = None
+        self._sending: dict[str, asyncio.Task[None]] = {}  # by nonce
+        self._to_tell: dict[int, Room] = {}  # what was read in them
         self._typed_at = 0.0
         self._listing = asyncio.Lock()
         self.leaving = False  # was told that messages are on their way, and leaves all the same
@@ -116,6 +118,11 @@ class Talk:
             mine = [channel async for channel in self.rest.all_channels()]
             for gone in self.state.rooms.keys() - {channel.id for channel in mine}:
                 self._forget(gone)
+            for channel in mine:  # told while there was no link
+                room = self.state.rooms.get(channel.id)
+                if room is not None and room.read_seq > (channel.read_seq or 0):
+                    self._to_tell[room.id] = room
+            self.tell_read()
             new = [channel for channel in mine if channel.id not in self.state.rooms]
             for channel in new:
                 await self._add(channel)
@@ -182,23 +189,23 @@ class Talk:
 
     def seen(self) -> None:
         """The channel that is shown was read to its end; told to the server in a while."""
-        if self.state.room is not None and self._read_timer is None:
-            self._read_timer = self._loop.call_later(READ_S, self._tell_read)
-        if self.state.room is not None:
-            self.state.room.unread = 0
-
-    def _tell_read(self) -> None:
-        self._read_timer = None
         room = self.state.room
-        if room is not None and not self.state.reading_back and room.seen():
-            self._tell(lambda: self.client.read(room.id, room.read_seq))
+        if room is not None and room.seen() and room.id not in self._to_tell:
+            self._to_tell[room.id] = room
+            self._loop.call_later(READ_S, self.tell_read)
+
+    def tell_read(self) -> None:
+        """Tell how far one has read, where that was not told yet."""
+        for room in self._to_tell.values():
+            self._tell(partial(self.client.read, room.id, room.read_seq))
+        self._to_tell.clear()
 
     def typing(self) -> None:
         """Somebody types here."""
         room, now = self.state.room, self._loop.time()
         if room is not None and now - self._typed_at > TYPING_S:
             self._typed_at = now
-            self._tell(lambda: self.client.typing(room.id))
+            self._tell(partial(self.client.typing, room.id))
 
     def _tell(self, what: Callable[[], None]) -> None:
         with contextlib.suppress(ClosedError):  # `run` has it too
@@ -214,7 +221,14 @@ class Talk:
         self._send(room, room.begin(secrets.token_urlsafe(12), content))
 
     def _send(self, room: Room, pending: Pending) -> None:
-        self._group.create_task(self._sent(room, pending))
+        task = self._group.create_task(self._sent(room, pending))
+        self._sending[pending.nonce] = task
+        task.add_done_callback(lambda _: self._sending.pop(pending.nonce))
+
+    async def settled(self, room: Room) -> None:
+        """Wait until nothing is on its way to a channel: what came last is known then."""
+        if sending := [self._sending[n] for n in room.pending if n in self._sending]:
+            await asyncio.wait(sending)
 
     async def _sent(self, room: Room, pending: Pending) -> None:
         try:

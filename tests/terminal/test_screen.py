@@ -192,6 +192,20 @@ def test_it_gives_the_terminal_back(pod: Pod, someone: Someones, tmp_path: Path)
             assert a.told.rindex(b"\x1b[?25h") > a.told.rindex(b"\x1b[?25l")
 
 
+def test_what_is_typed_at_once_is_done_in_order(
+    pod: Pod, someone: Someones, tmp_path: Path
+) -> None:
+    """As when it is pasted: behind a /join one speaks there, however long that takes."""
+    ann, bob = someone("Ann"), someone("Bob")
+    ann.rest.create_channel("Start")
+    other = bob.rest.create_channel("Elsewhere then")
+    with seated(tmp_path / "a", pod.url, "Start", "--email", ann.email, columns=60) as a:
+        a.signs_in().sees("#Start", "connected")
+        a.type("/join elsewhere then\rfirst\r/edit first!\r/create Third one\rin the third\r")
+        a.sees("#Third one", "  in the third").until(lambda: "…" not in a.text)
+        assert [m.content for m in bob.rest.messages(other.id)] == ["first!"]
+
+
 def test_completion(pod: Pod, someone: Someones, tmp_path: Path) -> None:
     """Of commands, channels and people who are known."""
     ann, bob = someone("Ann"), someone("Bob Marley")
