@@ -16,6 +16,7 @@ from typing import NamedTuple
 from rtchat.commands import Ref
 from rtchat.errors import ChatError, Code
 from rtchat.model import ChannelType, Kind, LogEntry, Role
+from rtchat.reactions import Reactions
 from rtchat.rules import Act, missing_channel, require
 
 
@@ -32,10 +33,13 @@ class Op(IntEnum):
     DROP = auto()
     EDIT = auto()
     DELETE = auto()
+    REACT = auto()
+    UNREACT = auto()
 
 
 ABOUT_USERS = frozenset({Op.JOIN, Op.LEAVE, Op.ADD, Op.REMOVE, Op.SET_ROLE})
-ABOUT_MESSAGES = frozenset({Op.EDIT, Op.DELETE})
+REACTIONS = frozenset({Op.REACT, Op.UNREACT})
+ABOUT_MESSAGES = REACTIONS | {Op.EDIT, Op.DELETE}
 
 
 class Write:
@@ -115,7 +119,7 @@ class Known(NamedTuple):
 
 
 class Target(NamedTuple):
-    """A message that is to be edited or deleted."""
+    """A message that is to be edited, deleted or reacted to."""
 
     author: int
     deleted: bool
@@ -141,6 +145,7 @@ class Ledger:
     users: set[int]  # those of the targets that exist
     known: dict[tuple[int, int, str], Known]
     targets: dict[tuple[int, int], Target] = field(default_factory=dict)  # by channel and seq
+    reactions: Reactions | None = None  # there where somebody reacts
 
 
 @dataclass(slots=True)
@@ -154,6 +159,7 @@ class Decision:
     dropped: set[int] = field(default_factory=set)
     edited: dict[tuple[int, int], str] = field(default_factory=dict)  # new content of a message
     blanked: set[tuple[int, int]] = field(default_factory=set)
+    reactions: Reactions | None = None
     passed_over: list[Write] = field(default_factory=list)  # another pod holds the lock
 
     @property
@@ -163,16 +169,10 @@ class Decision:
 
 
 KINDS = {
-    Op.SEND: Kind.MESSAGE,
-    Op.JOIN: Kind.JOIN,
-    Op.ADD: Kind.JOIN,
-    Op.LEAVE: Kind.LEAVE,
-    Op.REMOVE: Kind.LEAVE,
-    Op.RENAME: Kind.RENAME,
-    Op.DROP: Kind.DROP,
-    Op.EDIT: Kind.EDIT,
-    Op.DELETE: Kind.DELETE,
-}
+    Op.SEND: Kind.MESSAGE, Op.EDIT: Kind.EDIT, Op.DELETE: Kind.DELETE, Op.REACT: Kind.REACT,
+    Op.UNREACT: Kind.UNREACT, Op.JOIN: Kind.JOIN, Op.ADD: Kind.JOIN, Op.LEAVE: Kind.LEAVE,
+    Op.REMOVE: Kind.LEAVE, Op.RENAME: Kind.RENAME, Op.DROP: Kind.DROP,
+}  # fmt: skip
 
 
 def decide(writes: Iterable[Write], ledger: Ledger) -> Decision:
@@ -327,8 +327,7 @@ def _edit(w: Write, channel: ChannelState, ledger: Ledger, decision: Decision) -
     target = _message(w, ledger)
     if target.author != w.user_id:
         raise ChatError(Code.FORBIDDEN, "Only its author edits a message.")
-    if target.deleted:
-        raise ChatError(Code.NOT_FOUND, "This message was deleted.")
+    _require_standing(target)
     decision.edited[w.channel_id, w.target] = w.content
     return True
 
@@ -340,11 +339,26 @@ def _delete(w: Write, channel: ChannelState, ledger: Ledger, decision: Decision)
     target = _message(w, ledger)
     if target.author != w.user_id:
         require(Act.MANAGE, channel.type, role)
-    if target.deleted:
-        raise ChatError(Code.NOT_FOUND, "This message was deleted.")
+    _require_standing(target)
     ledger.targets[w.channel_id, w.target] = target._replace(deleted=True)
     decision.edited.pop((w.channel_id, w.target), None)
+    if decision.reactions is not None:
+        decision.reactions.forget(w.channel_id, w.target)
     decision.blanked.add((w.channel_id, w.target))
+    return True
+
+
+def _react(w: Write, channel: ChannelState, ledger: Ledger, decision: Decision) -> bool:
+    """Always an entry: the last one says what stands, whatever its author knew."""
+    reactions = decision.reactions = ledger.reactions
+    assert reactions is not None
+    require(Act.TAKE_PART, channel.type, ledger.roles.get((w.channel_id, w.user_id)))
+    _require_standing(_message(w, ledger))
+    reaction = (w.channel_id, w.target or 0, w.content or "", w.user_id)
+    if w.op is Op.REACT:
+        reactions.add(reaction, channel.last_seq + 1)
+    else:
+        reactions.remove(reaction)
     return True
 
 
@@ -353,6 +367,11 @@ def _message(w: Write, ledger: Ledger) -> Target:
     if target is None:
         raise ChatError(Code.NOT_FOUND, "There is no such message.")
     return target
+
+
+def _require_standing(target: Target) -> None:
+    if target.deleted:
+        raise ChatError(Code.NOT_FOUND, "This message was deleted.")
 
 
 def _require_subject(w: Write, ledger: Ledger) -> None:
@@ -375,14 +394,7 @@ def _set_role(
 
 
 _DECIDE: dict[Op, Callable[[Write, ChannelState, Ledger, Decision], bool]] = {
-    Op.SEND: _send,
-    Op.JOIN: _join,
-    Op.LEAVE: _leave,
-    Op.ADD: _add,
-    Op.REMOVE: _remove,
-    Op.SET_ROLE: _role,
-    Op.RENAME: _rename,
-    Op.DROP: _drop,
-    Op.EDIT: _edit,
-    Op.DELETE: _delete,
-}
+    Op.SEND: _send, Op.EDIT: _edit, Op.DELETE: _delete, Op.REACT: _react, Op.UNREACT: _react,
+    Op.JOIN: _join, Op.LEAVE: _leave, Op.ADD: _add, Op.REMOVE: _remove, Op.SET_ROLE: _role,
+    Op.RENAME: _rename, Op.DROP: _drop,
+}  # fmt: skip

@@ -20,7 +20,7 @@ from rtchat.connections import Connections
 from rtchat.errors import ChatError, Code
 from rtchat.events import Reason
 from rtchat.model import Channel, ChannelType, Member, Message, Role, rfc3339_from_ms
-from rtchat.names import check_storable, check_text, clean_name
+from rtchat.names import check_emoji, check_storable, check_text, clean_name
 from rtchat.rules import Act, missing_channel, require
 from rtchat.store.channels import ChannelStore
 from rtchat.store.messages import MessageStore
@@ -111,6 +111,34 @@ class Chat:
         given = nonce is not None
         self._writer.submit(
             Write(Op.DELETE, channel_id, user_id, made, done, given=given, target=seq, ref=ref)
+        )
+
+    def submit_reaction(
+        self,
+        user_id: int,
+        channel_id: int,
+        seq: int,
+        emoji: str,
+        *,
+        on: bool,
+        nonce: str | None,
+        done: Done,
+        ref: Ref = None,
+    ) -> None:
+        """Hand a reaction to message `seq`, or its end, to the writer, as `submit_message` does."""
+        check_emoji(emoji, self._config.emoji_max_chars)
+        self._writer.submit(
+            Write(
+                Op.REACT if on else Op.UNREACT,
+                channel_id,
+                user_id,
+                self._nonce(nonce),
+                done,
+                given=nonce is not None,
+                content=emoji,
+                target=seq,
+                ref=ref,
+            )
         )
 
     def _nonce(self, given: str | None) -> str:

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from rtchat import events
 from rtchat.errors import Code
-from rtchat.model import ID_MAX, ChannelId, Content, Id, Seq
+from rtchat.model import ID_MAX, ChannelId, Content, Emoji, Id, Seq
 
 NONCE_MAX_CHARS = 64
 REF_MAX_CHARS = 64
@@ -144,14 +144,27 @@ class Del(_Command, tag="del"):
     nonce: Nonce | None = None
 
 
+class React(_Command, tag="react"):
+    """React to a message with an emoji, or take that back; an entry, even where nothing changes."""
+
+    answers = (events.Ack,)
+    errors = _WRITE
+
+    ch: ChannelId
+    of: Annotated[Id, Meta(description="The message's seq.")]
+    emoji: Emoji
+    on: Annotated[bool, Meta(description="False: take it back.")]
+    nonce: Nonce | None = None
+
+
 class Ping(_Command, tag="ping"):
     """Ask for a `pong`, to see that the link lives where WebSocket pings are out of reach."""
 
     answers = (events.Pong,)
 
 
-Command = Auth | Sub | Unsub | Send | Edit | Del | Ping
-COMMANDS: tuple[type[Command], ...] = (Auth, Sub, Unsub, Send, Edit, Del, Ping)
+Command = Auth | Sub | Unsub | Send | Edit | Del | React | Ping
+COMMANDS: tuple[type[Command], ...] = (Auth, Sub, Unsub, Send, Edit, Del, React, Ping)
 
 # What a frame is answered with that is none of these.
 UNREADABLE = frozenset({Code.BAD_JSON, Code.BAD_MESSAGE, Code.UNKNOWN_TYPE})

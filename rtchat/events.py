@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from rtchat.errors import Close, Code
-from rtchat.model import Channel, ChannelId, Id, Seq, User
+from rtchat.model import Channel, ChannelId, Emoji, Id, Seq, User
 
 Ref = Annotated[int | str | None, Meta(description="The `ref` of the command, null without one.")]
 Milliseconds = Annotated[int, Meta(ge=0, description="Milliseconds since 1970, UTC.")]
@@ -131,13 +131,13 @@ class Deleted(_Event, tag="del"):
 
 
 class Reacted(_Event, tag="react"):
-    """Log entry: somebody reacted to a message, or took it back. Not served yet."""
+    """Log entry: somebody reacted to a message, or took that back."""
 
     ch: ChannelId
     seq: _Seq
     of: _Of
     user: _Author
-    emoji: str
+    emoji: Emoji
     on: Annotated[bool, Meta(description="False: taken back.")]
     ts: Milliseconds
 

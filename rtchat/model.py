@@ -37,6 +37,13 @@ Name = Annotated[
         extra_json_schema={"minLength": 1, "maxLength": "name_max_chars"},
     ),
 ]
+Emoji = Annotated[
+    str,
+    Meta(
+        description="One emoji, no other text.",
+        extra_json_schema={"minLength": 1, "maxLength": "emoji_max_chars"},
+    ),
+]
 Status = Annotated[str, Meta(max_length=140, description="Free text.")]
 
 
@@ -140,6 +147,24 @@ class Member(_Public, frozen=True):
     joined_at: Timestamp
 
 
+REACTION_USERS_MAX = 100  # who is told by name, of those who reacted with the same emoji
+
+
+class Reaction(_Public, frozen=True):
+    """An emoji at a message: `count` people reacted with it, `users` are the first of them."""
+
+    emoji: Emoji
+    count: Annotated[int, Meta(ge=1)]
+    users: Annotated[
+        list[Id],
+        Meta(
+            min_length=1,
+            max_length=REACTION_USERS_MAX,
+            description="The first 100, in the order in which they did.",
+        ),
+    ]
+
+
 class Message(_Public, frozen=True):
     """A message as stored. `id` is channel and seq as one key; `nonce` is its author's only."""
 
@@ -152,6 +177,13 @@ class Message(_Public, frozen=True):
     nonce: Annotated[str | UnsetType, Meta(description="To its author only.")] = UNSET
     edited_at: Timestamp | UnsetType = UNSET
     deleted_at: Timestamp | UnsetType = UNSET
+    reactions: (
+        Annotated[
+            list[Reaction],
+            Meta(min_length=1, description="In the order in which they came; absent: none."),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 def rfc3339(moment: datetime) -> str:

@@ -54,6 +54,39 @@ def check_text(text: str, max_chars: int, field: str) -> None:
     check_storable(text, field)
 
 
+def check_emoji(text: str, max_chars: int) -> None:
+    """Raise ChatError unless `text` is one emoji, in the form of Unicode TS 51 §1.4.9.
+
+    Others' clients show it beside a message: it is no place for words, letters, markup or what
+    nobody sees. Which of the pictures there are is not asked: new ones come each year.
+    """
+    if len(text) > max_chars:
+        detail = f"At most {max_chars} characters."
+        raise ChatError(Code.TOO_LONG, detail, field="emoji", limit="emoji_max_chars")
+    if not _EMOJI.fullmatch(text):
+        raise ChatError(Code.BAD_FIELD, "One emoji.", field="emoji")
+
+
+# Where pictures are: Extended_Pictographic of Unicode 17, its gaps filled within the blocks that
+# are for nothing else; not the letters and digits in circles and squares that no emoji is.
+_PICTURE = (
+    "[\u00a9\u00ae\u203c\u2049\u2122\u2139\u2194-\u2199\u21a9\u21aa\u231a\u231b\u2328\u23cf"
+    "\u23e9-\u23f3\u23f8-\u23fa\u24c2\u25aa\u25ab\u25b6\u25c0\u25fb-\u25fe\u2600-\u2775"
+    "\u2794-\u27bf\u2934\u2935\u2b05-\u2b07\u2b1b\u2b1c\u2b50\u2b55\u3030\u303d\u3297\u3299"
+    "\U0001f000-\U0001f0ff\U0001f170\U0001f171\U0001f17e\U0001f17f\U0001f18e"
+    "\U0001f191-\U0001f19a\U0001f201\U0001f202\U0001f21a\U0001f22f\U0001f232-\U0001f23a"
+    "\U0001f250\U0001f251\U0001f300-\U0001f64f\U0001f680-\U0001f6ff\U0001f7e0-\U0001f7f0"
+    "\U0001f90c-\U0001faff]"
+)
+_ELEMENT = f"{_PICTURE}[\ufe0f\U0001f3fb-\U0001f3ff]?"
+_EMOJI = re.compile(
+    f"{_ELEMENT}(\u200d{_ELEMENT})*"  # joined: a family, a profession
+    "|[\U0001f1e6-\U0001f1ff]{2}"  # a flag: two regional indicators
+    "|\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f"  # Scotland's
+    "|[0-9#*]\ufe0f?\u20e3"  # a keycap
+)
+
+
 def check_storable(text: str, field: str) -> None:
     """Raise ChatError when PostgreSQL could not keep `text`: NUL, or a lone surrogate."""
     if "\0" in text:

@@ -15,7 +15,7 @@ class Act(Enum):
 
     SEE = auto()
     JOIN = auto()
-    TAKE_PART = auto()  # history, sub, send, read, typing, list members, edit and delete own
+    TAKE_PART = auto()  # history, sub, send, read, typing, list members, edit and delete own, react
     ADD_MEMBER = auto()
     MANAGE = auto()  # delete others' messages, remove members, rename, make admin, delete
     HAND_OVER = auto()

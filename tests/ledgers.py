@@ -3,8 +3,9 @@
 import itertools
 from typing import Any
 
-from rtchat.batch import ChannelState, Ledger, Op, Write, decide
+from rtchat.batch import ChannelState, Ledger, Op, Target, Write, decide
 from rtchat.model import ChannelType, Kind, Role
+from rtchat.reactions import Reactions
 
 CH, SECOND = 17, 18
 OWNER, ADMIN, MEMBER, STRANGER, OTHER = PEOPLE = 1, 2, 3, 4, 5  # OTHER: a member too
@@ -15,7 +16,7 @@ _numbers = itertools.count()
 
 
 def book(channel_type: ChannelType = ChannelType.PUBLIC) -> Ledger:
-    """What the database says: a channel of ten entries with the people above, and an empty one.
+    """What the database says: a channel of ten messages with the people above, and an empty one.
 
     In a dm all of them are members, as in every dm.
     """
@@ -30,6 +31,8 @@ def book(channel_type: ChannelType = ChannelType.PUBLIC) -> Ledger:
         roles={(CH, user): role for user, role in roles.items()} | {(SECOND, MEMBER): Role.MEMBER},
         users=set(PEOPLE),
         known={},
+        targets={(CH, seq): Target(MEMBER, deleted=False) for seq in range(1, 11)},
+        reactions=Reactions(20),
     )
 
 
@@ -76,6 +79,18 @@ def set_role(user: int, target: int, role: Role) -> Write:
 def rename(user: int, name: str = "name", nonce: str | None = None) -> Write:
     """Somebody wants another name for the channel."""
     return wish(Op.RENAME, user, nonce, content=name)
+
+
+def delete(user: int, seq: int) -> Write:
+    """Somebody wants a message to go."""
+    return wish(Op.DELETE, user, target=seq)
+
+
+def react(
+    user: int, seq: int = 1, emoji: str = "👍", nonce: str | None = None, *, on: bool = True
+) -> Write:
+    """Somebody reacts to a message, or takes that back."""
+    return wish(Op.REACT if on else Op.UNREACT, user, nonce, content=emoji, target=seq)
 
 
 def drop(user: int) -> Write:

@@ -22,6 +22,7 @@ from tests.ledgers import (
     log_of,
     outcome,
     outcomes,
+    react,
     remove,
     rename,
     send,
@@ -32,6 +33,8 @@ from tests.ledgers import (
 
 WISHES: dict[str, Callable[[int], Write]] = {
     "send": send,
+    "react": react,
+    "react no longer": lambda user: react(user, on=False),
     "join": join,
     "leave": leave,
     "add": lambda user: add(user, NOBODY),
@@ -46,6 +49,8 @@ WISHES: dict[str, Callable[[int], Write]] = {
 # Not a member: of a public channel, of a private one. Then member, admin and owner of either.
 TABLE = {
     "send": "forbidden not_found stored stored stored",
+    "react": "forbidden not_found stored stored stored",
+    "react no longer": "forbidden not_found stored stored stored",
     "join": "stored not_found no_change no_change no_change",
     "leave": "no_change not_found stored stored conflict",
     "add": "forbidden not_found stored stored stored",
@@ -90,6 +95,7 @@ def test_a_dm_is_not_there_for_others(name: str):
     ("name", "expected"),
     [
         ("send", "stored"),
+        ("react", "stored"),
         ("join", "unsupported"),
         ("leave", "unsupported"),
         ("add", "unsupported"),
@@ -134,6 +140,8 @@ def test_a_channel_that_is_deleted_is_not_there_for_its_members_either():
     ("write", "kind", "target"),
     [
         (send(MEMBER), Kind.MESSAGE, None),
+        (react(MEMBER, 7), Kind.REACT, 7),
+        (react(MEMBER, 7, on=False), Kind.UNREACT, 7),
         (join(STRANGER), Kind.JOIN, STRANGER),
         (leave(MEMBER), Kind.LEAVE, MEMBER),
         (add(MEMBER, STRANGER), Kind.JOIN, STRANGER),

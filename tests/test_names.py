@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from rtchat.errors import ChatError
-from rtchat.names import check_storable, check_text, clean_name, is_email
+from rtchat.names import check_emoji, check_storable, check_text, clean_name, is_email
 
 PROPERTY = settings(max_examples=100, deadline=None, derandomize=True)
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"  # one picture of three, with joiners
@@ -120,6 +120,54 @@ def test_what_postgresql_cannot_keep_is_refused(text: str):
 @given(st.text())
 def test_what_is_storable_has_a_form_in_utf_8_without_nul(text: str):
     check_storable(text.replace("\0", ""), "content")
+
+
+# --- reactions
+
+SCOTLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f"
+
+
+def emoji_refusal(text: str) -> tuple[str, str | None]:
+    with pytest.raises(ChatError) as caught:
+        check_emoji(text, 16)
+    return caught.value.code.value, caught.value.field
+
+
+@pytest.mark.parametrize(
+    "emoji",
+    ["👍", "👍🏽", "❤️", "❤", "☺️", "ℹ️", "©️", "™", "〰️", "㊙️", "Ⓜ️", "‼️", "↔️", "⏸️", "⭐", "🅱️", "🆗",
+     "🈂️", "1️⃣", "#⃣", "*️⃣", "🇩🇪", "🏳️‍🌈", "🏴‍☠️", SCOTLAND, "👩🏽‍🔬", "👁️‍🗨️", FAMILY,
+     "👩🏻‍❤️‍💋‍👨🏿", "🧑🏿‍🦽‍➡️", "🫩", "🀄", "🃏", "🪿", "🟰"],
+)  # fmt: skip
+def test_an_emoji_is_one_picture_flag_or_keycap(emoji: str):
+    check_emoji(emoji, 16)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "a", "1", "#", "é", "聊", ":+1:", "<b>", "&", "👍👍", "👍 ", " 👍", "👍\n", "👍a",
+     "a👍", "\0", "\u200d", "\ufe0f", "👍\u200d", "\u200d👍", "👍\u200b", "👍\u202e", "👍\ud800",
+     "\u20e3", "a\u20e3", "⠓", "⠓\u200d⠑", "❶", "①", "🄷", "🅷", "🇩", "🇭🇪🇱🇱", "🇩🇪\u200d🇫🇷",
+     "𝐡", "$", "€", "→", "∞", "👍\U000e0068\U000e0069\U000e007f", SCOTLAND[:-1]],
+)  # fmt: skip
+def test_an_emoji_carries_no_words_and_nothing_that_hides(text: str):
+    assert emoji_refusal(text) == ("bad_field", "emoji")
+
+
+def test_an_emoji_is_bounded_in_code_points():
+    assert emoji_refusal("👍" * 17) == ("too_long", "emoji")
+    check_emoji("👍\u200d" * 7 + "👍🏽", 16)
+
+
+@PROPERTY
+@given(st.text(min_size=1, max_size=4))
+def test_no_emoji_has_letters_digits_or_blanks(text: str):
+    """But for the keycaps' digits and the symbols that Unicode counts among the letters."""
+    try:
+        check_emoji(text, 16)
+    except ChatError:
+        return
+    assert not any(c.isspace() or (c.isalnum() and c not in "ℹⓂ") for c in text if c > "9")
 
 
 # --- addresses

@@ -17,7 +17,7 @@ import rtchat
 from rtchat.api.rates import Limited, described
 from rtchat.api.schemas import address_of, schemas_of, structs_in
 from rtchat.api.walk import frames_like
-from rtchat.commands import COMMANDS, UNREADABLE, Del, Edit, Send, Sub
+from rtchat.commands import COMMANDS, UNREADABLE, Del, Edit, React, Send, Sub
 from rtchat.config import Config
 from rtchat.errors import CLOSES, ERRORS, Code
 from rtchat.events import ENTRIES, EVENTS, Bye, Error
@@ -42,8 +42,8 @@ receives commands and sends events; a client does the reverse.
 - `epoch` names the history of the whole log. Where it changes, or a cursor is ahead of the head,
   `reset` comes: take `lastSeq` and history from REST, then `sub` from that.
 - The server pings every {heartbeat_s} s and closes where no pong comes within {timeout_s} s.
-- Reactions, marks of reading, typing and presence are not served yet: `react`, `read` and `typing`
-  are answered `unknown_type`.
+- Marks of reading, typing and presence are not served yet: `read` and `typing` are answered
+  `unknown_type`.
 - Ignore unknown fields, and events with an unknown `t`. An `error` leaves the socket open.
 - A close code says what to do by its hundred: 40xx do not come back as you are, 41xx come back
   after a back-off, 42xx come back now, with jitter.
@@ -185,7 +185,7 @@ def _limits(kind: Any, config: Config) -> list[dict[str, Any]]:
     """Whose rates a command takes from, the connection's first."""
     if kind is Sub:
         return [described(name, config) for name in (Limited.SUBS, Limited.USER_SUBS)]
-    if kind in (Send, Edit, Del):
+    if kind in (Send, Edit, Del, React):
         return [described(name, config) for name in (Limited.OWN_SENDS, Limited.SENDS)]
     return []
 

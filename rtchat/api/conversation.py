@@ -210,6 +210,21 @@ class Conversation:
         )
         self._connection.unanswered += 1
 
+    def react(self, command: commands.React) -> None:
+        """Hand a reaction to the writer."""
+        self._spend()
+        self._services.chat.submit_reaction(
+            self._connection.user_id,
+            command.ch,
+            command.of,
+            command.emoji,
+            on=command.on,
+            nonce=command.nonce,
+            done=self._written,
+            ref=command.ref,
+        )
+        self._connection.unanswered += 1
+
     def _spend(self) -> None:
         """Count a write, the connection's and the user's. Raises ChatError(rate_limited)."""
         now = self._loop.time()
@@ -295,6 +310,7 @@ _AT_ONCE: dict[type, Callable[[Conversation, Any], None]] = {
     commands.Send: Conversation.send,
     commands.Edit: Conversation.edit,
     commands.Del: Conversation.delete,
+    commands.React: Conversation.react,
     commands.Ping: Conversation.ping,
 }
 _WAITING: dict[type, Callable[[Conversation, Any], Awaitable[None]]] = {

@@ -10,7 +10,7 @@ from typing import Any
 from rtchat import events
 from rtchat.api.examples import ANN, GENERAL
 from rtchat.api.samples import SHOWN
-from rtchat.commands import Auth, Command, Del, Edit, Ping, Send, Sub, Unsub
+from rtchat.commands import Auth, Command, Del, Edit, Ping, React, Send, Sub, Unsub
 from rtchat.errors import Close, Code
 
 TS = 1769860800000  # 2026-01-31T12:00:00Z
@@ -30,6 +30,7 @@ _FIRST = events.Msg(ch=1, seq=1, user=1, content="hello", ts=TS)
 _SECOND = events.Msg(ch=1, seq=2, user=1, content="anybody here?", ts=TS)
 _CHANGED = events.Edited(ch=1, seq=3, of=2, user=1, content="anybody there?", ts=TS)
 _GONE = events.Deleted(ch=1, seq=4, of=1, user=1, ts=TS)
+_LIKED = events.Reacted(ch=1, seq=5, of=2, user=1, emoji="👍", on=True, ts=TS)
 
 FIRST: Walk = (
     (Auth(ref=1, token=SHOWN["$TOKEN"]), (_HELLO,)),
@@ -60,13 +61,17 @@ FIRST: Walk = (
         (events.Ack(ref=8, ch=1, seq=3, ts=TS),),
     ),
     (Del(ref=9, ch=1, of=1, nonce="n-4"), (events.Ack(ref=9, ch=1, seq=4, ts=TS),)),
+    (
+        React(ref=10, ch=1, of=2, emoji="👍", on=True, nonce="n-5"),
+        (events.Ack(ref=10, ch=1, seq=5, ts=TS),),
+    ),
 )
 # Another connection, later: the client holds the entries up to CURSOR, and gets what it missed.
 SECOND: Walk = (
     (Auth(ref=1, token=SHOWN["$TOKEN"]), (_HELLO,)),
     (
         Sub(ref=2, ch={1: CURSOR}, epoch=EPOCH),
-        (events.Ok(ref=2, ch={"1": events.Head(head=4)}), _CHANGED, _GONE),
+        (events.Ok(ref=2, ch={"1": events.Head(head=5)}), _CHANGED, _GONE, _LIKED),
     ),
 )
 
@@ -79,7 +84,6 @@ _MORE: tuple[Any, ...] = (
     ),
     events.Ok(ref=1, exp=1769862600),
     events.Msg(ch=17, seq=1205, user=42, content="", ts=TS, deleted=True),
-    events.Reacted(ch=17, seq=1208, of=1205, user=42, emoji="👍", on=True, ts=TS),
     events.Joined(ch=17, seq=1209, user=43, by=42, ts=TS),
     events.Left(ch=17, seq=1210, user=43, by=42, ts=TS),
     events.Renamed(ch=17, seq=1211, user=42, name="new name", ts=TS),

@@ -89,6 +89,14 @@ class Edge(Rates, frozen=True, kw_only=True):
     name_max_chars: Annotated[
         int, number(8, 200, "longest user or channel name; beyond: `too_long`", "name: `too_long`")
     ] = 80
+    emoji_max_chars: Annotated[
+        int,
+        number(1, 64, "longest reaction, code points; beyond: `too_long`", "reaction: `too_long`"),
+    ] = 16
+    reactions_max: Annotated[
+        int,
+        number(1, 1000, "different emoji of a message; beyond: `too_long`", "message: `too_long`"),
+    ] = 20
     dm_max_members: Annotated[
         int, number(2, 50, "people in a dm; beyond: `too_long`", "dm: `too_long`")
     ] = 10

@@ -188,7 +188,7 @@ class ChannelStore:
         return [row["user_id"] for row in rows]
 
     async def purge_dropped(self, older_than_s: float, rows: int) -> int:
-        """Remove up to `rows` log rows of a channel that was dropped a while ago; then itself.
+        """Remove up to `rows` rows of a channel that was dropped a while ago; then itself.
 
         Returns how many rows went; 0 when there is nothing left to do. Pods may call it at the
         same time: each takes a channel that no other holds.
@@ -208,6 +208,15 @@ class ChannelStore:
                 rows,
             )
             gone = int(tag.rpartition(" ")[2])
+            if gone < rows:
+                tag = await c.execute(
+                    "DELETE FROM reactions WHERE channel_id = $1 AND (target, emoji, user_id) IN"
+                    " (SELECT target, emoji, user_id FROM reactions WHERE channel_id = $1"
+                    " ORDER BY target, emoji, user_id LIMIT $2)",
+                    channel_id,
+                    rows - gone,
+                )
+                gone += int(tag.rpartition(" ")[2])
             if gone < rows:
                 await c.execute("DELETE FROM members WHERE channel_id = $1", channel_id)
                 await c.execute("DELETE FROM channels WHERE id = $1", channel_id)

@@ -17,7 +17,7 @@ from rtchat.store.database import AnyConnection
 
 # The oldest schema that this version can serve. Revisions are numbers of one length, so that they
 # compare as texts; a newer one than ours is fine (pods of both versions run during an upgrade).
-SCHEMA = "0003"
+SCHEMA = "0004"
 
 # As a part of other statements: then it belongs to the same moment as what these read.
 LATEST = "SELECT epoch FROM log_epochs ORDER BY id DESC LIMIT 1"

@@ -11,6 +11,7 @@ was locked stays in a setting of the transaction, until the read asks for it.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +21,7 @@ from asyncpg import exceptions as pg
 from rtchat.batch import (
     ABOUT_MESSAGES,
     ABOUT_USERS,
+    REACTIONS,
     ChannelState,
     Decision,
     Known,
@@ -31,6 +33,7 @@ from rtchat.batch import (
 )
 from rtchat.config import Config
 from rtchat.model import ChannelType, Kind, LogEntry, Role
+from rtchat.reactions import Reactions
 from rtchat.store.database import UNAVAILABLE, Connection, Record
 
 COLUMNS = (
@@ -72,6 +75,27 @@ CROSS JOIN LATERAL (
 ) m
 """
 
+# Each emoji of a message, found by a step from one to the next in the key, and enough of its users.
+REACTED = """
+SELECT t.channel_id, t.target, e.emoji, r.user_id
+FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS t (channel_id, target, enough)
+CROSS JOIN LATERAL (
+    WITH RECURSIVE found AS (
+        (SELECT emoji FROM reactions WHERE channel_id = t.channel_id AND target = t.target
+         ORDER BY emoji LIMIT 1)
+        UNION ALL
+        SELECT (SELECT emoji FROM reactions WHERE channel_id = t.channel_id AND target = t.target
+                AND emoji > found.emoji ORDER BY emoji LIMIT 1)
+        FROM found WHERE found.emoji IS NOT NULL
+    ) SELECT emoji FROM found WHERE emoji IS NOT NULL
+) e
+CROSS JOIN LATERAL (
+    SELECT user_id FROM reactions
+    WHERE channel_id = t.channel_id AND target = t.target AND emoji = e.emoji
+    ORDER BY user_id LIMIT t.enough
+) r
+"""
+
 _TYPES = {t.value: t for t in ChannelType}
 _ROLES = {r.value: r for r in Role}
 
@@ -111,6 +135,7 @@ class LogWriter:
     def __init__(self, config: Config, connection: Connection) -> None:
         self._connection = connection
         self._begin = _begin(config)
+        self._reactions_max = config.reactions_max
 
     @property
     def usable(self) -> bool:
@@ -197,6 +222,8 @@ class LogWriter:
             ledger.users = {row[0] for row in found}
         if about := [w for w in writes if w.op in ABOUT_MESSAGES]:
             ledger.targets = await self._targets(about)
+            if reacting := [w for w in about if w.op in REACTIONS]:
+                ledger.reactions = await self._reactions(reacting)
         return ledger
 
     async def _targets(self, writes: Sequence[Write]) -> dict[tuple[int, int], Target]:
@@ -214,11 +241,26 @@ class LogWriter:
         )
         return {(r["channel_id"], r["seq"]): Target(r["user_id"], r["deleted"]) for r in rows}
 
+    async def _reactions(self, writes: Sequence[Write]) -> Reactions:
+        messages = Counter((w.channel_id, w.target) for w in writes)
+        rows = await self._connection.fetch(
+            REACTED,
+            [channel for channel, _ in messages],
+            [target for _, target in messages],
+            [count + 1 for count in messages.values()],
+        )
+        reactions = Reactions(self._reactions_max)
+        for row in rows:
+            reactions.stands(tuple(row))
+        return reactions
+
     async def _apply(self, decision: Decision) -> None:
         if decision.entries:
             await self._copy(decision.entries)
             await self._change_channels(decision)
             await self._change_messages(decision)
+            if decision.reactions is not None:
+                await self._change_reactions(decision.reactions)
         if decision.roles:
             if heads := _heads(decision):  # where a new member has read to is the head
                 await self._connection.execute(heads)
@@ -267,6 +309,31 @@ class LogWriter:
                     channels,
                     seqs,
                 )
+            await self._connection.execute(
+                "DELETE FROM reactions USING unnest($1::bigint[], $2::bigint[]) AS d (channel, seq)"
+                " WHERE reactions.channel_id = d.channel AND reactions.target = d.seq",
+                channels,
+                seqs,
+            )
+
+    async def _change_reactions(self, reactions: Reactions) -> None:
+        if reactions.removed:
+            await self._connection.execute(
+                "DELETE FROM reactions USING"
+                " unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[])"
+                " AS r (channel_id, target, emoji, user_id)"
+                " WHERE reactions.channel_id = r.channel_id AND reactions.target = r.target"
+                " AND reactions.emoji = r.emoji AND reactions.user_id = r.user_id",
+                *zip(*reactions.removed, strict=True),
+            )
+        if reactions.added:
+            await self._connection.execute(
+                "INSERT INTO reactions (channel_id, target, emoji, user_id, seq) SELECT *"
+                " FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[])"
+                " ON CONFLICT DO NOTHING",
+                *zip(*reactions.added, strict=True),
+                list(reactions.added.values()),
+            )
 
     async def _set_roles(self, decision: Decision) -> None:
         gone = [key for key, role in decision.roles.items() if role is None]

@@ -3,10 +3,20 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
 from msgspec import UNSET
 
 from rtchat.errors import ChatError, Code, spread_ms
-from rtchat.model import ID_MAX, ChannelType, Kind, LogEntry, Message, Role
+from rtchat.model import (
+    ID_MAX,
+    REACTION_USERS_MAX,
+    ChannelType,
+    Kind,
+    LogEntry,
+    Message,
+    Reaction,
+    Role,
+)
 from rtchat.store.database import Database
 from rtchat.store.epoch import LATEST
 from rtchat.store.together import Together
@@ -32,6 +42,21 @@ _MESSAGE = f"""
     CASE WHEN user_id = $2 AND left(nonce, 1) <> chr(127) THEN nonce END,
     {_rfc3339("edited_at")}, {_rfc3339("deleted_at")}
 """
+
+
+# By message, what `Message.reactions` holds of the messages `p`, whose range is read in one piece.
+_REACTIONS = f"""
+    SELECT target, json_agg(
+        json_build_object('emoji', emoji, 'count', count, 'users', users) ORDER BY first
+    ) AS reactions FROM (
+        SELECT target, emoji, count(*), min(seq) AS first,
+               (array_agg(user_id ORDER BY seq))[:{REACTION_USERS_MAX}] AS users
+        FROM reactions WHERE channel_id = $1
+        AND target BETWEEN (SELECT min(seq) FROM p) AND (SELECT max(seq) FROM p)
+        GROUP BY target, emoji
+    ) AS by_emoji GROUP BY target
+"""
+_reactions = msgspec.json.Decoder(list[Reaction]).decode
 
 
 class Page(NamedTuple):
@@ -106,13 +131,15 @@ class MessageStore:
         compare, order = (">", "ASC") if forward else ("<", "DESC")
         rows = await self._database.fetch(
             f"""
-            SELECT p.*, c.type, m.role FROM channels c
-            LEFT JOIN members m ON m.channel_id = c.id AND m.user_id = $2
-            LEFT JOIN LATERAL (
+            WITH p AS MATERIALIZED (
                 SELECT {_MESSAGE} FROM messages
                 WHERE channel_id = $1 AND kind = {int(Kind.MESSAGE)} AND seq {compare} $3
                 ORDER BY seq {order} LIMIT $4
-            ) p ON true
+            )
+            SELECT p.*, r.reactions, c.type, m.role FROM channels c
+            LEFT JOIN members m ON m.channel_id = c.id AND m.user_id = $2
+            LEFT JOIN p ON true
+            LEFT JOIN ({_REACTIONS}) r ON r.target = p.seq
             WHERE c.id = $1 AND c.deleted_at IS NULL ORDER BY p.seq
             """,
             channel_id,
@@ -133,8 +160,13 @@ class MessageStore:
     async def one(self, channel_id: int, seq: int, reader: int) -> Message | None:
         """The message with this number, or None."""
         row = await self._database.fetchrow(
-            f"SELECT {_MESSAGE} FROM messages"
-            f" WHERE channel_id = $1 AND seq = $3 AND kind = {int(Kind.MESSAGE)}",
+            f"""
+            WITH p AS MATERIALIZED (
+                SELECT {_MESSAGE} FROM messages
+                WHERE channel_id = $1 AND seq = $3 AND kind = {int(Kind.MESSAGE)}
+            )
+            SELECT p.*, r.reactions FROM p LEFT JOIN ({_REACTIONS}) r ON r.target = p.seq
+            """,
             channel_id,
             reader,
             seq,
@@ -179,6 +211,7 @@ def _message(
     nonce: str | None,
     edited_at: str | None,
     deleted_at: str | None,
+    reactions: str | None,
 ) -> Message:
     return Message(
         id=f"{channel_id}:{seq}",
@@ -190,4 +223,5 @@ def _message(
         nonce=UNSET if nonce is None else nonce,
         edited_at=UNSET if edited_at is None else edited_at,
         deleted_at=UNSET if deleted_at is None else deleted_at,
+        reactions=(UNSET if reactions is None or deleted_at is not None else _reactions(reactions)),
     )

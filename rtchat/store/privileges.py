@@ -24,6 +24,7 @@ PRIVILEGES: dict[str, tuple[str, ...]] = {
     "log_epochs": ("SELECT",),  # a new epoch is its operator's deed
     "members": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "messages": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "reactions": ("SELECT", "INSERT", "DELETE"),
     "refresh_tokens": ("SELECT", "INSERT", "UPDATE"),  # they go with their session
     "sessions": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "users": ("SELECT", "INSERT", "UPDATE"),

@@ -128,6 +128,19 @@ messages = Table(
     Index("ix_messages_edits", "channel_id", "target", postgresql_where=text("kind = 2")),
 )
 
+reactions = Table(
+    "reactions",
+    metadata,
+    # What stands; who did it when is in the log. Without foreign keys, as `messages`.
+    Column("channel_id", BigInteger, nullable=False),
+    Column("target", BigInteger, nullable=False),  # the message's seq
+    # Compared byte by byte: of emoji, collations know little and change their mind.
+    Column("emoji", Text(collation="C"), nullable=False),
+    Column("user_id", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),  # of the entry since which it stands
+    PrimaryKeyConstraint("channel_id", "target", "emoji", "user_id"),
+)
+
 sessions = Table(
     "sessions",
     metadata,

@@ -14,6 +14,8 @@ from rtchat.client import (
     Hello,
     Msg,
     OutcomeUnknownError,
+    React,
+    Reaction,
     RefusedError,
     Removed,
     Reset,
@@ -92,6 +94,32 @@ async def test_edits_and_deletions(people: People, rest: Rest, connect: Connect)
             Edit(seq=2, ts=edited.ts, content="hello", **head),
             Del(seq=3, ts=deleted.ts, **head),
         ]
+
+
+async def test_reactions(people: People, rest: Rest, connect: Connect) -> None:
+    """Set and taken back, each once; entries of the log, and of the message in history."""
+    ann = await people.new()
+    mine = rest.as_user(ann.token)
+    channel = (await mine.create_channel("c")).id
+    async with connect(ann) as client:
+        await client.subscribe([channel])
+        of = (await client.send(channel, "hello")).seq
+        on = await client.react(channel, of, "👍", nonce="r1")
+        assert (await client.react(channel, of, "👍", nonce="r1")).dup
+        party = await client.react(channel, of, "🎉")
+        off = await client.react(channel, of, "👍", on=False)
+        with pytest.raises(RefusedError, match="bad_field"):
+            await client.react(channel, of, "yes")
+        events = client.events()
+        seen = [await anext(events) for _ in range(5)]
+        head = {"ch": channel, "of": of, "user": ann.id}
+        assert seen[2:] == [
+            React(seq=2, ts=on.ts, emoji="👍", on=True, **head),
+            React(seq=3, ts=party.ts, emoji="🎉", on=True, **head),
+            React(seq=4, ts=off.ts, emoji="👍", on=False, **head),
+        ]
+    [message] = await whole(mine, channel)
+    assert message.reactions == [Reaction(emoji="🎉", count=1, users=[ann.id])]
 
 
 async def test_rate_limited_is_waited_for(people: People, rest: Rest, connect: Connect) -> None:

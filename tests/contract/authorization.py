@@ -23,7 +23,12 @@ ROWS: dict[str, tuple[str, str, str, str]] = {
     "see the channel": (YES, YES, YES, YES),
     "join": (YES, YES, YES, YES),
     "leave": (YES, YES, YES, "conflict"),  # "an owner leaves after handing over"
-    "take part": (NO, YES, YES, YES),  # history, sub, send, list members, edit and delete own
+    "take part": (
+        NO,
+        YES,
+        YES,
+        YES,
+    ),  # history, sub, send, list members, edit and delete own, react
     "add members": (NO, YES, YES, YES),
     "manage": (NO, NO, YES, YES),  # others' messages, removals, names, admins, the end
     "hand over": (NO, NO, NO, YES),
@@ -74,6 +79,8 @@ OPERATIONS: dict[str, Operation] = {
     "delete own": Operation("take part", "DELETE", MESSAGE, 204, on="self", command="del"),
     "delete others'": Operation("manage", "DELETE", MESSAGE, 204, command="del"),
     "delete an owner's": Operation("manage", "DELETE", MESSAGE, 204, on="owner", command="del"),
+    # Of the WebSocket only; over REST its message is read.
+    "react": Operation("take part", "GET", MESSAGE, 200, command="react"),
     "add a member": Operation(
         "add members", "POST", MEMBERS, 201, {}, on="newcomer", dm="unsupported"
     ),
@@ -230,7 +237,8 @@ def command_of(name: str, cast: Cast, channel_id: int, actor: str) -> JSON:
     command = OPERATIONS[name].command
     if command == "sub":
         return {"t": "sub", "ref": "it", "ch": {str(channel_id): None}}
-    about = {} if command == "send" else {"of": int(path.rpartition("/")[2])}
+    about: JSON = {} if command == "send" else {"of": int(path.rpartition("/")[2])}
+    about |= {"emoji": "👍", "on": True} if command == "react" else {}
     return {"t": command, "ref": "it", "ch": channel_id, **about, **(body or {})}
 
 

@@ -55,7 +55,7 @@ TIGHT: dict[str, Any] = {
     "slow_deadline_ms": 100,
     "internal_token": TOKEN,
 }
-TABLES = "users channels members messages sessions refresh_tokens identities"
+TABLES = "users channels members messages reactions sessions refresh_tokens identities"
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,7 @@ COMMAND_FIELDS: dict[str, Callable[[Scene], JSON]] = {
     "send": lambda s: {"ch": s.channel, "content": "hi"},
     "edit": lambda s: {"ch": s.channel, "of": 1, "content": "ho"},
     "del": lambda s: {"ch": s.channel, "of": 1},
+    "react": lambda s: {"ch": s.channel, "of": 1, "emoji": "👍", "on": True},
     "ping": lambda _: {},
 }
 
@@ -341,7 +342,9 @@ async def _sent_away(pod: Pod, scene: Scene, told: Drained) -> None:
         told.close, _ = await idle.closed()
         told.answers["GET /readyz"] = await exchange(pod, Ask("GET", "/readyz").bytes())
         told.answers["GET /ws"] = await exchange(pod, handshake(scene.ann))
-        # By now the slot of `busy` has come, too, and it has two seconds from there: all at once.
+        while (await busy.ask({"t": "ping", "ref": "slot?"}))["t"] == "pong":
+            await asyncio.sleep(0.005)
+        # Now the slot of `busy` has come, too, and it has two seconds from there: all at once.
         asked = {t: command(t, scene) for t in (str(k.__struct_config__.tag) for k in COMMANDS)}
         for frame in asked.values():
             await busy.send(frame)

@@ -25,6 +25,7 @@ WRONG: dict[str, JSON] = {
     "send": {"content": 1.5},
     "edit": {"content": 1.5},
     "del": {"of": 1.5},
+    "react": {"emoji": "yes"},
     "ping": {"ref": 1.5},
 }
 LONG: dict[str, JSON] = {
@@ -34,6 +35,7 @@ LONG: dict[str, JSON] = {
     "send": {"content": "c" * 4001},
     "edit": {"content": "c" * 4001},
     "del": {"nonce": "n" * 65},
+    "react": {"emoji": "👍" * 17},
     "ping": {"ref": "r" * 65},
 }
 
@@ -84,7 +86,8 @@ async def as_an_outsider(world: World, t: str) -> JSON:
 async def with_a_nonce_again(world: World, t: str) -> JSON:
     scene = await world.scene()
     first = {**command("send", scene), "nonce": "n"}
-    again = {**command(t, scene), **({"content": "another"} if t != "del" else {}), "nonce": "n"}
+    another = {"content": "another"} if t in ("send", "edit") else {}
+    again = {**command(t, scene), **another, "nonce": "n"}
     return await answer_to(world, scene.ann, first, again)
 
 

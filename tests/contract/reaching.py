@@ -87,6 +87,8 @@ RECIPES: dict[str, Recipe] = {
     "address_sso_per_minute": rate("GET /auth/oauth/{provider}"),
     "content_max_chars": by_error("POST /channels/{id}/messages", Code.TOO_LONG, 422),
     "name_max_chars": by_error("POST /channels", Code.TOO_LONG, 422),
+    "emoji_max_chars": by_frame("react", Code.TOO_LONG),
+    "reactions_max": strictly.reacting_with_another,
     "dm_max_members": strictly.making("dm"),
     "new_channel_max_members": strictly.making("public"),
     "body_max_bytes": by_error("POST /channels", Code.TOO_LARGE, 413),

@@ -44,6 +44,7 @@ STRICT: dict[str, Any] = {
     "address_connects_per_second": 1,
     "user_floods_per_minute": 1,
     "user_subs_per_second": 1,
+    "reactions_max": 1,
     "dm_max_members": 2,
     "new_channel_max_members": 2,
     "body_read_s": 1,
@@ -239,6 +240,15 @@ async def connecting_too_often(reach: Reach) -> Pod:
 async def a_guest_who_says_nothing(reach: Reach) -> Pod:
     async with wire(reach.strict.ws_url) as socket:
         assert (await socket.closed())[0] == Close.NOT_AUTHENTICATED
+    return reach.strict
+
+
+async def reacting_with_another(reach: Reach) -> Pod:
+    scene = await reach.world.scene()
+    async with wire(reach.strict.ws_url, scene.ann) as socket:
+        assert (await socket.ask(command("react", scene)))["t"] == "ack"
+        answer = await socket.ask({**command("react", scene), "emoji": "🎉"})
+    assert answer["code"] == Code.TOO_LONG
     return reach.strict
 
 

@@ -143,6 +143,7 @@ async def test_in_any_frame_it_is_text_or_refused(pod: Pod, me: Caller, channel:
             {"t": "send", "ref": 1, "ch": PAYLOADS[0], "content": "hi"},
             {"t": "edit", "ref": 1, "ch": number, "of": PAYLOADS[0], "content": "hi"},
             {"t": "del", "ref": 1, "ch": number, "of": PAYLOADS[0]},
+            {"t": "react", "ref": 1, "ch": number, "of": PAYLOADS[0], "emoji": "👍", "on": True},
         ):
             assert (await socket.ask(frame))["code"] == "bad_field", frame
         await socket.alive()

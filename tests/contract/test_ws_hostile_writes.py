@@ -69,6 +69,7 @@ async def test_w61_missing_foreign_and_deleted_channels_answer_alike(
         {"t": "send", "content": "x"},
         {"t": "edit", "of": 1, "content": "x"},
         {"t": "del", "of": 1},
+        {"t": "react", "of": 1, "emoji": "👍", "on": True},
     ]
     for what in asked:
         answers = [

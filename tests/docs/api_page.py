@@ -17,8 +17,8 @@ from tests.docs.sections import code, row, table
 
 # Described once, at the end.
 OBJECTS = (
-    "User", "Session", "LiveSession", "Channel", "Member", "Message", "Provider", "LinkedIdentity",
-    "Problem",
+    "User", "Session", "LiveSession", "Channel", "Member", "Message", "Reaction", "Provider",
+    "LinkedIdentity", "Problem",
 )  # fmt: skip
 
 HEAD = """\

@@ -38,6 +38,7 @@ WORDS = {
     "Member.role": "What they may do.",
     "Message.channelId": "The channel's id.",
     "Problem.status": "That of the answer.",
+    "Reaction.count": "How many reacted with it.",
     "LinkedIdentity.provider": "A provider's name.",
     "AddMember.userId": "Who it is.",
     "AddMember.role": "What they may do.",

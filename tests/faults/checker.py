@@ -22,7 +22,7 @@ from tests.faults.answers import check_acks_first, check_answered, check_refusal
 from tests.faults.delivered import Delivery, Ends
 from tests.faults.history import MARK, History, Row
 from tests.faults.membership import Members, check_members
-from tests.faults.stored import Book, check_stored
+from tests.faults.stored import SENT, Book, check_stored
 from tests.faults.text import render
 from tests.faults.verdict import Anomaly, Findings, Mark, Verdict
 
@@ -76,7 +76,7 @@ def _counts(book: Book, rows: Sequence[Row]) -> dict[str, int]:
         "sent": len(said),
         "acked": sum(bool(one.acks) for one in said),
         "refused": sum(bool(one.refusals) for one in said),
-        "stored": sum(row.kind == "msg" for row in rows),
+        "stored": sum(row.kind in SENT for row in rows),
         "unknown_stored": stored,
         "unknown_absent": len(unknown) - stored,
     }

@@ -51,8 +51,10 @@ class Chatter:
         self.person = person
         self.channels = tuple(channels)  # those that it was in at the start
         self.cursors: dict[int, int | None] = dict.fromkeys(channels)
-        self.pending: dict[str, tuple[int, str]] = {}  # by nonce: sent, and not known what became
+        # By nonce, channel and frame: sent, and not known what became of it.
+        self.pending: dict[str, tuple[int, dict[str, Any]]] = {}
         self._sent: dict[str, int] = {}  # every nonce, and its channel
+        self._heard: dict[int, int] = {}  # by channel: its latest message
         self._asked: dict[str, dict[int, int | None]] = {}  # by ref of a `sub`: the cursors in it
         self.subscribed: set[int] = set()
         self.former: list[int] = []  # channels that it was removed from
@@ -78,20 +80,30 @@ class Chatter:
 
     async def say(self, channel: int, text: str) -> None:
         """Send something new, unless too much is unanswered."""
-        if len(self.pending) >= PENDING_MAX:
-            return
         nonce = secrets.token_hex(8)
         content = f"{text[:TEXT_CHARS]} #{nonce}"
-        self.pending[nonce] = channel, content
+        await self._send_new(channel, nonce, content, {"t": "send", "content": content})
+
+    async def react(self, channel: int) -> None:
+        """React to a message of late, or take that back."""
+        if of := self._heard.get(channel):
+            emoji, on = self._rng.choice("👍🎉🙂"), self._rng.random() < 0.7
+            frame = {"t": "react", "of": of, "emoji": emoji, "on": on}
+            await self._send_new(channel, secrets.token_hex(8), emoji, frame)
+
+    async def _send_new(
+        self, channel: int, nonce: str, content: str, frame: dict[str, Any]
+    ) -> None:
+        if len(self.pending) >= PENDING_MAX:
+            return
+        self.pending[nonce] = channel, {**frame, "ref": nonce, "ch": channel, "nonce": nonce}
         self._sent[nonce] = channel
         self._history.send(self.number, self.person.id, channel, nonce, content, self.session)
         await self._send(nonce)
 
     async def _send(self, nonce: str) -> None:
-        channel, content = self.pending[nonce]
         self._again[nonce] = asyncio.get_running_loop().time() + RETRY_S
-        frame = {"t": "send", "ref": nonce, "ch": channel, "content": content, "nonce": nonce}
-        await self._write(frame)
+        await self._write(self.pending[nonce][1])
 
     async def _write(self, frame: dict[str, Any]) -> None:
         if self._socket is not None and self.session:
@@ -249,9 +261,12 @@ class Chatter:
 
     def _entry(self, kind: str, frame: dict[str, Any]) -> None:
         channel, seq = frame["ch"], frame["seq"]
+        content = frame.get("emoji") or frame.get("content", "")
         self._history.received(
-            self.number, self.session, channel, seq, kind, frame["user"], frame.get("content", "")
+            self.number, self.session, channel, seq, kind, frame["user"], content
         )
+        if kind == "msg":
+            self._heard[channel] = seq
         self.cursors[channel] = max(seq, self.cursors.get(channel) or 0)
 
     def _acked(self, frame: dict[str, Any]) -> None:

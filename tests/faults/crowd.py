@@ -24,6 +24,7 @@ from tests.pods import SECRET_KEY
 
 CONNECT_S = 20.0
 ASK_S = 1.0
+REACTION_SHARE = 0.1  # of what is written
 FORMER_SHARE = 0.1  # of the sends of those who were removed somewhere: to be refused
 
 
@@ -121,7 +122,11 @@ class Crowd:
             if (wait_s := due - loop.time()) > 0:
                 await asyncio.sleep(wait_s)
             chatter = self._rng.choice(self.chatters)
-            if (channel := self._channel_of(chatter)) is not None:
+            if (channel := self._channel_of(chatter)) is None:
+                continue
+            if self._rng.random() < REACTION_SHARE:
+                await chatter.react(channel)
+            else:
                 text = self._rng.choice(self._texts)
                 await chatter.say(channel, text * TEXT_CHARS if self.loud else text)
 

@@ -14,6 +14,7 @@ from tests.faults.verdict import Anomaly, Findings
 
 NONCE_TAKEN = "nonce_conflict"  # the one final refusal that says: this nonce is stored
 CHUNK = 40
+SENT = {"msg", "react"}  # kinds of entries that clients of a run send
 
 
 @dataclass(slots=True)
@@ -159,9 +160,9 @@ def _dense(channel: int, entries: list[Row], head: int | None, found: Findings) 
 
 
 def _known(entries: list[Row], book: Book, found: Findings) -> None:
-    """N1: each stored message was sent, as it is stored."""
+    """N1: each stored message and reaction was sent, as it is stored."""
     for row in entries:
-        if row.kind != "msg":
+        if row.kind not in SENT:
             continue
         said = book.said.get((row.channel, row.user, row.nonce))
         if said is None:

@@ -77,18 +77,23 @@ async def test_the_log_of_a_pod_is_what_its_sockets_showed(
                     history.refused(0, ch, nonce, said["code"])
         assert (await answer(says, t="edit", ref=6, ch=ch, of=1, content="edited"))["seq"] == 4
         assert (await answer(says, t="del", ref=7, ch=ch, of=2))["seq"] == 5
+        for number, on in enumerate((True, False)):
+            nonce, emoji = f"r{number}", "👍"
+            history.send(0, ann.id, ch, nonce, emoji, session=2)
+            asked = {"ref": nonce, "ch": ch, "of": 1, "emoji": emoji, "on": on, "nonce": nonce}
+            history.ack(0, ch, nonce, (await answer(says, t="react", **asked))["seq"], dup=False)
         await http.post(f"/channels/{ch}/join", headers=eve.headers)
         await http.patch(f"/channels/{ch}", json={"name": "y"}, headers=ann.headers)
         await http.post(f"/channels/{ch}/leave", headers=eve.headers)
         for entry in await hears.until(t="leave", user=eve.id):
-            content = entry.get("content") or entry.get("name") or ""
+            content = entry.get("content") or entry.get("name") or entry.get("emoji") or ""
             history.received(1, 1, ch, entry["seq"], entry["t"], entry["user"], content)
-        history.end(1, 1, ch, 8)
+        history.end(1, 1, ch, 10)
     rows, heads = await read_log(pod.database_url)
     rows, heads = [row for row in rows if row.channel == ch], {ch: heads[ch]}
-    kinds = ["msg", "msg", "msg", "edit", "del", "join", "chan", "leave"]
+    kinds = ["msg", "msg", "msg", "edit", "del", *["react"] * 2, "join", "chan", "leave"]
     assert [row.kind for row in rows] == kinds
     verdict = check(history, rows, heads)
     assert verdict.anomalies == []
-    assert (verdict.counts["acked"], verdict.counts["refused"]) == (3, 1)
-    assert verdict.counts["received"] == 8
+    assert (verdict.counts["acked"], verdict.counts["refused"]) == (5, 1)
+    assert verdict.counts["received"] == 10

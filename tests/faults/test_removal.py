@@ -24,7 +24,7 @@ from tests.raw import TEXT, Raw, frame, raw
 from tests.sockets import Wire, wire
 
 SLACK_S = 2.0  # what busy cores may add
-ENTRIES = ("msg", "edit", "del", "join", "leave", "chan")
+ENTRIES = ("msg", "edit", "del", "react", "join", "leave", "chan")
 
 
 @pytest.fixture(scope="module")

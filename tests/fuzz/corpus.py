@@ -27,6 +27,7 @@ FRAMES: list[dict[str, object]] = [
     {"t": "send", "ref": "four", "ch": 17, "content": "hi", "nonce": "n"},
     {"t": "edit", "ref": 5, "ch": 17, "of": 1, "content": "hi!", "nonce": "m"},
     {"t": "del", "ref": 6, "ch": 17, "of": 1},
+    {"t": "react", "ref": 7, "ch": 17, "of": 1, "emoji": "👍🏽", "on": True, "nonce": "o"},
     {"t": "ping", "ref": 9},
 ]
 QUERIES = [

@@ -78,6 +78,19 @@ class Rows:
         )
         return seq
 
+    async def reaction(self, channel_id: int, target: int, emoji: str, user_id: int) -> None:
+        """A reaction that stands, with its entry."""
+        seq = await self.entry(channel_id, user_id, emoji, Kind.REACT, target=target)
+        await self.sql.execute(
+            "INSERT INTO reactions (channel_id, target, emoji, user_id, seq)"
+            " VALUES ($1, $2, $3, $4, $5)",
+            channel_id,
+            target,
+            emoji,
+            user_id,
+            seq,
+        )
+
 
 @pytest.fixture(scope="module")
 async def database(module_database_url: str) -> AsyncIterator[Database]:

@@ -179,10 +179,11 @@ async def drop(rows: Rows, channel: int, ago_s: float) -> None:
 
 
 async def left(rows: Rows, channel: int) -> tuple[int, int]:
-    """How many rows of a channel, and of its log, there are."""
+    """How many rows of a channel, and of its log and reactions, there are."""
     return (
         await rows.sql.fetchval("SELECT count(*) FROM channels WHERE id = $1", channel),
-        await rows.sql.fetchval("SELECT count(*) FROM messages WHERE channel_id = $1", channel),
+        await rows.sql.fetchval("SELECT count(*) FROM messages WHERE channel_id = $1", channel)
+        + await rows.sql.fetchval("SELECT count(*) FROM reactions WHERE channel_id = $1", channel),
     )
 
 
@@ -204,6 +205,20 @@ async def test_dropped_channels_are_purged_a_little_at_a_time(
     assert await store.purge_dropped(60, 3) == 0
     assert await left(rows, other) == (1, 7)
     assert await left(rows, recent) == (1, 7)
+
+
+async def test_reactions_are_purged_with_their_channel(rows: Rows, store: ChannelStore, ann: int):
+    """Behind its log, and so many rows a time, too; nobody else's."""
+    doomed, other = [await rows.channel(ann) for _ in range(2)]
+    for channel in (doomed, other):
+        await rows.entry(channel, ann)
+        for emoji in "👍🎉🙂😀😂":
+            await rows.reaction(channel, 1, emoji, ann)
+    await drop(rows, doomed, 100)
+    gone = [await store.purge_dropped(60, 4) for _ in range(4)]
+    assert gone == [4, 4, 4, 0]  # six entries, five reactions, one channel
+    assert await left(rows, doomed) == (0, 0)
+    assert await left(rows, other) == (1, 6 + 5)
 
 
 @pytest.mark.parametrize("entries", [0, 1, 3, 4, 6])

@@ -4,9 +4,10 @@ import time
 from datetime import UTC, datetime
 
 import pytest
+from msgspec import UNSET
 
 from rtchat.errors import ChatError, Code
-from rtchat.model import ChannelType, Kind, Message, Role, rfc3339
+from rtchat.model import ChannelType, Kind, Message, Reaction, Role, rfc3339
 from rtchat.store.database import Database
 from rtchat.store.messages import MessageStore
 from tests.store.conftest import Rows
@@ -159,6 +160,64 @@ async def test_edits_and_deletions_show(rows: Rows, store: MessageStore, channel
     assert deleted.content == ""
     entries = await store.entries(channel, 3, 5, 10)
     assert [entry.deleted for entry in entries] == [False, True]
+
+
+async def test_reactions_show_in_the_order_in_which_they_came(
+    rows: Rows, store: MessageStore, channel: int, ann: int
+):
+    """The same in every page and alone: each emoji once, with those who reacted first to last."""
+    bob, eve = await rows.user("bob"), await rows.user("eve")
+    for target, emoji, user in [
+        (4, "🎉", eve), (4, "👍", bob), (5, "👍", ann), (4, "🎉", ann), (4, "👍", ann),
+        (4, "🎉", bob),
+    ]:  # fmt: skip
+        await rows.reaction(channel, target, emoji, user)
+    expected = {
+        4: [
+            Reaction(emoji="🎉", count=3, users=[eve, ann, bob]),
+            Reaction(emoji="👍", count=2, users=[bob, ann]),
+        ],
+        5: [Reaction(emoji="👍", count=1, users=[ann])],
+    }
+    for where in ({}, {"before": 8}, {"after": 2}, {"after": 3}, {"before": 6}):
+        bounds: dict[str, int | None] = {"before": None, "after": None} | where
+        page = await store.page(channel, ann, limit=50, **bounds)
+        assert page is not None
+        told = {m.seq: m.reactions for m in page.items if m.reactions is not UNSET}
+        assert told == expected
+        for message in page.items:
+            assert await store.one(channel, message.seq, ann) == message
+    newest = await store.page(channel, ann, before=None, after=None, limit=3)
+    assert newest is not None
+    assert [m.reactions for m in newest.items] == [UNSET] * 3
+
+
+async def test_of_many_who_react_the_first_are_named(
+    rows: Rows, store: MessageStore, channel: int, ann: int
+):
+    """All are counted."""
+    await rows.sql.execute(
+        "INSERT INTO reactions (channel_id, target, emoji, user_id, seq)"
+        " SELECT $1, 4, '👍', 1000 - n, n FROM generate_series(1, 150) n",
+        channel,
+    )
+    found = await store.one(channel, 4, ann)
+    assert found is not None
+    assert found.reactions == [Reaction(emoji="👍", count=150, users=list(range(999, 899, -1)))]
+
+
+async def test_a_deleted_message_shows_no_reactions(
+    rows: Rows, store: MessageStore, channel: int, ann: int
+):
+    """Not even those that an older pod left when it deleted the message."""
+    await rows.reaction(channel, 4, "👍", ann)
+    await rows.sql.execute(
+        "UPDATE messages SET deleted_at = now(), content = '' WHERE channel_id = $1 AND seq = 4",
+        channel,
+    )
+    found = await store.one(channel, 4, ann)
+    assert found is not None
+    assert found.reactions is UNSET
 
 
 async def test_heads_are_those_of_channels_that_have_a_log(

@@ -30,10 +30,18 @@ SELECT c.id, u.id, 'member' FROM (SELECT id FROM channels ORDER BY id LIMIT 100)
 INSERT INTO messages (channel_id, seq, kind, user_id, content, timestamp, nonce)
 SELECT c.id, n, 1, (SELECT min(id) FROM users) + n % 10, repeat('x', 100), now(), 'n' || n
 FROM generate_series(1, 1000) n, (SELECT id FROM channels ORDER BY id LIMIT 100) c;
+INSERT INTO reactions (channel_id, target, emoji, user_id, seq)
+SELECT c.id, m, chr(128512 + u.id::int % 2), u.id, 1000 + u.id
+FROM (SELECT id FROM channels ORDER BY id LIMIT 1 OFFSET 40) c, (VALUES (500), (990)) t(m), users u;
+INSERT INTO reactions (channel_id, target, emoji, user_id, seq)
+SELECT c.id, m, chr(128512 + u.id::int % 2), u.id, 1000 + u.id
+FROM (SELECT id FROM channels ORDER BY id LIMIT 100 OFFSET 51) c, generate_series(3, 1000, 10) m,
+     (SELECT id FROM users ORDER BY id LIMIT 3) u;
 INSERT INTO sessions (user_id, expires_at, ended_at)
 SELECT u.id, now() + interval '1 day', CASE WHEN n > 10 THEN now() END
 FROM users u, generate_series(1, 40) n;
-VACUUM ANALYZE sessions; VACUUM ANALYZE messages; VACUUM ANALYZE members; VACUUM ANALYZE channels
+VACUUM ANALYZE sessions; VACUUM ANALYZE messages; VACUUM ANALYZE reactions;
+VACUUM ANALYZE members; VACUUM ANALYZE channels
 """
 BEGINNING = """
 INSERT INTO channels (name, type, created_by)
@@ -134,6 +142,37 @@ async def test_a_page_of_history_costs_the_same_at_any_depth(
     assert found is not None
     (plan,) = database.plans
     assert (scanned(plan), pages(plan) <= 60 + 4 * 4) == (set(), True)
+
+
+async def test_a_page_with_reactions_costs_one_range_of_them(
+    database: Explaining, channels: list[int], users: list[int]
+) -> None:
+    """Five messages of it have three each: one way down an index, and where they lie."""
+    store = MessageStore(database)
+    for after in (10, 500, 940):
+        found = await store.page(channels[60], users[0], before=None, after=after, limit=50)
+        assert found is not None
+        assert sum(isinstance(m.reactions, list) for m in found.items) == 5
+    one = await store.one(channels[60], 3, users[0])
+    assert one is not None
+    assert isinstance(one.reactions, list)
+    for plan in database.plans:
+        read = [p for p in parts(plan) if p.get("Relation Name") == "reactions"]
+        assert [p["Actual Loops"] for p in read] == [1]
+        assert (scanned(plan), pages(plan) <= 60 + 5 * 4 + 15) == (set(), True)
+
+
+async def test_what_a_batch_reads_of_reactions_does_not_grow_with_them(
+    database: Explaining, channels: list[int]
+) -> None:
+    """A thousand reacted to each of these: two emoji, and of each as many as are asked for."""
+    async with database.transaction() as c:
+        await c.execute(log.BY_KEY)
+        arrays = ([channels[40]] * 2, [500, 990], [2, 3])
+        plan = _plan(await c.fetch(EXPLAIN + log.REACTED, *arrays))
+        rows = await c.fetch(log.REACTED, *arrays)
+    assert [row["target"] for row in rows] == [500] * 4 + [990] * 6
+    assert (scanned(plan), pages(plan) <= 2 * (3 + 2) * 5) == (set(), True)
 
 
 async def test_catching_up_reads_what_it_brings(database: Explaining, channels: list[int]) -> None:

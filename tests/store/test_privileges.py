@@ -121,8 +121,20 @@ def test_the_table_of_privileges_is_the_schema_and_what_the_statements_do() -> N
         assert set(granted) == needed.get(table, set()) | {"SELECT"}, table
 
 
+async def said_and_reacted_to(pod: Pod, bob: Caller, channel: int) -> int:
+    async with wire(pod.ws_url, bob.person) as socket:
+        await socket.ask({"t": "sub", "ref": 1, "ch": {str(channel): 0}})
+        await socket.send({"t": "send", "ref": 2, "ch": channel, "content": "hi"})
+        seq: int = (await socket.until(t="ack", ref=2))[-1]["seq"]
+        for ref, on in ((3, True), (4, False), (5, True)):
+            about = {"ch": channel, "of": seq, "emoji": "👍", "on": on}
+            await socket.send({"t": "react", "ref": ref, **about})
+            await socket.until(t="ack", ref=ref)
+    return seq
+
+
 async def test_a_pod_serves_with_no_more_than_that(server_pod: Pod, roles: Roles) -> None:
-    """Accounts, sessions, channels, members, sends, edits, deletions: as the server's role."""
+    """Accounts, sessions, channels, members, messages and what becomes of them: as that role."""
     async with httpx2.AsyncClient(base_url=server_pod.url, timeout=20) as http:
         account = {"email": "ann@example.org", "password": PASSWORD, "name": "Ann"}
         answer(await http.post("/auth/register", json=account), 201)
@@ -141,12 +153,8 @@ async def test_a_pod_serves_with_no_more_than_that(server_pod: Pod, roles: Roles
         path = f"/channels/{channel['id']}"
         answer(await bob.post(f"{path}/join"))
         answer(await ann.patch(f"{path}/members/{bob.id}", {"role": "admin"}))
-        async with wire(server_pod.ws_url, bob.person) as socket:
-            await socket.ask({"t": "sub", "ref": 1, "ch": {str(channel["id"]): 0}})
-            await socket.send({"t": "send", "ref": 2, "ch": channel["id"], "content": "hi"})
-            ack = (await socket.until(ref=2))[-1]
-            assert ack["t"] == "ack"
-        message = f"{path}/messages/{ack['seq']}"
+        seq = await said_and_reacted_to(server_pod, bob, channel["id"])
+        message = f"{path}/messages/{seq}"
         answer(await bob.patch(message, {"content": "ho"}))
         no_content(await ann.delete(message))
         answer(await ann.patch(path, {"name": "renamed"}))
