@@ -7,9 +7,11 @@ with 0 where a message was not stored.
 import importlib.util
 import sys
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 
+from rtchat.addresses import of_this_machine
 from rtchat.cli.outcome import Status, fail
 from rtchat.cli.stdin import asked_password, password_line
 from rtchat.operate.terminal import printable
@@ -99,11 +101,14 @@ def _talk(wanted: "Wanted") -> None:
     from rtchat.terminal.program import NotSignedInError, run
 
     try:
-        endpoints(wanted.url)
+        way = urlsplit(endpoints(wanted.url)[1])
     except ValueError as error:
         fail(str(error), Status.WRONG)
+    asking = _Terminal()
+    if way.scheme == "http" and not of_this_machine(way.hostname or ""):
+        asking.tell(f"the way to {way.hostname} is not encrypted; https://… is")
     try:
-        asyncio.run(run(wanted, _Terminal(), click.echo))
+        asyncio.run(run(wanted, asking, click.echo))
     except (WrongError, NotTextError, NotSignedInError) as error:
         fail(str(error), Status.WRONG)
     except RefusedError as error:

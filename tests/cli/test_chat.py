@@ -35,3 +35,11 @@ def test_without_its_extra_it_says_how_to_get_it():
 )
 def test_a_wrong_command_line_says_what_is_wrong(arguments: list[str], words: str):
     fails(read("chat", *arguments, stdin="secret\n"), 2, words)
+
+
+@pytest.mark.parametrize(("host", "told"), [("0.0.0.0", True), ("127.0.0.1", False)])
+def test_a_way_that_is_not_encrypted_is_told(host: str, told: bool):
+    """Before the password is on it; not of this machine. Nobody listens there."""
+    done = read("chat", f"http://{host}:1", "x", "--email", "a@example.org", stdin="secret\n")
+    fails(done, 3, f"http://{host}:1")
+    assert (f"the way to {host} is not encrypted" in done.err) is told
