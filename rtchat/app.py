@@ -40,6 +40,7 @@ from rtchat.config import Config
 from rtchat.connections import Connections
 from rtchat.drain import Drain
 from rtchat.envelope import Envelope
+from rtchat.ephemeral.teller import Teller
 from rtchat.errors import ChatError, StartError
 from rtchat.hub import Hub
 from rtchat.lag import Lag
@@ -174,6 +175,7 @@ class App:
         services.hub.start()
         services.writer.start()
         services.connections.start()
+        services.teller.start()
         services.sessions.start()
         services.lag.start()
         services.tasks.start(_housekeeping(services))
@@ -303,13 +305,15 @@ def _build(
     accounts = Accounts(config, database, passwords, sessions)
     sso = SingleSignOn(config, database, sessions, cache, reached)
     chat = Chat(config, channels, messages, writer, connections)
+    teller = Teller(config, bus, hub.rooms, connections, channels)
+    teller.introduce(hub)
     tasks = Tasks("app")
     drain = Drain(config, connections, tasks, reached)
     hub.rooms.on_epoch = drain.send_back  # `hello` is where clients learn of it
 
     stack.callback(passwords.close)
     lag = Lag()
-    for part in (writer, connections, hub, sessions, sso, tasks, lag):
+    for part in (writer, connections, hub, teller, sessions, sso, tasks, lag):
         stack.push_async_callback(part.close)
     services = Services(
         config,
@@ -320,6 +324,7 @@ def _build(
         sessions,
         sso,
         chat,
+        teller,
         hub,
         connections,
         tasks,

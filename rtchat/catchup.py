@@ -18,7 +18,7 @@ from rtchat.connection import Connection
 from rtchat.envelope import ControlKind, Envelope
 from rtchat.errors import ChatError, Code
 from rtchat.measures import Delivering
-from rtchat.room import PURGED_SEQ, OnEnded, Room, State, Subscription
+from rtchat.room import PURGED_SEQ, OnEnded, Room, State, Subscription, nobody
 from rtchat.store.messages import MessageStore
 from rtchat.tasks import Tasks
 
@@ -42,6 +42,7 @@ class CatchUp:
         on_short: Callable[[], None],
         measures: Delivering,
     ) -> None:
+        self.on_live: Callable[[Subscription], None] = nobody  # told of each that goes live
         self._measures = measures
         self._config = config
         self._messages = messages
@@ -74,6 +75,7 @@ class CatchUp:
             if sub.cursor == room.cursor:
                 connection.catching_up.discard(sub)
                 room.go_live(sub)
+                self.on_live(sub)
                 return
             found = room.tail_after(sub.cursor, self._config.write_low_bytes)
             if found is None:  # the log has it; or the room itself is on its way to this cursor

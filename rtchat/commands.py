@@ -157,14 +157,42 @@ class React(_Command, tag="react"):
     nonce: Nonce | None = None
 
 
+class Read(_Command, tag="read"):
+    """Tell how far one has read a channel; `readSeq` and `unread` of the channel follow.
+
+    It never goes back, nor beyond the head. Several are stored together, a little later. Send it
+    when what is shown has changed, not for each message.
+    """
+
+    answers = ()
+    errors = _ANY | _STORE | {
+        Code.FORBIDDEN, Code.NOT_FOUND, Code.RATE_LIMITED, Code.OVERLOADED,
+    }  # fmt: skip
+
+    ch: ChannelId
+    seq: Annotated[Seq, Meta(description="The last entry that was read.")]
+
+
+class Typing(_Command, tag="typing"):
+    """Tell the others who follow a channel that one is typing. Again every few seconds, while it
+    goes on; what is sent sooner is not passed on. Not told in large rooms."""
+
+    answers = ()
+    errors = _ANY | _STORE | {Code.FORBIDDEN, Code.NOT_FOUND, Code.RATE_LIMITED}
+
+    ch: ChannelId
+
+
 class Ping(_Command, tag="ping"):
     """Ask for a `pong`, to see that the link lives where WebSocket pings are out of reach."""
 
     answers = (events.Pong,)
 
 
-Command = Auth | Sub | Unsub | Send | Edit | Del | React | Ping
-COMMANDS: tuple[type[Command], ...] = (Auth, Sub, Unsub, Send, Edit, Del, React, Ping)
+Command = Auth | Sub | Unsub | Send | Edit | Del | React | Read | Typing | Ping
+COMMANDS: tuple[type[Command], ...] = (
+    Auth, Sub, Unsub, Send, Edit, Del, React, Read, Typing, Ping,
+)  # fmt: skip
 
 # What a frame is answered with that is none of these.
 UNREADABLE = frozenset({Code.BAD_JSON, Code.BAD_MESSAGE, Code.UNKNOWN_TYPE})

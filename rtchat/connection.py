@@ -49,6 +49,9 @@ class Link(Protocol):
     def taken(self) -> int:
         """How many bytes the client took, counted from anywhere: what counts is the difference."""
 
+    def waiting(self) -> int:
+        """How many bytes of what was written have not left."""
+
     def abort(self) -> None:
         """End the socket now."""
 

@@ -22,8 +22,9 @@ from rtchat.connection import Connection
 from rtchat.errors import ChatError, Close, Code
 from rtchat.events import Reason
 from rtchat.measures import Sockets
-from rtchat.notice import IDS_MAX, Added, Notice, Removed, SessionsEnded
+from rtchat.notice import IDS_MAX, Added, Ephemeral, Notice, Removed, SessionsEnded
 from rtchat.reached import Reached
+from rtchat.room import nobody
 from rtchat.store.channels import ChannelStore
 from rtchat.store.users import UserStore
 from rtchat.tasks import Tasks
@@ -73,7 +74,13 @@ class Connections:
         # Without trusted proxies all may have the address of one, and nobody is counted.
         self._per_address = config.sockets_per_address if config.trusted_proxies else 0
         self._by_address: Counter[str | int] = Counter()
-        self._origin = uuid.uuid4().hex
+        self.pod = uuid.uuid4().hex  # this one's name in what it tells the others
+        # Who tells what is ephemeral is told of a user's first socket and of the end of the last,
+        # of who is a member no more, and of what other pods tell of it.
+        self.on_first: Callable[[int], object] = nobody
+        self.on_last: Callable[[int], object] = nobody
+        self.on_removed: Callable[[Removed], object] = nobody
+        self.on_ephemeral: Callable[[Ephemeral], object] = nobody
         bus.on_control = self.receive
 
     def __len__(self) -> int:
@@ -99,6 +106,8 @@ class Connections:
         """Register an authenticated socket."""
         self._all.add(connection)
         self._seen.add(connection.user_id)
+        if connection.user_id not in self._by_user:
+            self.on_first(connection.user_id)
         for index, key in self._indexes(connection):
             index[key] = (*index.get(key, ()), connection)
 
@@ -112,6 +121,12 @@ class Connections:
             index[key] = tuple(other for other in index[key] if other is not connection)
             if not index[key]:
                 del index[key]
+        if connection.user_id not in self._by_user:
+            self.on_last(connection.user_id)
+
+    def of(self, user_id: int) -> tuple[Connection, ...]:
+        """The sockets of a user here."""
+        return self._by_user.get(user_id, ())
 
     def ended(self, code: int) -> None:
         """Count a socket that we close with this code."""
@@ -182,19 +197,19 @@ class Connections:
     def announce_added(self, channel_id: int, user_ids: list[int]) -> None:
         """Tell these users' sockets, on every pod, of a channel they are members of now."""
         for part in _parts(user_ids):
-            self._announce(Added(self._origin, channel_id, part))
+            self._announce(Added(self.pod, channel_id, part))
 
     def announce_removed(
         self, channel_id: int, user_ids: list[int], seq: int, reason: Reason
     ) -> None:
         """Tell these users' sockets, on every pod, that they are members no more."""
         for part in _parts(user_ids):
-            self._announce(Removed(self._origin, channel_id, part, seq, reason))
+            self._announce(Removed(self.pod, channel_id, part, seq, reason))
 
     def announce_ended(self, session_ids: list[int]) -> None:
         """Close these sessions' sockets on every pod."""
         for part in _parts(session_ids):
-            self._announce(SessionsEnded(self._origin, part))
+            self._announce(SessionsEnded(self.pod, part))
 
     def _announce(self, notice: Notice) -> None:
         self._act(notice)
@@ -207,7 +222,7 @@ class Connections:
         except ValueError as error:
             self._seldom.warning("not a notice", why=str(error)[:200])
             return
-        if notice.origin != self._origin:
+        if notice.origin != self.pod:
             if isinstance(notice, SessionsEnded):
                 self.on_sessions_ended(notice.session_ids)
             self._act(notice)
@@ -220,8 +235,11 @@ class Connections:
                     self._tasks.start(self._tell_added(notice.channel_id, users))
             case Removed():
                 self._tell_removed(notice)
+                self.on_removed(notice)
             case SessionsEnded():
                 self.end_sessions(notice.session_ids)
+            case _:
+                self.on_ephemeral(notice)
 
     def end_sessions(self, session_ids: Iterable[int]) -> None:
         """Close the sockets of sessions that have ended."""

@@ -17,7 +17,7 @@ from itertools import chain
 
 VERSION = 2
 ENTRIES_MAX = 4096  # of the 65 535 that the header could count
-_HEADER = struct.Struct("!BBHHIQQ")
+HEADER = struct.Struct("!BBHHIQQ")
 _CONTROL = struct.Struct("!HBQ")
 _SEQ_MAX = 2**53 - 1
 
@@ -80,7 +80,7 @@ class Envelope:
     def stamped(self, history: int) -> bytes:
         """What other pods are told, as of this history."""
         n, m = len(self.lengths), len(self.controls)
-        parts = [_HEADER.pack(VERSION, 0, n, m, history, self.channel_id, self.first)]
+        parts = [HEADER.pack(VERSION, 0, n, m, history, self.channel_id, self.first)]
         parts.append(struct.pack(f"!{n}I", *self.lengths))
         parts += [_CONTROL.pack(c.index, c.kind, c.user_id) for c in self.controls]
         parts.append(self.payload)
@@ -92,7 +92,7 @@ class Envelope:
         what comes is one's own, and known (0.4 µs, where `parse` takes 3). Raises BadEnvelopeError.
         """
         try:
-            _, _, n, _, _, channel_id, first = _HEADER.unpack_from(data)
+            _, _, n, _, _, channel_id, first = HEADER.unpack_from(data)
         except struct.error as error:
             raise BadEnvelopeError(str(error)) from None
         return channel_id, first + n - 1
@@ -107,12 +107,12 @@ class Envelope:
 
     @classmethod
     def _parse(cls, data: bytes) -> "Envelope":
-        version, flags, n, m, history, channel_id, first = _HEADER.unpack_from(data)
+        version, flags, n, m, history, channel_id, first = HEADER.unpack_from(data)
         if version != VERSION or flags or not 0 < n <= ENTRIES_MAX:
             raise ValueError(f"version {version}, flags {flags}, {n} entries")
         if not (0 < channel_id <= _SEQ_MAX and 0 < first <= _SEQ_MAX - n):
             raise ValueError("numbers out of range")
-        at = _HEADER.size
+        at = HEADER.size
         lengths = struct.unpack_from(f"!{n}I", data, at)
         at += 4 * n
         controls: list[Control] = []

@@ -172,6 +172,39 @@ class Renamed(_Event, tag="chan"):
     ts: Milliseconds
 
 
+class IsTyping(_Event, tag="typing"):
+    """Somebody else is typing. Told again every few seconds while it goes on: after a few more
+    without it, take it for over."""
+
+    ch: ChannelId
+    user: Annotated[Id, Meta(description="Who is.")]
+
+
+class HasRead(_Event, tag="read"):
+    """Somebody has read up to an entry; oneself, on another connection, in any channel of one's
+    own. The same user and channel come with a higher `seq` each time, or it came late: drop it."""
+
+    ch: ChannelId
+    user: Annotated[Id, Meta(description="Who has.")]
+    seq: Annotated[Id, Meta(description="The last entry that was read.")]
+
+
+class Presence(_Event, tag="presence"):
+    """Somebody else, with whom one shares a channel that is followed, is online or not any more.
+
+    What was told ends with the connection: each `hello` begins with nobody known.
+    """
+
+    user: Annotated[Id, Meta(description="Who.")]
+    status: Annotated[
+        str,
+        Meta(
+            description="`online` or `offline`; take another for `online`.",
+            examples=["online", "offline"],
+        ),
+    ]
+
+
 class Reset(_Event, tag="reset"):
     """A cursor cannot be resumed (ahead of the head, or of another epoch); the subscription ended.
 
@@ -226,8 +259,10 @@ class Bye(_Event, tag="bye"):
     in_: Annotated[int, Meta(ge=0, description="Come back in so many ms.")]
 
 
-# Entries of a channel's log, which have a seq; and all there is.
+# Entries of a channel's log, which have a seq.
 ENTRIES: tuple[type[Any], ...] = (Msg, Edited, Deleted, Reacted, Joined, Left, Renamed)
+# Without a place in a log: they may be lost.
+EPHEMERAL: tuple[type[Any], ...] = (IsTyping, HasRead, Presence)
 EVENTS: tuple[type[Any], ...] = (
-    Hello, Ok, Ack, Error, Pong, *ENTRIES, Reset, Added, Removed, Expiring, Bye,
+    Hello, Ok, Ack, Error, Pong, *ENTRIES, *EPHEMERAL, Reset, Added, Removed, Expiring, Bye,
 )  # fmt: skip

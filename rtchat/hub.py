@@ -19,7 +19,7 @@ from rtchat.connection import Connection
 from rtchat.envelope import ControlKind
 from rtchat.errors import ChatError, Code
 from rtchat.events import Head, Reason
-from rtchat.room import Room, State, Subscription
+from rtchat.room import Room, State, Subscription, nobody
 from rtchat.rooms import LOOK_MS, Rooms
 from rtchat.rules import Act, missing_channel, problem
 from rtchat.store.channels import ChannelStore, Standing
@@ -46,9 +46,14 @@ class Hub:
         self._config = config
         self._channels = channels
         self.rooms = Rooms(config, bus, messages, self._end, self._moved, self._reset)
+        self.on_ended: Callable[[Subscription], None] = nobody  # told of each that has ended
         self._catch_up = CatchUp(
             config, messages, self._end, self.rooms.look_soon, self.rooms.measures
         )
+
+    def tell_live(self, on_live: Callable[[Subscription], None]) -> None:
+        """Let this be told of each subscription that goes live, at first or again."""
+        self._catch_up.on_live = on_live
 
     @property
     def epoch(self) -> str:
@@ -207,6 +212,7 @@ class Hub:
         connection.catching_up.discard(sub)
         if connection.subs.get(sub.room.channel_id) is sub:
             del connection.subs[sub.room.channel_id]
+        self.on_ended(sub)
 
     def _end(self, sub: Subscription, kind: ControlKind, seq: int) -> None:
         """The user's membership has ended, by the entry `seq`."""

@@ -70,6 +70,16 @@ class Delivering:
 
 
 @dataclass(slots=True)
+class Telling:
+    """Of the teller: ephemeral events to sockets, and words between pods."""
+
+    told: int = 0  # events, once a socket
+    dropped: int = 0  # those that were too many, or whose socket was slow
+    said: int = 0  # words to other pods
+    heard: int = 0  # theirs
+
+
+@dataclass(slots=True)
 class Sockets:
     """Of connections: how they come, stall and end."""
 

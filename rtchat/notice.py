@@ -42,7 +42,30 @@ class SessionsEnded(msgspec.Struct, frozen=True, tag="sessions", array_like=True
     session_ids: _Ids
 
 
-Notice = Added | Removed | SessionsEnded
+class HaveRead(msgspec.Struct, frozen=True, tag="read", array_like=True):
+    """These marks of reading were stored: of a user, in a channel, up to a seq."""
+
+    origin: str
+    marks: Annotated[list[tuple[Id, Id, Seq]], Meta(max_length=IDS_MAX)]
+
+
+class Beat(msgspec.Struct, frozen=True, tag="beat", array_like=True):
+    """This pod lives; `parting`: it stops now, and its users are gone from it."""
+
+    origin: str
+    parting: bool = False
+
+
+class Seek(msgspec.Struct, frozen=True, tag="seek", array_like=True):
+    """Who has a socket of these users? They were told of in these channels, and are online there
+    no more unless some pod takes that over (`ephemeral.presence`)."""
+
+    origin: str
+    users: Annotated[list[tuple[Id, _Ids]], Meta(max_length=IDS_MAX)]
+
+
+Ephemeral = HaveRead | Beat | Seek
+Notice = Added | Removed | SessionsEnded | Ephemeral
 
 _decode = msgspec.msgpack.Decoder(Notice).decode
 

@@ -221,6 +221,21 @@ def removed(channel_id: int, reason: events.Reason) -> bytes:
     return frame(events.Removed(ch=channel_id, reason=reason))
 
 
+def typing(channel_id: int, user_id: int) -> bytes:
+    """Tell that somebody is typing."""
+    return frame(events.IsTyping(ch=channel_id, user=user_id))
+
+
+def has_read(channel_id: int, user_id: int, seq: int) -> bytes:
+    """Tell how far somebody has read."""
+    return frame(events.HasRead(ch=channel_id, user=user_id, seq=seq))
+
+
+def presence(user_id: int, *, online: bool) -> bytes:
+    """Tell that somebody is online, or is not any more."""
+    return frame(events.Presence(user=user_id, status="online" if online else "offline"))
+
+
 def expiring(in_s: int) -> bytes:
     """Ask for a renewal of the token."""
     return frame(events.Expiring(in_=in_s))

@@ -66,14 +66,20 @@ class Subscription:
 
 
 OnEnded = Callable[[Subscription, ControlKind, int], None]
+OnControl = Callable[[int, Control], None]  # by channel
+
+
+def nobody(*_: object) -> None:
+    """Nobody is to be told."""
 
 
 class Room:
-    """Keeps one channel's subscribers in order. `on_ended` is told whom a removal has ended."""
+    """Keeps one channel's subscribers in order. `on_ended` is told whom a removal has ended, and
+    `on_control` then of the removal."""
 
     __slots__ = (
-        "_firsts", "_held", "_held_bytes", "_held_max", "_measures", "_on_ended", "_shed", "_tail",
-        "_tails", "channel_id", "cursor", "head", "live", "others",
+        "_firsts", "_held", "_held_bytes", "_held_max", "_measures", "_on_control", "_on_ended",
+        "_shed", "_tail", "_tails", "channel_id", "cursor", "head", "live", "others",
     )  # fmt: skip
 
     def __init__(
@@ -83,8 +89,10 @@ class Room:
         tails: "Tails",
         held_max_bytes: int,
         measures: Delivering,
+        on_control: OnControl = nobody,
     ) -> None:
         self._measures = measures  # shared by all rooms
+        self._on_control = on_control
         self.channel_id = channel_id
         self.cursor = -1  # not open yet
         self.head = 0  # the highest seq that is known to exist
@@ -114,6 +122,11 @@ class Room:
     def empty(self) -> bool:
         """Whether nobody is here."""
         return not (self.live or self.others)
+
+    @property
+    def subscribers(self) -> int:
+        """How many are here, in whatever state."""
+        return len(self.live) + len(self.others)
 
     @property
     def has_tail(self) -> bool:
@@ -215,6 +228,7 @@ class Room:
                     sub.ended_at = seq
                 elif sub.since < seq:
                     self._on_ended(sub, control.kind, seq)
+        self._on_control(self.channel_id, control)
 
     # --- subscriptions
 

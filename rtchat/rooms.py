@@ -25,7 +25,7 @@ from rtchat.config import Config
 from rtchat.envelope import BadEnvelopeError, ControlKind, Envelope, history_of, joined
 from rtchat.errors import ChatError, Code
 from rtchat.measures import Delivering
-from rtchat.room import PURGED_SEQ, OnEnded, Room, State, Tails
+from rtchat.room import PURGED_SEQ, OnControl, OnEnded, Room, State, Tails, nobody
 from rtchat.store.messages import Heads, MessageStore
 from rtchat.tasks import Tasks
 from rtchat.tracing import Source, Traces
@@ -73,11 +73,16 @@ class Rooms:
         self._tails = Tails(config.tail_max_bytes)
         self.measures = Delivering()
         self.traces: Traces | None = None  # set by whoever builds the parts
+        # The teller's: words on a topic, members who are none any more, rooms shut, words lost.
+        self.on_word: Callable[[bytes], None] = nobody
+        self.on_control: OnControl = nobody
+        self.on_shut: Callable[[int], None] = nobody
+        self.on_restored: Callable[[], None] = nobody
         self._tasks = Tasks("rooms")
         self._seldom = Seldom(log)  # whoever may publish on the bus decides how often
         self._check_now = asyncio.Event()
         bus.on_envelope = self.receive
-        bus.on_restored = self._check_now.set
+        bus.on_restored = self._restored
 
     def __repr__(self) -> str:
         return f"<Rooms {len(self._rooms)} open, {len(self._filling)} filling>"
@@ -156,6 +161,8 @@ class Rooms:
                 channel_id, last = Envelope.place(data)
                 room = self._rooms.get(channel_id)
                 if room is None or last <= room.cursor:
+                    if last < 0 and room is not None:  # no envelope has so few entries
+                        self.on_word(data)
                     continue
                 envelope = Envelope.parse(data)
             except BadEnvelopeError as error:
@@ -246,6 +253,10 @@ class Rooms:
                 log.exception("head check failed")
             await asyncio.sleep(LOOK_MS / 1000)  # clients may ask for one again and again
 
+    def _restored(self) -> None:
+        self._check_now.set()
+        self.on_restored()
+
     def look_soon(self) -> None:
         """Check heads and epoch, within `LOOK_MS`: somebody saw what does not fit."""
         self._check_now.set()
@@ -325,6 +336,7 @@ class Rooms:
                     self._tails,
                     self._config.reorder_max_bytes,
                     self.measures,
+                    self.on_control,
                 )
                 self._opening[channel_id] = task
         for task in {self._opening[c] for c in channels if c in self._opening}:
@@ -383,5 +395,6 @@ class Rooms:
         for channel_id in channels:
             self._rooms.pop(channel_id).close()
             self._empty_since.pop(channel_id, None)
+            self.on_shut(channel_id)
         if channels:
             self._bus.unsubscribe(channels)

@@ -82,7 +82,7 @@ def test_names_of_quantities_end_with_their_unit():
         "errors_burst",
         "redis_cluster", "connections_per_address", "connections_per_user", "workers",
         "cache_connections", "cache_local_percent", "sessions_per_user", "sockets_per_address",
-        "tls_required", "user_sends_factor", "trace_one_in",
+        "tls_required", "user_sends_factor", "trace_one_in", "ephemerals_burst", "presence",
     }  # fmt: skip
     assert {name for name in NUMBERS if not name.endswith(UNITS)} == counts
 

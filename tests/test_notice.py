@@ -6,7 +6,7 @@ from hypothesis import given, settings, strategies as st
 
 from rtchat import notice
 from rtchat.model import ID_MAX
-from rtchat.notice import IDS_MAX, Added, Notice, Removed, SessionsEnded
+from rtchat.notice import IDS_MAX, Added, Beat, HaveRead, Notice, Removed, Seek, SessionsEnded
 
 PROPERTY = settings(max_examples=100, deadline=None, derandomize=True)
 ids = st.integers(1, ID_MAX)
@@ -18,6 +18,9 @@ notices: st.SearchStrategy[Notice] = st.one_of(
         st.sampled_from(["left", "removed", "deleted"]),
     ),
     st.builds(SessionsEnded, origins, st.lists(ids)),
+    st.builds(HaveRead, origins, st.lists(st.tuples(ids, ids, st.integers(0, ID_MAX)))),
+    st.builds(Beat, origins, st.booleans()),
+    st.builds(Seek, origins, st.lists(st.tuples(ids, st.lists(ids)))),
 )  # fmt: skip
 
 

@@ -95,6 +95,9 @@ class Socket:
     def taken(self) -> int:
         return self._taken
 
+    def waiting(self) -> int:
+        return self._size
+
     def abort(self) -> None:
         self._close(0, "aborted")
 
@@ -157,9 +160,9 @@ async def world(
     database_url: str, bus: WatchedBus | None = None, **settings: Any
 ) -> AsyncIterator[World]:
     """Run a pod's parts for a while."""
-    given: dict[str, Any] = {"bcrypt_cost": 10, "lanes": 2, "pool_max": 4, **settings}
+    few: dict[str, Any] = {"bcrypt_cost": 10, "lanes": 2, "pool_max": 4, "presence": 0}
     config = msgspec.structs.replace(
-        Config(), database_url=database_url, secret_key=SECRET, **given
+        Config(), database_url=database_url, secret_key=SECRET, **{**few, **settings}
     )
     app = App(config, bus)
     async with app.running() as services:

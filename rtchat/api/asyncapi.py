@@ -17,10 +17,10 @@ import rtchat
 from rtchat.api.rates import Limited, described
 from rtchat.api.schemas import address_of, schemas_of, structs_in
 from rtchat.api.walk import frames_like
-from rtchat.commands import COMMANDS, UNREADABLE, Del, Edit, React, Send, Sub
+from rtchat.commands import COMMANDS, UNREADABLE, Del, Edit, React, Read, Send, Sub, Typing
 from rtchat.config import Config
 from rtchat.errors import CLOSES, ERRORS, Code
-from rtchat.events import ENTRIES, EVENTS, Bye, Error
+from rtchat.events import ENTRIES, EPHEMERAL, EVENTS, Bye, Error
 from rtchat.protocol import SUBPROTOCOL
 
 CHANNEL = "#/channels/socket"
@@ -42,8 +42,7 @@ receives commands and sends events; a client does the reverse.
 - `epoch` names the history of the whole log. Where it changes, or a cursor is ahead of the head,
   `reset` comes: take `lastSeq` and history from REST, then `sub` from that.
 - The server pings every {heartbeat_s} s and closes where no pong comes within {timeout_s} s.
-- Marks of reading, typing and presence are not served yet: `read` and `typing` are answered
-  `unknown_type`.
+- `typing`, `read` and `presence` are in no log: they may be lost, and are the first to be dropped.
 - Ignore unknown fields, and events with an unknown `t`. An `error` leaves the socket open.
 - A close code says what to do by its hundred: 40xx do not come back as you are, 41xx come back
   after a back-off, 42xx come back now, with jitter.
@@ -187,12 +186,14 @@ def _limits(kind: Any, config: Config) -> list[dict[str, Any]]:
         return [described(name, config) for name in (Limited.SUBS, Limited.USER_SUBS)]
     if kind in (Send, Edit, Del, React):
         return [described(name, config) for name in (Limited.OWN_SENDS, Limited.SENDS)]
+    if kind in (Read, Typing):
+        return [described(Limited.EPHEMERALS, config)]
     return []
 
 
 def _pushes() -> dict[str, Any]:
     """What comes unasked."""
-    others = [kind for kind in EVENTS if kind not in _ANSWERS and kind not in ENTRIES]
+    known = {*_ANSWERS, *ENTRIES, *EPHEMERAL}
     return {
         "entries": {
             "action": "send",
@@ -204,7 +205,13 @@ def _pushes() -> dict[str, Any]:
             "action": "send",
             "channel": {"$ref": CHANNEL},
             "summary": "What a connection is told besides.",
-            "messages": [_reference(kind) for kind in others],
+            "messages": [_reference(kind) for kind in EVENTS if kind not in known],
+        },
+        "ephemeral": {
+            "action": "send",
+            "channel": {"$ref": CHANNEL},
+            "summary": "What is told and not kept: it has no place in a log, and may be lost.",
+            "messages": [_reference(kind) for kind in EPHEMERAL],
         },
         "unreadable": {
             "action": "send",

@@ -20,6 +20,7 @@ from rtchat.chat import Chat
 from rtchat.config import Config
 from rtchat.connections import Connections
 from rtchat.drain import Drain
+from rtchat.ephemeral.teller import Teller
 from rtchat.errors import ChatError, Code
 from rtchat.hub import Hub
 from rtchat.lag import Lag
@@ -44,6 +45,7 @@ class Services:
     sessions: Sessions
     sso: SingleSignOn
     chat: Chat
+    teller: Teller
     hub: Hub
     connections: Connections
     tasks: Tasks

@@ -45,8 +45,8 @@ class Conversation:
     """Reads one connection's commands and answers them."""
 
     __slots__ = (
-        "_connection", "_errors", "_gate", "_idle", "_loop", "_sends", "_services", "_subs",
-        "_user_sends",
+        "_connection", "_ephemerals", "_errors", "_gate", "_idle", "_loop", "_sends", "_services",
+        "_subs", "_user_sends",
     )  # fmt: skip
 
     def __init__(self, services: Services, connection: Connection) -> None:
@@ -59,6 +59,7 @@ class Conversation:
         self._errors = Bucket(config.errors_per_second, config.errors_burst, now)
         self._user_sends: Bucket | None = None  # there from the first write on; idle ones have none
         self._subs: Bucket | None = None
+        self._ephemerals: Bucket | None = None
         self._gate: asyncio.Future[None] | None = None  # there while reading is held back
         self._idle = False  # `run` waits for the next text
 
@@ -266,7 +267,7 @@ class Conversation:
         """Subscribe."""
         connection = self._connection
         if self._subs is None:
-            self._subs = self._services.rates.subscriber()
+            self._subs = self._services.rates.own(Limited.SUBS)
         self._services.rates.subscribe(self._subs, connection.user_id, len(command.ch))
         await self._services.hub.subscribe(
             connection,
@@ -279,6 +280,23 @@ class Conversation:
         """Unsubscribe."""
         self._services.hub.unsubscribe(self._connection, command.ch)
         self._connection.write(protocol.ok(command.ref))
+
+    async def read(self, command: commands.Read) -> None:
+        """Take a mark of reading."""
+        self._spend_ephemeral()
+        await self._services.teller.read(self._connection, command.ch, command.seq)
+
+    async def typing(self, command: commands.Typing) -> None:
+        """Take it that the user is typing."""
+        self._spend_ephemeral()
+        await self._services.teller.typing(self._connection, command.ch)
+
+    def _spend_ephemeral(self) -> None:
+        bucket = self._ephemerals
+        if bucket is None:
+            bucket = self._ephemerals = self._services.rates.own(Limited.EPHEMERALS)
+        if wait_s := bucket.take(self._loop.time()):
+            raise self._too_often(Limited.EPHEMERALS, wait_s)
 
     def ping(self, command: commands.Ping) -> None:
         """Answer."""
@@ -316,4 +334,6 @@ _AT_ONCE: dict[type, Callable[[Conversation, Any], None]] = {
 _WAITING: dict[type, Callable[[Conversation, Any], Awaitable[None]]] = {
     commands.Auth: Conversation.auth,
     commands.Sub: Conversation.sub,
+    commands.Read: Conversation.read,
+    commands.Typing: Conversation.typing,
 }

@@ -294,6 +294,29 @@ GROUPS: dict[str, tuple[Family, ...]] = {
             lambda s: s.hub.rooms.tail_bytes,
         ),
     ),
+    "What is ephemeral": (
+        _counter(
+            "rtchat_ephemeral_told_total",
+            "Events of typing, marks and presence written to sockets.",
+            lambda s: s.teller.measures.told,
+        ),
+        _counter(
+            "rtchat_ephemeral_dropped_total",
+            "Those that were too many, or whose socket was slow.",
+            lambda s: s.teller.measures.dropped,
+        ),
+        _counter(
+            "rtchat_ephemeral_words_total",
+            "What pods told each other of them.",
+            lambda s: {("sent",): s.teller.measures.said, ("received",): s.teller.measures.heard},
+            "way",
+        ),
+        _gauge(
+            "rtchat_read_marks_waiting",
+            "Marks of reading that are not stored yet; `read_marks_max` at most.",
+            lambda s: len(s.teller.marks),
+        ),
+    ),
     "The bus and the cache": (
         _gauge(
             "rtchat_bus_connected", "1: every link of the bus stands.", lambda s: s.bus.connected

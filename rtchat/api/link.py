@@ -55,6 +55,10 @@ class AsgiLink:
         """What the server took; of one write nothing, until it has taken the last frame."""
         return self._taken
 
+    def waiting(self) -> int:
+        """What the server has not taken."""
+        return self._size
+
     def abort(self) -> None:
         """Send nothing more, and let the application return."""
         self._pump.cancel()

@@ -45,6 +45,7 @@ class Limited(StrEnum):
     SENDS = "sends"
     SUBS = "subscriptions"
     USER_SUBS = "subscriptions of a user"
+    EPHEMERALS = "marks and typing"
 
 
 READS, CHANGES, CREATIONS = Limited.READS, Limited.CHANGES, Limited.CREATIONS
@@ -110,6 +111,7 @@ RATES: dict[Limited, RateLimit] = {
     ),
     Limited.SUBS: RateLimit(Whose.CONNECTION, "subs_per_second", 10),
     Limited.USER_SUBS: RateLimit(Whose.USER, "user_subs_per_second", 20),
+    Limited.EPHEMERALS: RateLimit(Whose.CONNECTION, "ephemerals_per_second", "ephemerals_burst"),
 }
 
 
@@ -188,9 +190,9 @@ class RateLimits:
         """The bucket of a user's writes, the same for all his connections here."""
         return self._senders.of(user_id, self._loop.time())
 
-    def subscriber(self) -> Bucket:
-        """A bucket for a connection's subscriptions."""
-        [rate] = self._limits[Limited.SUBS]
+    def own(self, what: Limited) -> Bucket:
+        """A bucket for what one connection does."""
+        [rate] = self._limits[what]
         return Bucket(rate.per_second, rate.burst, self._loop.time())
 
     def subscribe(self, mine: Bucket, user_id: int, count: int) -> None:

@@ -10,7 +10,19 @@ from typing import Any
 from rtchat import events
 from rtchat.api.examples import ANN, GENERAL
 from rtchat.api.samples import SHOWN
-from rtchat.commands import Auth, Command, Del, Edit, Ping, React, Send, Sub, Unsub
+from rtchat.commands import (
+    Auth,
+    Command,
+    Del,
+    Edit,
+    Ping,
+    React,
+    Read,
+    Send,
+    Sub,
+    Typing,
+    Unsub,
+)
 from rtchat.errors import Close, Code
 
 TS = 1769860800000  # 2026-01-31T12:00:00Z
@@ -65,6 +77,8 @@ FIRST: Walk = (
         React(ref=10, ch=1, of=2, emoji="👍", on=True, nonce="n-5"),
         (events.Ack(ref=10, ch=1, seq=5, ts=TS),),
     ),
+    (Typing(ref=11, ch=1), ()),
+    (Read(ref=12, ch=1, seq=5), ()),
 )
 # Another connection, later: the client holds the entries up to CURSOR, and gets what it missed.
 SECOND: Walk = (
@@ -87,6 +101,9 @@ _MORE: tuple[Any, ...] = (
     events.Joined(ch=17, seq=1209, user=43, by=42, ts=TS),
     events.Left(ch=17, seq=1210, user=43, by=42, ts=TS),
     events.Renamed(ch=17, seq=1211, user=42, name="new name", ts=TS),
+    events.IsTyping(ch=17, user=42),
+    events.HasRead(ch=17, user=42, seq=1205),
+    events.Presence(user=42, status="online"),
     events.Reset(ch=17, head=1205, epoch=EPOCH),
     events.Added(ch=1, channel=GENERAL),
     events.Removed(ch=17, reason="removed"),

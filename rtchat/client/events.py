@@ -95,7 +95,7 @@ class Typing(Event, tag="typing", kw_only=True):
 
 
 class Read(Event, tag="read", kw_only=True):
-    """`user` has read up to `seq`."""
+    """`user` has read up to `seq`: somebody else, or oneself on another connection."""
 
     ch: int
     user: int
@@ -103,7 +103,7 @@ class Read(Event, tag="read", kw_only=True):
 
 
 class Presence(Event, tag="presence", kw_only=True):
-    """`user` came, went, or changed status."""
+    """`user` is `online`, or `offline` since. After each `Hello` nothing is known of anybody."""
 
     user: int
     status: str

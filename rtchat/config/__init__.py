@@ -2,7 +2,8 @@
 
 Owns: the one list of settings, and how they relate; `settings` reads them. A limit of rate or
 number is switched off by 0. Names end with their unit. Those of sign-in stand in `sign_in`, of
-rates in `rates`, of what clients meet in `edge`; here are those of the parts behind.
+rates in `rates`, of what clients meet in `edge`, of what is told and not kept in `ephemeral`; here
+are those of the parts behind.
 """
 
 import re
@@ -11,7 +12,8 @@ from typing import Annotated
 from msgspec import Meta
 
 from rtchat.addresses import Proxies
-from rtchat.config.edge import BYTES_MAX, MS_MAX, Edge
+from rtchat.config.edge import BYTES_MAX, MS_MAX
+from rtchat.config.ephemeral import Ephemeral
 from rtchat.config.kinds import ConfigError, number as _number, text as _text
 
 __all__ = ["Config", "ConfigError"]
@@ -22,7 +24,7 @@ INTERNAL_TOKEN_MIN_CHARS = 16
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
-class Config(Edge, frozen=True, kw_only=True):
+class Config(Ephemeral, frozen=True, kw_only=True):
     """The values of one process, read once at start."""
 
     # --- the writer

@@ -49,6 +49,12 @@ class Rates(SignIn, frozen=True, kw_only=True):  # structs have one base each
     user_subs_per_second: Annotated[
         int, _rate("user", "the same of all connections of a user in a pod")
     ] = 1000
+    ephemerals_per_second: Annotated[
+        int, _rate("socket", "marks of reading and signs of typing of a connection")
+    ] = 10
+    ephemerals_burst: Annotated[
+        int, number(1, 10**6, "of these at once, before that rate holds", "socket: `rate_limited`")
+    ] = 40
     address_connects_per_second: Annotated[
         int, _rate("address", "sockets that an address opens in a pod, where proxies are trusted")
     ] = 50

@@ -70,6 +70,11 @@ class ServerLink:
         # Where the kernel does not say: the steps of our own buffer, 32 KB each.
         return -protocol.transport.get_write_buffer_size() if told is None else told.taken
 
+    def waiting(self) -> int:
+        """What the kernel has not taken from us."""
+        protocol = self._protocol
+        return 0 if protocol is None else protocol.transport.get_write_buffer_size()
+
     def abort(self) -> None:
         """Drop the socket and what it did not take."""
         if self._protocol is not None:

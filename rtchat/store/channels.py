@@ -32,6 +32,13 @@ class Standings(NamedTuple):
     of: dict[int, Standing]
 
 
+class Stored(NamedTuple):
+    """What became of a mark of reading."""
+
+    seen: bool  # False: no such member, or its row is locked just now
+    read_seq: int | None  # where it stands since; None: it did not move
+
+
 AT_ONCE = 200  # users whose standing is asked for in one statement
 COMPANY_MAX = 50  # channels; who asks about more asks alone
 
@@ -53,6 +60,30 @@ _VIEW = f"""
            ) END AS unread
     FROM channels c LEFT JOIN members m ON m.channel_id = c.id AND m.user_id = $1
     WHERE c.deleted_at IS NULL
+"""
+
+
+# A row that is locked is passed over: its writer is not waited for, so nobody can wait for us in
+# turn, whatever the order. Two pods that mark the same rows do so in one order, by their keys.
+_MARK = """
+    WITH asked AS (
+        SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[])
+            AS a (user_id, channel_id, seq)
+    ), held AS (
+        SELECT m.channel_id, m.user_id, least(a.seq, c.last_seq) AS seq
+        FROM asked a
+        JOIN members m ON m.channel_id = a.channel_id AND m.user_id = a.user_id
+        JOIN channels c ON c.id = a.channel_id
+        ORDER BY m.channel_id, m.user_id FOR NO KEY UPDATE OF m SKIP LOCKED
+    ), moved AS (
+        UPDATE members m SET read_seq = h.seq FROM held h
+        WHERE m.channel_id = h.channel_id AND m.user_id = h.user_id AND m.read_seq < h.seq
+        RETURNING m.channel_id, m.user_id, m.read_seq
+    )
+    SELECT h.seq IS NOT NULL AS seen, moved.read_seq
+    FROM asked a LEFT JOIN held h USING (channel_id, user_id)
+    LEFT JOIN moved USING (channel_id, user_id)
+    ORDER BY a.channel_id, a.user_id
 """
 
 
@@ -179,6 +210,17 @@ class ChannelStore:
             user_id,
         )
         return _member(row) if row else None
+
+    async def mark_read(self, marks: Sequence[tuple[int, int, int]]) -> list[Stored]:
+        """Move marks (user, channel, seq) forward, to the head at most. By channel, then user, each
+        pair once; answered in the same order."""
+        rows = await self._database.fetch(
+            _MARK,
+            [user for user, _, _ in marks],
+            [channel for _, channel, _ in marks],
+            [seq for _, _, seq in marks],
+        )
+        return [Stored(row["seen"], row["read_seq"]) for row in rows]
 
     async def member_ids(self, channel_id: int) -> list[int]:
         """Everybody in a channel."""

@@ -56,7 +56,7 @@ def test_a_command_is_an_operation_with_its_answers_and_errors(command):
 def test_entries_and_notices_come_unasked():
     sent = {
         message["$ref"].rpartition("/")[2]
-        for name in ("entries", "notices")
+        for name in ("entries", "ephemeral", "notices")
         for message in DOCUMENT["operations"][name]["messages"]
     }
     answers = {name_of(answer) for command in COMMANDS for answer in command.answers}
@@ -108,7 +108,8 @@ def test_commands_tell_their_limits():
     sends = ["sends of a connection", "sends"]
     subs = ["subscriptions", "subscriptions of a user"]
     writes = dict.fromkeys(("send", "edit", "del", "react"), sends)
-    assert told == writes | {"sub": subs}
+    marks = ["marks and typing"]
+    assert told == writes | {"read": marks, "typing": marks, "sub": subs}
 
 
 OF_TIME: dict[str, Any] = {

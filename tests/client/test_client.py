@@ -14,16 +14,19 @@ from rtchat.client import (
     Hello,
     Msg,
     OutcomeUnknownError,
+    Presence,
     React,
     Reaction,
+    Read,
     RefusedError,
     Removed,
     Reset,
     Rest,
+    Typing,
     UnreachableError,
 )
 from rtchat.server.launch import free_port
-from tests.client.conftest import Connect
+from tests.client.conftest import Connect, Server
 from tests.client.talk import until, whole
 from tests.people import People
 from tests.pods import Pod
@@ -47,6 +50,36 @@ async def test_send_and_receive(people: People, rest: Rest, connect: Connect) ->
         assert seen[0] == b.hello
         assert seen[2] == expected
     assert [m.content for m in await whole(rest.as_user(bob.token), channel.id)] == [content]
+
+
+async def test_what_is_ephemeral(server: Server, crowd: People) -> None:
+    """Who is online, is typing, has read: as events without a seq, told to others only; the mark
+    moves `unread`, on one's other sockets too."""
+    pod = await server.start(presence=1, ephemeral_tick_ms=50, read_flush_ms=50)
+    ann, bob = await crowd.new("ann"), await crowd.new("bob")
+    async with Rest(pod.url, trust_env=False) as rest:
+        channel = (await rest.as_user(ann.token).create_channel("general")).id
+        await rest.as_user(bob.token).join(channel)
+        heard: list[object] = []
+        phone: list[object] = []
+        async with (
+            Client(pod.ws_url, token=ann.token, on_event=heard.append) as a,
+            Client(pod.ws_url, token=bob.token) as b,
+            Client(pod.ws_url, token=bob.token, on_event=phone.append),
+        ):
+            await a.subscribe([channel])
+            seq = (await a.send(channel, "hi")).seq
+            await b.subscribe([channel])
+            await until(lambda: Presence(user=bob.id, status="online") in heard)
+            b.typing(channel)
+            await until(lambda: Typing(ch=channel, user=bob.id) in heard)
+            b.read(channel, seq)
+            read = Read(ch=channel, user=bob.id, seq=seq)
+            await until(lambda: read in heard and read in phone)
+            seen = await rest.as_user(bob.token).channel(channel)
+            assert (seen.read_seq, seen.unread) == (seq, 0)
+        about = {e.user for e in heard if isinstance(e, Presence | Typing | Read)}
+        assert about == {bob.id}
 
 
 async def test_sends_of_one_channel_keep_their_order(

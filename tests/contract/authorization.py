@@ -23,12 +23,7 @@ ROWS: dict[str, tuple[str, str, str, str]] = {
     "see the channel": (YES, YES, YES, YES),
     "join": (YES, YES, YES, YES),
     "leave": (YES, YES, YES, "conflict"),  # "an owner leaves after handing over"
-    "take part": (
-        NO,
-        YES,
-        YES,
-        YES,
-    ),  # history, sub, send, list members, edit and delete own, react
+    "take part": (NO, YES, YES, YES),  # history, sub, send, read, typing, list members, edit own …
     "add members": (NO, YES, YES, YES),
     "manage": (NO, NO, YES, YES),  # others' messages, removals, names, admins, the end
     "hand over": (NO, NO, NO, YES),
@@ -62,13 +57,15 @@ class Operation:
     dm: str | None = None
 
 
+SILENT = {"read", "typing"}  # commands that are not answered where they go well
+# A command that is no route stands beside one of its row.
 OPERATIONS: dict[str, Operation] = {
     "see": Operation("see the channel", "GET", CHANNEL, 200),
     "join": Operation("join", "POST", f"{CHANNEL}/join", 200, dm="unsupported"),
     "leave": Operation("leave", "POST", f"{CHANNEL}/leave", 204, dm="unsupported"),
-    "list members": Operation("take part", "GET", MEMBERS, 200),
+    "list members": Operation("take part", "GET", MEMBERS, 200, command="typing"),
     "history": Operation("take part", "GET", MESSAGES, 200, command="sub"),
-    "read one": Operation("take part", "GET", MESSAGE, 200),
+    "read one": Operation("take part", "GET", MESSAGE, 200, command="read"),
     "send": Operation("take part", "POST", MESSAGES, 201, {"content": "hi"}, command="send"),
     "edit own": Operation(
         "take part", "PATCH", MESSAGE, 200, {"content": "hm"}, on="self", command="edit"
@@ -237,7 +234,10 @@ def command_of(name: str, cast: Cast, channel_id: int, actor: str) -> JSON:
     command = OPERATIONS[name].command
     if command == "sub":
         return {"t": "sub", "ref": "it", "ch": {str(channel_id): None}}
-    about: JSON = {} if command == "send" else {"of": int(path.rpartition("/")[2])}
+    if command == "typing":
+        return {"t": "typing", "ref": "it", "ch": channel_id}
+    of = "seq" if command == "read" else "of"
+    about: JSON = {} if command == "send" else {of: int(path.rpartition("/")[2])}
     about |= {"emoji": "👍", "on": True} if command == "react" else {}
     return {"t": command, "ref": "it", "ch": channel_id, **about, **(body or {})}
 
@@ -245,8 +245,10 @@ def command_of(name: str, cast: Cast, channel_id: int, actor: str) -> JSON:
 async def try_command(socket: Wire, frame: JSON) -> tuple[str, JSON]:
     """Send a command; returns YES or a code, and the frame that said it."""
     await socket.send(frame)
+    if frame["t"] in SILENT:
+        await socket.send({"t": "ping", "ref": "it"})
     answer = (await socket.until(ref="it"))[-1]
     if answer["t"] == "ok":
         (told,) = answer["ch"].values()
         return told.get("error", YES), answer
-    return (YES if answer["t"] == "ack" else answer["code"]), answer
+    return (YES if answer["t"] in ("ack", "pong") else answer["code"]), answer

@@ -45,6 +45,10 @@ TIGHT: dict[str, Any] = {
     "user_password_changes_per_minute": 3,
     "user_refreshes_per_minute": 1,
     "subs_per_second": 1,
+    "ephemerals_per_second": 1,
+    "ephemerals_burst": 3,
+    "read_marks_max": 1,
+    "read_flush_ms": 60_000,
     "address_registers_per_minute": 1,
     "address_logins_per_minute": 1,
     "address_sso_per_minute": 1,
@@ -130,6 +134,8 @@ COMMAND_FIELDS: dict[str, Callable[[Scene], JSON]] = {
     "edit": lambda s: {"ch": s.channel, "of": 1, "content": "ho"},
     "del": lambda s: {"ch": s.channel, "of": 1},
     "react": lambda s: {"ch": s.channel, "of": 1, "emoji": "👍", "on": True},
+    "read": lambda s: {"ch": s.channel, "seq": 1},
+    "typing": lambda s: {"ch": s.channel},
     "ping": lambda _: {},
 }
 

@@ -13,7 +13,7 @@ from tests.contract.provoking_rest import MISSING, TRIES
 from tests.contract.rest import JSON
 from tests.people import Person
 from tests.raw import CONT, PING, TEXT, Raw, eventually, frame, raw
-from tests.sockets import wire
+from tests.sockets import Wire, wire
 
 Recipe = Callable[[World, str], Awaitable[JSON]]
 CloseRecipe = Callable[[World], Awaitable[int | None]]
@@ -26,6 +26,8 @@ WRONG: dict[str, JSON] = {
     "edit": {"content": 1.5},
     "del": {"of": 1.5},
     "react": {"emoji": "yes"},
+    "read": {"seq": 1.5},
+    "typing": {"ch": 1.5},
     "ping": {"ref": 1.5},
 }
 LONG: dict[str, JSON] = {
@@ -36,8 +38,23 @@ LONG: dict[str, JSON] = {
     "edit": {"content": "c" * 4001},
     "del": {"nonce": "n" * 65},
     "react": {"emoji": "👍" * 17},
+    "read": {"ref": "r" * 65},
+    "typing": {"ref": "r" * 65},
     "ping": {"ref": "r" * 65},
 }
+
+
+SILENT = {"read", "typing"}  # not answered where they go well
+
+
+async def first_answer(socket: Wire, frame: JSON) -> JSON:
+    """What comes for this frame; `pong` where it is not answered."""
+    if frame["t"] not in SILENT:
+        return await socket.ask(frame)
+    await socket.send(frame)
+    await socket.send({"t": "ping", "ref": "behind"})
+    frames = await socket.until(ref="behind")
+    return frames[0]
 
 
 async def answer_to(world: World, person: Person, *frames: JSON | str) -> JSON:
@@ -85,6 +102,9 @@ async def as_an_outsider(world: World, t: str) -> JSON:
 
 async def with_a_nonce_again(world: World, t: str) -> JSON:
     scene = await world.scene()
+    if t in SILENT:
+        async with wire(world.pod.ws_url, scene.ann) as socket:
+            return await first_answer(socket, {**command(t, scene), "nonce": "n"})
     first = {**command("send", scene), "nonce": "n"}
     another = {"content": "another"} if t in ("send", "edit") else {}
     again = {**command(t, scene), **another, "nonce": "n"}
@@ -104,13 +124,33 @@ async def too_often(world: World, t: str) -> JSON:
     return answer
 
 
+async def too_often_unanswered(world: World, t: str) -> JSON:
+    """What goes through is not answered, or that too many marks wait."""
+    scene = await world.scene()
+    async with wire(world.pod.ws_url, scene.ann) as socket:
+        for _ in range(TRIES):
+            await socket.send(command(t, scene))
+        return (await socket.until(code=Code.RATE_LIMITED))[-1]
+
+
+async def behind_a_mark_that_waits(world: World, t: str) -> JSON:
+    """One fits."""
+    scene = await world.scene()
+    async with wire(world.pod.ws_url, scene.ann) as socket:
+        async with wire(world.pod.ws_url, scene.bob) as another:
+            await another.send({**command(t, scene), "ref": "waits"})
+            await another.send({"t": "ping", "ref": "behind"})
+            await another.until(ref="behind")
+        return await socket.ask(command(t, scene))
+
+
 async def behind_a_write_that_waits(world: World, t: str) -> JSON:
     """The queue takes one."""
     scene = await world.scene()
     async with wire(world.pod.ws_url, scene.ann) as socket, world.sql.transaction():
         await world.sql.execute("SELECT FROM channels WHERE id = $1 FOR UPDATE", scene.channel)
         await socket.send({**command("send", scene), "ref": "waits"})
-        return await socket.ask(command(t, scene))
+        return await first_answer(socket, command(t, scene))
 
 
 async def without_the_database(world: World, t: str) -> JSON:
@@ -260,6 +300,9 @@ BY_COMMAND: dict[tuple[str, Code], Recipe] = {
     ("auth", Code.FORBIDDEN): altered(lambda _, scene, __: {"token": scene.bob.token}),
     ("auth", Code.RATE_LIMITED): in_too_often,
     ("auth", Code.OVERLOADED): beside_another_socket,
+    ("read", Code.RATE_LIMITED): too_often_unanswered,
+    ("typing", Code.RATE_LIMITED): too_often_unanswered,
+    ("read", Code.OVERLOADED): behind_a_mark_that_waits,
 }
 NEVER_SENT = {Close.RESTART, Close.FORBIDDEN}  # as their texts say
 CLOSES: dict[Close, CloseRecipe] = {

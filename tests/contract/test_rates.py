@@ -33,6 +33,8 @@ SETTINGS: dict[str, Any] = {
     "subs_per_second": 1,
     "user_subs_per_second": 1,
     "subs_max": 4,
+    "ephemerals_per_second": 1,
+    "ephemerals_burst": 4,
     "address_connects_per_second": 1,
     "address_registers_per_minute": 2,
     "address_sso_per_minute": 4,
@@ -226,6 +228,23 @@ async def test_a_user_subscribes_so_often_on_all_his_sockets(asker: NewAsker):
     assert (answer["code"], answer["retry"]) == ("rate_limited", True)
     assert 20 <= passed <= 20 + (time.monotonic() - started) + 4
     assert await ann.request("GET", "/users/me") == 200
+
+
+async def test_marks_and_typing_share_what_a_socket_may(asker: NewAsker):
+    """What goes through is not answered; another socket has a burst of its own."""
+    ann = await asker()
+    for _ in range(2):
+        started = time.monotonic()
+        async with wire(ann.pod.ws_url, ann.person) as socket:
+            for ref in range(6):
+                t = {"t": "typing"} if ref % 2 else {"t": "read", "seq": 0}
+                await socket.send({**t, "ref": ref, "ch": ann.channel})
+            await socket.send({"t": "ping", "ref": "behind"})
+            *refused, _ = await socket.until(ref="behind")
+            spare = time.monotonic() - started + 1
+            assert {answer["code"] for answer in refused} <= {"rate_limited"}
+            assert all(0 < answer["after"] <= 1000 for answer in refused)
+            assert 2 - spare <= len(refused) <= 2
 
 
 async def test_a_token_that_comes_in_a_frame_counts_too(asker: NewAsker):

@@ -26,6 +26,7 @@ GROUPS = {
     "Connections": "connections_max",
     "WebSocket": "frame_max_bytes",
     "Clients that read slowly": "write_high_bytes",
+    "What is ephemeral": "ephemeral_tick_ms",
     "Writing": "batch_max_rows",
     "The database": "pool_max",
     "Rooms": "reorder_ms",
@@ -37,7 +38,8 @@ CHOICES = frozenset({
     "token_leeway_s", "bcrypt_cost", "password_threads", "sso_metadata_s", "tls_required",
     "redis_cluster", "port", "internal_port", "workers", "hsts_s", "heartbeat_s", "expiring_s",
     "lanes", "head_check_ms", "bus_shards", "cache_local_percent", "drain_per_second",
-    "trace_one_in",
+    "trace_one_in", "ephemeral_tick_ms", "read_flush_ms", "presence", "presence_grace_s",
+    "presence_beat_s",
 })  # fmt: skip
 PAGE = Path(__file__).parents[2] / "docs" / "limits.md"
 
@@ -149,6 +151,7 @@ WEBSOCKET: dict[Limited, list[str]] = {
     Limited.SENDS: ["frames `send`, `edit`, `del`"],
     Limited.SUBS: ["frame `sub`, for each channel in it"],
     Limited.USER_SUBS: ["frame `sub`, for each channel in it"],
+    Limited.EPHEMERALS: ["frames `read`, `typing`"],
     Limited.CONNECTS: ["a handshake with a token, or a first `auth` frame"],
     Limited.ADDRESS_CONNECTS: ["a handshake"],
     Limited.FLOODS: ["a close with 4008 or 4009; a user who has none left may not connect"],

@@ -63,9 +63,10 @@ def commands() -> str:
 def _command(kind: Any, described: Any) -> str:
     operation = described["operations"][tag_of(kind)]
     answers = " or ".join(code(tag_of(answer)) for answer in kind.answers)
+    answered = f"Answered with {answers}, or with" if answers else "Not answered, or with"
     errors = codes(_by_table(operation["x-error-codes"]))
     made = _frame(kind, described, without=("t", "ref"))
-    return f"{made}Answered with {answers}, or with `error`: {errors}.\n\n"
+    return f"{made}{answered} `error`: {errors}.\n\n"
 
 
 def _by_table(names: list[str]) -> list[str]:

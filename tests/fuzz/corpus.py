@@ -14,6 +14,7 @@ from rtchat import notice, protocol
 from rtchat.api.routes import ROUTES
 from rtchat.auth.tokens import Tokens
 from rtchat.config import Config
+from rtchat.ephemeral import word
 from rtchat.model import Kind, LogEntry
 
 CHANNEL = 17
@@ -28,6 +29,8 @@ FRAMES: list[dict[str, object]] = [
     {"t": "edit", "ref": 5, "ch": 17, "of": 1, "content": "hi!", "nonce": "m"},
     {"t": "del", "ref": 6, "ch": 17, "of": 1},
     {"t": "react", "ref": 7, "ch": 17, "of": 1, "emoji": "👍🏽", "on": True, "nonce": "o"},
+    {"t": "read", "ref": 7, "ch": 17, "seq": 4},
+    {"t": "typing", "ref": 8, "ch": 17},
     {"t": "ping", "ref": 9},
 ]
 QUERIES = [
@@ -86,7 +89,24 @@ def notices() -> list[bytes]:
         notice.encode(notice.Added("pod", CHANNEL, [1, 2])),
         notice.encode(notice.Removed("pod", CHANNEL, [1], 9, "left")),
         notice.encode(notice.SessionsEnded("pod", [11, 12])),
+        notice.encode(notice.HaveRead("pod", [(1, CHANNEL, 9), (2, CHANNEL, 0)])),
+        notice.encode(notice.Beat("pod", parting=True)),
+        notice.encode(notice.Seek("pod", [(1, [CHANNEL, 18]), (2, [])])),
     ]
+
+
+def words() -> list[bytes]:
+    """What pods tell of a channel besides its log."""
+    return [
+        word.encode(CHANNEL, word.Word("pod", [1, 2], [(3, 4)], subscribers=3)),
+        word.encode(CHANNEL, word.Word("other", online=[1, 2], whole=True, asks=True)),
+        word.encode(CHANNEL, word.Word("pod", gone=[2])),
+    ]
+
+
+def of_the_bus() -> list[bytes]:
+    """All that pods tell each other."""
+    return [*envelopes(), *words(), *notices()]
 
 
 def packed(parts: list[bytes]) -> bytes:

@@ -21,6 +21,7 @@ from rtchat.api.routes import ROUTES
 from rtchat.auth.tokens import Tokens
 from rtchat.config import Config
 from rtchat.envelope import BadEnvelopeError, ControlKind, Envelope, joined
+from rtchat.ephemeral import word
 from rtchat.errors import ChatError, Code
 from rtchat.measures import Delivering
 from rtchat.model import ID_MAX
@@ -199,9 +200,35 @@ def control(data: bytes) -> None:
     except ValueError:
         return
     assert notice.parse(notice.encode(read)) == read
-    ids = read.session_ids if isinstance(read, notice.SessionsEnded) else read.user_ids
+    ids = _ids_of(read)
     assert len(ids) <= notice.IDS_MAX
     assert all(0 < number <= ID_MAX for number in ids)
+
+
+def _ids_of(read: notice.Notice) -> list[int]:
+    match read:
+        case notice.SessionsEnded():
+            return read.session_ids
+        case notice.HaveRead():
+            return [user for user, _, _ in read.marks]
+        case notice.Seek():
+            return [user for user, _ in read.users]
+        case notice.Beat():
+            return []
+        case _:
+            return read.user_ids
+
+
+def ephemeral(data: bytes) -> None:
+    """A word that survives being told again, or ValueError."""
+    try:
+        channel_id, read = word.parse(data)
+    except ValueError:
+        return
+    assert word.parse(word.encode(channel_id, read)) == (channel_id, read)
+    users = [*read.typing, *read.online, *read.gone, *(user for user, _ in read.read)]
+    assert all(0 < number <= ID_MAX for number in (channel_id, *users))
+    assert len(users) <= 4 * word.PEOPLE_MAX
 
 
 class _Reader:
@@ -281,5 +308,6 @@ TARGETS: dict[str, Fuzzed] = {
     "body": Fuzzed(body, corpus.BODIES),
     "envelope": Fuzzed(envelope, corpus.envelopes()),
     "notice": Fuzzed(control, corpus.notices()),
+    "word": Fuzzed(ephemeral, corpus.words()),
     "room": Fuzzed(room, corpus.envelopes(), several=True),
 }

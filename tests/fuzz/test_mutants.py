@@ -34,7 +34,7 @@ def _without_checks(data: bytes) -> Any:
 
 def _any_envelope(cls: type, data: bytes) -> Any:
     """Believe every length."""
-    head = envelope._HEADER.unpack_from(data)
+    head = envelope.HEADER.unpack_from(data)
     return envelope.Envelope(head[5], head[6], (len(data),), (), data)
 
 

@@ -86,6 +86,10 @@ class Socket:
         """Less what the client has not taken."""
         return -self._unsent
 
+    def waiting(self) -> int:
+        """What the client has not taken."""
+        return self._unsent
+
     def abort(self) -> None:
         """The model's clients go by themselves."""
         raise NotImplementedError
