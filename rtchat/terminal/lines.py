@@ -211,7 +211,7 @@ def status(state: State, connection: str, now: float, columns: int) -> Line:
     if typists:
         words = " is writing…" if len(typists) == 1 else " are writing…"
         names = ", ".join(typists) if len(typists) < 4 else f"{len(typists)} people"
-        return [("typing", cut(names, columns - len(words)) + words)]
+        return [("typing", cut(cut(names, columns - len(words)) + words, columns))]
     return [("status", cut(connection, columns))]
 
 

@@ -106,7 +106,7 @@ def test_what_became_of_a_message_is_said() -> None:
     assert made == ["Ann", "  lost", "  ✗ no answer: /retry or /discard"]
 
 
-@pytest.mark.parametrize("columns", [20, 40, 80])
+@pytest.mark.parametrize("columns", [10, 20, 40, 80])
 def test_what_stands_around_fits(columns: int) -> None:
     """Title, status and list, with names that are too long."""
     state, room = one_room(3)
