@@ -43,6 +43,7 @@ class _Background:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self._process = os.getpid()
         self.open: weakref.WeakSet[_Blocking[Any]] = weakref.WeakSet()
         self._thread = threading.Thread(target=self.loop.run_forever, name="rtchat", daemon=True)
         self._thread.start()
@@ -71,7 +72,9 @@ class _Background:
         return self.call(done)
 
     def end(self) -> None:
-        """Close what is open, and end the thread."""
+        """Close what is open, and end the thread; not in a fork, which has no such thread."""
+        if os.getpid() != self._process:
+            return
         for one in list(self.open):
             self.call(functools.partial(_ended, one.aio.close()))
         self.loop.call_soon_threadsafe(self.loop.stop)

@@ -4,7 +4,7 @@ Owns: the session of this process, and keeping each new refresh token before any
 Must never: send a refresh token that another process may have used, or keep a password.
 """
 
-from collections.abc import Callable
+from functools import partial
 
 from rtchat.client import RefusedError, Renewing, Rest, Session
 from rtchat.terminal.keeping import Keeper, Kept
@@ -52,9 +52,7 @@ class SignIn:
 
     def tokens(self, session: Session) -> Renewing:
         """The provider of access tokens for a client."""
-        email = session.user.email or ""
-        note: Callable[[Session], None] = lambda new: self.keep(email, new)  # noqa: E731
-        return Renewing(self._rest, session, note)
+        return Renewing(self._rest, session, partial(self.keep, session.user.email or ""))
 
     async def out(self, session: Session) -> None:
         """End the session, and keep nothing."""

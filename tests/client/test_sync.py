@@ -139,6 +139,25 @@ def test_a_script_ends_by_itself(pod: Pod, ann: Session, channel: int) -> None:
     assert (done.stdout, done.stderr) == ("1\n", "")
 
 
+def test_a_fork_has_a_client_of_its_own(pod: Pod, ann: Session, channel: int) -> None:
+    """It ends without its parent's, which goes on."""
+    text = f"""
+import os, sys, warnings
+from rtchat.client.sync import Rest
+warnings.simplefilter('ignore', DeprecationWarning)
+if not (child := os.fork()):
+    with Rest({pod.url!r}, token={ann.access_token!r}) as rest:
+        print(rest.send({channel}, 'child').seq, flush=True)
+    sys.exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), client.send({channel}, 'parent').seq)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script(pod, ann, channel, text)],
+        cwd=ROOT, env=clean(), capture_output=True, text=True, timeout=30, check=True,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("1\n7 2\n", "")
+
+
 def test_ctrl_c_ends_a_wait_and_the_client_goes_on(pod: Pod, ann: Session, channel: int) -> None:
     """At the prompt of the interpreter too, where one calls again."""
     text = f"""
