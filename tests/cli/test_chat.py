@@ -9,7 +9,10 @@ import pytest
 
 from tests.cli.running import clean, fails, read, read_to_end
 
-WITHOUT = "import sys; sys.modules['prompt_toolkit'] = None; from rtchat.cli import main; main()"
+WITHOUT = (
+    "import sys; sys.modules['prompt_toolkit'] = sys.modules['wcwidth'] = None;"
+    " from rtchat.cli import main; main()"
+)
 
 
 def test_without_its_extra_it_says_how_to_get_it():
@@ -22,6 +25,15 @@ def test_without_its_extra_it_says_how_to_get_it():
     told = read_to_end(near)
     assert process.wait(30) == 2
     assert b"pip install 'rtchat[chat]'" in told
+
+
+def test_without_its_extra_it_goes_by_lines():
+    """As far as to a server that is not there."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, "chat", "http://127.0.0.1:1", "x", "--email", "a@b.example"],
+        input="secret\n", env=clean(), capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert (done.returncode, "http://127.0.0.1:1" in done.stderr) == (3, True), done.stderr
 
 
 @pytest.mark.parametrize(
