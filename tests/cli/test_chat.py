@@ -30,7 +30,7 @@ def test_without_its_extra_it_says_how_to_get_it():
 def test_without_its_extra_it_goes_by_lines():
     """As far as to a server that is not there."""
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT, "chat", "http://127.0.0.1:1", "x", "--email", "a@b.example"],
+        [sys.executable, "-c", WITHOUT, "chat", "http://127.0.0.1:1", "x", "--email", "a@b.org"],
         input="secret\n", env=clean(), capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
     assert (done.returncode, "http://127.0.0.1:1" in done.stderr) == (3, True), done.stderr
