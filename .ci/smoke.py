@@ -14,7 +14,7 @@ import click
 import httpx2
 
 from rtchat.client import Client, ClientError, Msg, Renewing, Rest
-from rtchat.client.rest import endpoints
+from rtchat.client.calls import endpoints
 
 WITHIN_S = 30.0
 OPERATORS = "/metrics"

@@ -46,6 +46,12 @@ COVERED_BY = {
     "config/rates": "api/test_rates",
     "api/routes": "api/test_router",
     "api/types": "api/test_http",
+    # The terminal client's parts, with a screen or without.
+    "terminal/completing": "terminal/test_screen",
+    "terminal/finding": "terminal/test_commands",
+    "terminal/program": "terminal/test_screen",
+    "terminal/signing": "terminal/test_screen",
+    "terminal/talk": "terminal/test_commands",
     # What the documents are made of, in the documents.
     "api/examples": "docs/test_examples",
     "api/samples": "docs/test_examples",
@@ -86,7 +92,8 @@ COVERED_BY = {
     "client/events": "client/test_parts",
     "client/model": "client/test_parts",
     "client/reader": "client/test_comeback",
-    "client/rest": "client/test_client",
+    "client/calls": "client/test_parts",
+    "client/renewing": "client/test_comeback",
     "client/stream": "client/test_client",
     "client/subscriptions": "client/test_comeback",
     "client/wire": "client/test_parts",

@@ -14,6 +14,7 @@ import click
 
 import rtchat
 from rtchat.cli import (
+    chat,
     completion,
     database,
     diagnosis,
@@ -64,6 +65,7 @@ for _command in (
     keys.key,
     watching.stat,
     watching.tail,
+    chat.chat,
     diagnosis.doctor,
     documents.show_config,
     documents.openapi,

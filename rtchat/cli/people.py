@@ -17,7 +17,7 @@ from rtchat.cli.outcome import (
     load,
     more,
 )
-from rtchat.cli.stdin import text_of_stdin
+from rtchat.cli.stdin import PASSWORD_MAX_BYTES, asked_password, text_of_stdin, without_end
 from rtchat.config import Config
 from rtchat.operate.terminal import printable
 
@@ -194,16 +194,8 @@ def _of(ask: Callable[[str], T]) -> T:
 def _password() -> str:
     """Never from the command line, which everybody on the machine can list."""
     if sys.stdin.isatty():
-        try:
-            asked: str = click.prompt(
-                "Password", hide_input=True, confirmation_prompt=True, err=True
-            )
-            asked.encode()
-        except UnicodeError:
-            fail("the password is no UTF-8, as this terminal sends it", Status.WRONG)
-        return asked
-    password = text_of_stdin("the password", 65_536)
-    return password.removesuffix("\n").removesuffix("\r")
+        return asked_password(new=True)
+    return without_end(text_of_stdin("the password", PASSWORD_MAX_BYTES))
 
 
 def when(moment: datetime | None) -> str:

@@ -6,12 +6,40 @@ would be.
 
 import sys
 
+import click
+
 from rtchat.cli.outcome import Status, fail
+
+PASSWORD_MAX_BYTES = 65_536
 
 
 def text_of_stdin(what: str, max_bytes: int) -> str:
     """All of it, `max_bytes` at most. Ends the process where it is no UTF-8."""
-    read = sys.stdin.buffer.read(max_bytes)
+    return _decoded(what, sys.stdin.buffer.read(max_bytes))
+
+
+def asked_password(*, new: bool) -> str:
+    """Asked for at the terminal, a new one twice."""
+    try:
+        asked: str = click.prompt("Password", hide_input=True, confirmation_prompt=new, err=True)
+        asked.encode()
+    except UnicodeError:
+        fail("the password is no UTF-8, as this terminal sends it", Status.WRONG)
+    return asked
+
+
+def password_line() -> str:
+    """The first line of standard input; what follows is left there."""
+    line = _decoded("the password", sys.stdin.buffer.readline(PASSWORD_MAX_BYTES))
+    return without_end(line)
+
+
+def without_end(line: str) -> str:
+    """A line as it was meant."""
+    return line.removesuffix("\n").removesuffix("\r")
+
+
+def _decoded(what: str, read: bytes) -> str:
     try:
         return read.decode()
     except UnicodeDecodeError as error:

@@ -18,9 +18,11 @@
 One message, each step in the file of that name: `client` takes it, `outbox` keeps it in order until
 it is acknowledged, `wire` is where to write, `connection` is one socket, `dialer` brings the next
 one (`backoff` says when). What comes in: `events` decodes, `subscriptions` lets each entry through
-once and in order, `stream` holds it until it is taken. `rest` is the HTTP side, `model` its values.
+once and in order, `stream` holds it until it is taken. `rest` is the HTTP side (`calls` one call of
+it, `renewing` its tokens), `model` its values. `sync` is all of it for scripts without asyncio.
 """
 
+from rtchat.client.calls import make_http
 from rtchat.client.client import Client
 from rtchat.client.connection import Options
 from rtchat.client.dialer import Tokens
@@ -56,7 +58,8 @@ from rtchat.client.events import (
     UnknownEntry,
 )
 from rtchat.client.model import Channel, LiveSession, Member, Message, Reaction, Session, User
-from rtchat.client.rest import Renewing, Rest, make_http
+from rtchat.client.renewing import Renewing
+from rtchat.client.rest import Rest
 from rtchat.client.stream import Events
 
 __all__ = [

@@ -13,13 +13,14 @@ from typing import Any, Self
 
 import orjson
 
+from rtchat.client.calls import endpoints
 from rtchat.client.connection import Options
 from rtchat.client.dialer import Dialer, Tokens
 from rtchat.client.errors import RefusedError, UnreachableError
 from rtchat.client.events import Ack, AnyEvent, Hello
 from rtchat.client.outbox import Outbox, Write
 from rtchat.client.reader import Reader
-from rtchat.client.rest import Rest, endpoints
+from rtchat.client.rest import Rest
 from rtchat.client.stream import Events
 from rtchat.client.subscriptions import Subscriptions
 from rtchat.client.wire import Wire
@@ -32,9 +33,10 @@ class Client:
     that gives a new token whenever the one at hand will not do (see `Renewing`).
     `queue`: events that wait for `events()`; at the limit the socket is read no further, so acks
     wait too. `on_event`: called with each event instead, in the reader, where it must not block.
-    `window`: unanswered writes of one channel (see `outbox` for what more than 1 gives and costs).
-    `timeout_s`: how long a command is tried. `resubscribe`: whether a channel that was `reset` is
-    followed again, from the last seq that `rest` tells of.
+    `window`: unanswered writes of one channel; more than 1 is faster, and a write that is refused
+    for the time being may then be overtaken by those already on their way. `timeout_s`: how long a
+    command is tried. `resubscribe`: whether a channel that was `reset` is followed again, from the
+    last seq that `rest` tells of.
     """
 
     def __init__(
@@ -101,6 +103,19 @@ class Client:
         """What the server said when the newest socket was opened."""
         assert self._reader.hello is not None, "use it with `async with`"
         return self._reader.hello
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a socket now; while there is none, the client is bringing the next."""
+        return self._wire.link is not None
+
+    async def renew(self, token: str) -> None:
+        """Go on with another token of the same user, on the socket that stands; see `Expiring`.
+
+        A client with `tokens` does that by itself. Raises RefusedError for one that is not good.
+        """
+        async with asyncio.timeout(self.timeout_s):
+            await self._reader.renew(token)
 
     # --- writes
 

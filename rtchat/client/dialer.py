@@ -46,6 +46,10 @@ class Dialer:
         """The last token; it may have expired."""
         return self._token or ""
 
+    def take(self, token: str) -> None:
+        """Dial with this one from here on."""
+        self._token = token
+
     async def new_token(self) -> str:
         """Ask the provider."""
         assert self._tokens is not None

@@ -129,6 +129,12 @@ class Identities(_Value):
     items: list[LinkedIdentity]
 
 
+class Users(_Value):
+    """People who were found."""
+
+    items: list[User]
+
+
 class Messages(_Value):
     """A page of history, in the order of seq."""
 

@@ -29,7 +29,7 @@ from rtchat.client.events import (
 from rtchat.client.outbox import Outbox
 from rtchat.client.stream import Events
 from rtchat.client.subscriptions import GapError, Subscriptions
-from rtchat.client.wire import Wire
+from rtchat.client.wire import TryAgainError, Wire
 
 log = logging.getLogger("rtchat.client")
 
@@ -82,6 +82,19 @@ class Reader:
             await asyncio.wait(tasks)
         if link is not None:
             await link.close()
+
+    async def renew(self, token: str) -> None:
+        """Show a token, over as many sockets and refusals as it takes."""
+        while True:
+            try:
+                await self._wire.ask({"t": "auth", "token": token}, _ignore)
+            except LinkLostError:
+                self._dialer.take(token)  # the next one begins with it
+            except TryAgainError as error:
+                await asyncio.sleep(error.after_s)
+            else:
+                self._dialer.take(token)
+                return
 
     def _end(self, error: ClosedError, *, failed: bool = True) -> None:
         if self._wire.ended is None:

@@ -15,8 +15,8 @@ from rtchat.client import (
     UnknownEntry,
 )
 from rtchat.client.backoff import BASE_S, CAP_S, Backoff, Verdict, judge
+from rtchat.client.calls import endpoints
 from rtchat.client.events import Known, Ok, decode
-from rtchat.client.rest import endpoints
 from rtchat.client.stream import Events
 from rtchat.errors import Close
 from tests.people import People

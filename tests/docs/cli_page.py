@@ -7,6 +7,7 @@ import click
 
 from rtchat.cli import main
 from rtchat.cli.outcome import MEANINGS
+from rtchat.terminal.commands import COMMANDS
 from tests.docs.sections import code, filled, row, table
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
@@ -14,13 +15,21 @@ PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 
 def document() -> str:
     """The page."""
-    return filled(PAGE, {"statuses": statuses, "verbs": verbs})
+    return filled(PAGE, {"statuses": statuses, "commands": commands, "verbs": verbs})
 
 
 def statuses() -> str:
     """What each exit status means."""
     made = table("status", "meaning")
     return made + "".join(row(code(int(status)), words) for status, words in MEANINGS.items())
+
+
+def commands() -> str:
+    """What may be typed in `rtchat chat`."""
+    made = table("command", "what it does")
+    for name, command in COMMANDS.items():
+        made += row(code(f"/{name} {command.usage}".rstrip()), command.words)
+    return made
 
 
 def verbs() -> str:

@@ -11,6 +11,7 @@ from tests.docs import (
     limits_page,
     metrics_page,
     postman,
+    python_page,
     settings_page,
     websocket_page,
 )
@@ -25,6 +26,7 @@ GENERATED: dict[Path, Callable[[], str]] = {
     metrics_page.PAGE: metrics_page.document,
     cli_page.PAGE: cli_page.document,
     settings_page.PAGE: settings_page.document,
+    python_page.PAGE: python_page.document,
     architecture_page.PAGE: architecture_page.document,
     DOCS / "postman" / "rtchat.postman_collection.json": postman.collection,
     DOCS / "postman" / "rtchat.postman_environment.json": postman.environment,

@@ -1,0 +1,148 @@
+"""`rtchat chat` without a terminal: lines in, lines out, and a status that scripts can rely on."""
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from rtchat.server.launch import free_port
+from tests.cli.running import clean, heed_ctrl_c
+from tests.pods import ROOT, Pod
+from tests.terminal.conftest import Mortal, Someone, Someones, accounts
+from tests.terminal.seat import PASSWORD
+
+_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d  (\d+)  (\w+): (.*)\n")
+
+
+@contextmanager
+def chat(home: Path, *arguments: str) -> "Iterator[subprocess.Popen[str]]":
+    """It, between pipes."""
+    environment = {**clean(), "XDG_STATE_HOME": str(home)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rtchat", "chat", *arguments],
+        cwd=ROOT, env=environment, text=True, encoding="utf-8", preexec_fn=heed_ctrl_c,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        with process:
+            yield process
+            process.kill()
+    finally:
+        process.kill()
+
+
+def done(home: Path, *arguments: str, text: str) -> tuple[int, list[tuple[str, str]], str]:
+    """How it ends with this input: its status, who said what, and what went to standard error."""
+    with chat(home, *arguments) as process:
+        out, err = process.communicate(text, timeout=30)
+    return process.returncode, [(who, words) for _, who, words in _LINE.findall(out)], err
+
+
+def as_(who: Someone, text: str = "") -> dict[str, str]:
+    return {"text": f"{PASSWORD}\n{text}"}
+
+
+def test_lines_are_sent_as_they_are(pod: Pod, someone: Someones, tmp_path: Path) -> None:
+    """In order, all but empty ones; commands are none; it ends when all is stored and printed."""
+    ann, bob = someone("Ann"), someone("Bob")
+    channel = bob.rest.create_channel("pipe")
+    text = "one\n\n/quit\n  two \r\n\x1b[2Jthree"
+    status, said, err = done(tmp_path, pod.url, "PIPE", "--email", ann.email, **as_(ann, text))
+    assert (status, err) == (0, "")
+    assert said == [
+        ("Ann", "one"), ("Ann", "/quit"), ("Ann", "  two "), ("Ann", "\\x1b[2Jthree"),
+    ]  # fmt: skip
+    stored = [m.content for m in bob.rest.messages(channel.id)]
+    assert stored == ["one", "/quit", "  two ", "\x1b[2Jthree"]
+    assert list(tmp_path.iterdir()) == [], "with --email nothing is kept"
+
+
+def test_it_follows(pod: Pod, someone: Someones, tmp_path: Path) -> None:
+    """With --follow it goes on printing, until Ctrl+C, which is its end."""
+    ann, bob = someone("Ann"), someone("Bob")
+    channel = bob.rest.create_channel("follow", "public", [ann.id])
+    bob.rest.send(channel.id, "before")
+    with chat(tmp_path, pod.url, f"{channel.id}", "--email", ann.email, "--follow") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(f"{PASSWORD}\nhello\n")
+        process.stdin.close()
+        assert process.stdout.readline().endswith("Ann: hello\n")
+        bob.rest.send(channel.id, "hi\nAnn")
+        assert process.stdout.readline().endswith("Bob: hi\\nAnn\n")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+
+
+def test_a_server_that_is_killed_loses_no_line(mortal: Mortal, tmp_path: Path) -> None:
+    """The line on its way is sent again, and none twice."""
+    with accounts(mortal.pod) as make:
+        ann = make("Ann")
+        channel = ann.rest.create_channel("storm").id
+        with chat(tmp_path, mortal.url, "storm", "--email", ann.email) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(f"{PASSWORD}\n" + "".join(f"{n}\n" for n in range(20)))
+            process.stdin.flush()
+            process.stdout.readline()
+            mortal.pod.kill()
+            mortal.start()
+            out, err = process.communicate("end\n", timeout=30)
+        assert (process.returncode, err) == (0, "")
+        words = [*map(str, range(20)), "end"]
+        assert [text for _, _, text in _LINE.findall(out)] == words[1:]
+        assert [m.content for m in ann.rest.messages(channel)] == words
+
+
+def test_what_is_wrong_ends_with_2(pod: Pod, someone: Someones, tmp_path: Path) -> None:
+    """And nothing behind a line that was refused is sent."""
+    ann = someone("Ann")
+    channel = ann.rest.create_channel("wrong").id
+    who = ("--email", ann.email)
+    for arguments, text, words in (
+        ((pod.url, "wrong", *who), f"{PASSWORD}\nfine\n{'x' * 4001}\nnever\n", "too_long"),
+        ((pod.url, "wrong", *who), "wrong password\nnever\n", "unauthorized"),
+        ((pod.url, "no such channel", *who), f"{PASSWORD}\nnever\n", "no channel"),
+        ((pod.url, "wrong", *who), f"{PASSWORD}\nne\0ver\n", "line 1 of the input has a NUL"),
+        ((pod.url, "wrong"), "never\n", "no sign-in is kept"),
+        ((pod.url,), "never\n", "name the channel"),
+        (("ftp://x", "wrong", *who), f"{PASSWORD}\n", "ftp://x"),
+        (("nowhere", "wrong", *who), f"{PASSWORD}\n", "is no URL"),
+        ((pod.url, "wrong", "--register"), "", "--email says who"),
+        ((pod.url, "wrong", *who, "--register"), f"{PASSWORD}\n", "conflict"),
+    ):
+        status, _, err = done(tmp_path, *arguments, text=text)
+        assert status == 2, (arguments, err)
+        assert words in err
+        assert "Traceback" not in err
+        assert PASSWORD not in err
+    assert [m.content for m in ann.rest.messages(channel)] == ["fine"]
+
+
+def test_a_server_that_is_not_there_ends_with_3(tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    status, _, err = done(tmp_path, url, "x", "--email", "a@example.org", text=f"{PASSWORD}\n")
+    assert status == 3
+    assert url in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("line", [b"\xff\n", b"ok\n\xc3("])
+def test_input_that_is_no_utf_8_ends_with_2(
+    pod: Pod, someone: Someones, tmp_path: Path, line: bytes
+) -> None:
+    ann = someone("Ann")
+    ann.rest.create_channel(f"bytes of {ann.id}")
+    environment = {**clean(), "XDG_STATE_HOME": str(tmp_path)}
+    arguments = ("chat", pod.url, f"bytes of {ann.id}", "--email", ann.email)
+    ended = subprocess.run(
+        [sys.executable, "-m", "rtchat", *arguments], cwd=ROOT, env=environment,
+        input=PASSWORD.encode() + b"\n" + line, capture_output=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert b"of the input is no UTF-8" in ended.stderr
