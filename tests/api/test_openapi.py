@@ -37,7 +37,7 @@ ssoIdentities ssoUnlink authChangePassword authSessions authEndSession authKeySe
 usersUpdateMe usersFind channelsListing channelsCreate channelsGet channelsRename channelsDrop
 channelsJoin channelsLeave membersListing membersAdd membersSetRole membersRemove messagesHistory
 messagesSend messagesGet messagesEdit messagesDelete wsUpgradeRequired healthAlive healthReady
-documentsOpenapi documentsAsyncapi docsRest docsWebsocket
+documentsOpenapi documentsAsyncapi docsChat docsRest docsWebsocket
 """
 each_route = pytest.mark.parametrize("route", ROUTES, ids=lambda r: f"{r.method} {r.path}")
 
