@@ -22,13 +22,23 @@ function chance(seed) {
 }
 
 const msg = (seq, user = 1, content = `text ${seq}`, ts = NOON + seq) => ({
-  t: "msg", ch: 17, seq, user, content, ts,
+  t: "msg",
+  ch: 17,
+  seq,
+  user,
+  content,
+  ts,
 })
 
 /** A message as REST has it. */
 const stored = ({ seq, user, content, ts }, more = {}) => ({
-  id: `17:${seq}`, channelId: 17, seq, userId: user, content,
-  timestamp: new Date(ts).toISOString(), ...more,
+  id: `17:${seq}`,
+  channelId: 17,
+  seq,
+  userId: user,
+  content,
+  timestamp: new Date(ts).toISOString(),
+  ...more,
 })
 
 /** A channel's log of this length, in which everything happens. */
@@ -40,9 +50,10 @@ function history(random, count) {
     const kind = of ? random(5) : 0
     const user = 1 + random(4)
     const entry = { ch: 17, seq, of, user, ts: NOON + seq }
-    if (kind < 2) log.push(msg(seq, user)), messages.push(seq)
+    if (kind < 2) (log.push(msg(seq, user)), messages.push(seq))
     else if (kind === 2) log.push({ ...entry, t: "edit", content: `edited ${seq}` })
-    else if (kind === 3) log.push({ ...entry, t: "react", emoji: "+-"[random(2)], on: random(3) > 0 })
+    else if (kind === 3)
+      log.push({ ...entry, t: "react", emoji: "+-"[random(2)], on: random(3) > 0 })
     else if (random(4) === 0) log.push({ ...entry, t: "del" })
     else log.push({ ch: 17, seq, t: "join", user, by: user, ts: NOON + seq })
   }
@@ -70,10 +81,16 @@ function page(log, head) {
 }
 
 /** What is seen, in an order that does not depend on the way. */
-const seen = (log) => log.items.filter(({ kind }) => kind === "msg").map((item) => [
-  item.seq, item.content, item.deleted, Boolean(item.edited),
-  item.reactions.map(({ emoji, count, users }) => [emoji, count, [...users].sort()]).sort(),
-])
+const seen = (log) =>
+  log.items
+    .filter(({ kind }) => kind === "msg")
+    .map((item) => [
+      item.seq,
+      item.content,
+      item.deleted,
+      Boolean(item.edited),
+      item.reactions.map(({ emoji, count, users }) => [emoji, count, [...users].sort()]).sort(),
+    ])
 
 const loaded = (items, ends = { hasOlder: false, atHead: true }) => {
   const log = new Log()
@@ -103,7 +120,10 @@ test("an item that is shown otherwise is another object, and the same one else",
   const log = loaded([stored(msg(1)), stored(msg(2))])
   const [first, second] = log.items
   assert.equal(log.apply(msg(1)), false)
-  assert.equal(log.apply({ t: "edit", ch: 17, seq: 3, of: 2, user: 1, content: "b", ts: NOON }), true)
+  assert.equal(
+    log.apply({ t: "edit", ch: 17, seq: 3, of: 2, user: 1, content: "b", ts: NOON }),
+    true,
+  )
   assert.equal(log.items[0], first)
   assert.notEqual(log.items[1], second)
   assert.equal(second.content, "text 2")
@@ -119,7 +139,10 @@ test("the window is bounded, and goes on at its other end", () => {
   assert.equal(log.hasOlder, true)
   for (let first = log.first; first > 2000; first = log.first) {
     log.begin()
-    log.prepend(Array.from({ length: 80 }, (_, n) => stored(msg(first - 80 + n))), true)
+    log.prepend(
+      Array.from({ length: 80 }, (_, n) => stored(msg(first - 80 + n))),
+      true,
+    )
     assert.ok(log.items.length <= WINDOW_MAX)
     assert.equal(log.first, first - 80)
   }
@@ -128,13 +151,18 @@ test("the window is bounded, and goes on at its other end", () => {
   assert.ok(log.last < 3000, "what is behind the window is not put into it")
   while (!log.atHead) {
     const { last } = log
-    const more = Array.from({ length: Math.min(80, 3001 - last) }, (_, n) => stored(msg(last + 1 + n)))
+    const more = Array.from({ length: Math.min(80, 3001 - last) }, (_, n) =>
+      stored(msg(last + 1 + n)),
+    )
     log.begin()
     log.append(more, last + 80 < 3001)
   }
   assert.equal(log.last, 3001)
   const seqs = log.items.map(({ seq }) => seq)
-  assert.deepEqual(seqs, seqs.map((_, n) => seqs[0] + n))
+  assert.deepEqual(
+    seqs,
+    seqs.map((_, n) => seqs[0] + n),
+  )
 })
 
 test("what one reads stays, whatever comes meanwhile", () => {
@@ -169,16 +197,27 @@ test("who has reacted is told once", () => {
 })
 
 const view = { me: 1, newAfter: null, now: NOON, start: "" }
-const keys = (items, writes = [], more = {}) => rows(items, writes, { ...view, ...more }).map(({ key }) => key)
+const keys = (items, writes = [], more = {}) =>
+  rows(items, writes, { ...view, ...more }).map(({ key }) => key)
 
 test("messages of one author stand together, for five minutes and within a day", () => {
   const at = (seq, user, minutes) => msg(seq, user, "x", NOON + minutes * MINUTE)
-  const entries = [at(1, 1, 0), at(2, 1, 4), at(3, 2, 5), at(4, 2, 11), at(5, 2, 15), at(6, 2, 13 * 60)]
+  const entries = [
+    at(1, 1, 0),
+    at(2, 1, 4),
+    at(3, 2, 5),
+    at(4, 2, 11),
+    at(5, 2, 15),
+    at(6, 2, 13 * 60),
+  ]
   const log = loaded(entries.map((entry) => stored(entry)))
   const made = rows(log.items, [], { ...view, now: NOON + 24 * 60 * MINUTE })
   const heads = made.filter(({ type }) => type === "msg").map(({ head }) => head)
   assert.deepEqual(heads, [true, false, true, true, false, true])
-  assert.deepEqual(made.filter(({ type }) => type === "day").map(({ text }) => text), ["Yesterday", "Today"])
+  assert.deepEqual(
+    made.filter(({ type }) => type === "day").map(({ text }) => text),
+    ["Yesterday", "Today"],
+  )
 })
 
 test("the line of what is new stands once, before the first message of others", () => {
@@ -214,8 +253,16 @@ test("the last message of one's own that stands may be edited", () => {
 })
 
 const channel = (id, more = {}) => ({
-  id, name: `c${id}`, type: "public", createdBy: 1, createdAt: "", role: "member",
-  lastSeq: 0, readSeq: 0, unread: 0, ...more,
+  id,
+  name: `c${id}`,
+  type: "public",
+  createdBy: 1,
+  createdAt: "",
+  role: "member",
+  lastSeq: 0,
+  readSeq: 0,
+  unread: 0,
+  ...more,
 })
 
 test("unread messages are counted once, and not one's own", () => {
@@ -241,11 +288,22 @@ test("channels stand by name, conversations by what is unread", () => {
   const channels = new Channels()
   const dm = { type: "dm", name: null }
   channels.replace([
-    channel(1, { name: "b" }), channel(2, { name: "A" }), channel(3, { name: "a10" }),
-    channel(4, { name: "a2" }), channel(5, dm), channel(6, dm), channel(7, { ...dm, unread: 1 }),
+    channel(1, { name: "b" }),
+    channel(2, { name: "A" }),
+    channel(3, { name: "a10" }),
+    channel(4, { name: "a2" }),
+    channel(5, dm),
+    channel(6, dm),
+    channel(7, { ...dm, unread: 1 }),
   ])
-  assert.deepEqual(channels.rooms.map(({ id }) => id), [2, 4, 3, 1])
-  assert.deepEqual(channels.dms.map(({ id }) => id), [7, 6, 5])
+  assert.deepEqual(
+    channels.rooms.map(({ id }) => id),
+    [2, 4, 3, 1],
+  )
+  assert.deepEqual(
+    channels.dms.map(({ id }) => id),
+    [7, 6, 5],
+  )
   assert.equal(channels.beside(1, 1), 7)
   assert.equal(channels.beside(2, -1), 5)
   assert.equal(channels.beside(99, 1), 2)
@@ -254,15 +312,21 @@ test("channels stand by name, conversations by what is unread", () => {
 test("names are looked up together, and typing is over by itself", async () => {
   const asked = []
   const changed = new Promise((resolve) => {
-    const people = new People(async (ids) => {
-      asked.push(ids)
-      return ids.filter((id) => id < 3).map((id) => ({ id, name: `n${id}` }))
-    }, () => resolve(people))
+    const people = new People(
+      async (ids) => {
+        asked.push(ids)
+        return ids.filter((id) => id < 3).map((id) => ({ id, name: `n${id}` }))
+      },
+      () => resolve(people),
+    )
     for (const id of [1, 2, 3, 2]) assert.equal(people.name(id), "…")
   })
   const people = await changed
   assert.deepEqual(asked, [[1, 2, 3]])
-  assert.deepEqual([1, 2, 3].map((id) => people.name(id)), ["n1", "n2", "Somebody who left"])
+  assert.deepEqual(
+    [1, 2, 3].map((id) => people.name(id)),
+    ["n1", "n2", "Somebody who left"],
+  )
   people.types(17, 1, NOON)
   people.types(17, 2, NOON + 4000)
   assert.deepEqual(people.typing(17, NOON + 4000), [1, 2])
@@ -272,23 +336,33 @@ test("names are looked up together, and typing is over by itself", async () => {
 })
 
 test("only addresses of the web are links, and no part of a text is lost", () => {
-  const linked = (text) => pieces(text).filter(({ url }) => url).map(({ url }) => url)
+  const linked = (text) =>
+    pieces(text)
+      .filter(({ url }) => url)
+      .map(({ url }) => url)
   for (const [text, ...urls] of [
     ["see https://a.example/x, and http://b.example.", "https://a.example/x", "http://b.example/"],
     ["(https://a.example/a_(b)) ok", "https://a.example/a_(b)"],
     ["javascript:alert(1) data:text/html,x ftp://a.example"],
     ["https://user:password@a.example/"],
-    ["xhttps://a.example https://", ],
+    ["xhttps://a.example https://"],
     ['<a href="https://a.example/?q=1&r=2">', "https://a.example/?q=1&r=2"],
   ]) {
     assert.deepEqual(linked(text), urls, text)
-    assert.equal(pieces(text).map((piece) => piece.text).join(""), text)
+    assert.equal(
+      pieces(text)
+        .map((piece) => piece.text)
+        .join(""),
+      text,
+    )
   }
 })
 
 test("times, names and counts in words", () => {
-  assert.deepEqual(["Ann Reyes", "bob", "<b>Eve</b>", "", "a\u0300\u0301x", "\u{1F600}"].map(initials),
-    ["AR", "B", "BB", "?", "A", "\u{1F600}"])
+  assert.deepEqual(
+    ["Ann Reyes", "bob", "<b>Eve</b>", "", "a\u0300\u0301x", "\u{1F600}"].map(initials),
+    ["AR", "B", "BB", "?", "A", "\u{1F600}"],
+  )
   assert.equal(day(NOON, NOON + 24 * 60 * MINUTE), "Yesterday")
   assert.equal(listed(["Ann", "Bob", "Cy"]), "Ann, Bob and Cy")
   assert.equal(listed(["Ann", "Bob", "Cy", "Di", "Ed"]), "Ann, Bob and 3 others")

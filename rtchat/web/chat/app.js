@@ -44,9 +44,18 @@ export class App {
   /** @param {import("../rtchat.js").Session} session */
   constructor(session) {
     this.session = session
-    this.chat = new Chat(session, new Client({ session }), () => this.change(), (text) => this.say(text))
+    this.chat = new Chat(
+      session,
+      new Client({ session }),
+      () => this.change(),
+      (text) => this.say(text),
+    )
     const { chat } = this
-    this.sidebar = new Sidebar(chat, (name) => this.more(name), (id) => this.#go(id))
+    this.sidebar = new Sidebar(
+      chat,
+      (name) => this.more(name),
+      (id) => this.#go(id),
+    )
     this.list = new List(chat, {
       me: chat.me,
       name: (id) => chat.people.name(id),
@@ -74,9 +83,14 @@ export class App {
     this.state = h("p.connection", { role: "status" })
     this.typing = h("p.typing")
     this.toasts = h("div.toasts", { role: "alert" })
-    this.top = h("header.top", {}, this.menu, this.mark,
+    this.top = h(
+      "header.top",
+      {},
+      this.menu,
+      this.mark,
       h("div.titles", {}, this.title, this.about),
-      iconButton("people", "Members and settings", details))
+      iconButton("people", "Members and settings", details),
+    )
     this.talk = h("div.talk", {}, this.list.element, this.typing, this.composer.element)
     this.nowhere = h("div.nowhere")
     this.main = h("main", {}, this.top, this.state, this.talk, this.nowhere)
@@ -138,7 +152,9 @@ export class App {
     connection(this.state, chat.client, this.session)
     say(this.typing, typing(people.typing(opened.id, Date.now()).map((id) => people.name(id))))
     if (this.#open !== opened.id) this.#arrived(opened.id)
-    const title = channel ? `${channel.type === "dm" ? "" : "#"}${chat.title(channel)} – rtchat` : "rtchat"
+    const title = channel
+      ? `${channel.type === "dm" ? "" : "#"}${chat.title(channel)} – rtchat`
+      : "rtchat"
     const { unread } = channels
     document.title = unread ? `(${unread}) ${title}` : title
   }
@@ -149,7 +165,9 @@ export class App {
     say(this.title, chat.title(channel))
     if (this.mark.dataset.type !== channel.type) {
       this.mark.dataset.type = channel.type
-      this.mark.replaceChildren(icon(channel.type === "dm" ? "people" : channel.type === "private" ? "lock" : "hash"))
+      this.mark.replaceChildren(
+        icon(channel.type === "dm" ? "people" : channel.type === "private" ? "lock" : "hash"),
+      )
     }
     say(this.about, chat.opened.counted)
   }
@@ -200,7 +218,8 @@ export class App {
     this.#welcomed = false
     if (this.frame.classList.contains("drawn")) this.#drawer(false)
     this.chat.kept.put("last", id)
-    if (location.hash !== `#${id}`) history[isFirst ? "replaceState" : "pushState"](null, "", `#${id}`)
+    if (location.hash !== `#${id}`)
+      history[isFirst ? "replaceState" : "pushState"](null, "", `#${id}`)
     if (matchMedia("(pointer: fine)").matches && !isBusy()) this.composer.focus()
   }
 

@@ -199,7 +199,8 @@ export class Chat {
 
   /**
    * Write in the channel that is open; say what cannot even be tried.
-   * @param {(client: import("../rtchat.js").Client, id: number) => import("../rtchat.js").Pending} act
+   * @typedef {import("../rtchat.js").Pending} Pending
+   * @param {(client: import("../rtchat.js").Client, id: number) => Pending} act
    */
   write(act) {
     try {
@@ -237,7 +238,10 @@ class Dms {
       try {
         const { items } = await rest.members(id)
         this.chat.people.put(items.map(({ user }) => user))
-        channels.meet(id, items.map(({ user }) => user.id).filter((user) => user !== me))
+        channels.meet(
+          id,
+          items.map(({ user }) => user.id).filter((user) => user !== me),
+        )
         this.chat.kept.put("dms", [...channels.others].slice(-DMS_MAX))
         this.chat.onChange()
       } catch {

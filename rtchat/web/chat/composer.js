@@ -30,12 +30,26 @@ export class Composer {
     this.onSent = onSent
     /** @type {Map<number, string>} */
     this.drafts = new Map(chat.kept.get("drafts") ?? [])
-    this.text = h("textarea", { rows: 1, name: "message", dir: "auto", enterkeyhint: "send",
-      "aria-describedby": "composer-told", autocomplete: "off" })
+    this.text = h("textarea", {
+      rows: 1,
+      name: "message",
+      dir: "auto",
+      enterkeyhint: "send",
+      "aria-describedby": "composer-told",
+      autocomplete: "off",
+    })
     this.told = h("p.count", { id: "composer-told" })
-    this.editing = h("p.editing", { hidden: true }, "Editing a message ",
-      iconButton("close", "Stop editing", () => this.stopEditing()))
-    const send = h("button.icon-button send", { type: "submit", "aria-label": "Send", title: "Send" }, icon("send"))
+    this.editing = h(
+      "p.editing",
+      { hidden: true },
+      "Editing a message ",
+      iconButton("close", "Stop editing", () => this.stopEditing()),
+    )
+    const send = h(
+      "button.icon-button send",
+      { type: "submit", "aria-label": "Send", title: "Send" },
+      icon("send"),
+    )
     this.element = h("form.composer", {}, this.editing, this.text, send, this.told)
     this.element.addEventListener("submit", (/** @type {Event} */ event) => {
       event.preventDefault()
@@ -137,8 +151,11 @@ export class Composer {
     const content = this.text.value
     if (!content.trim() || length(content) > this.#max) return this.focus()
     const edited = this.#editing
-    const isDone = edited?.content === content || this.chat.write((client, id) =>
-      edited ? client.edit(id, edited.seq, content) : client.send(id, content))
+    const isDone =
+      edited?.content === content ||
+      this.chat.write((client, id) =>
+        edited ? client.edit(id, edited.seq, content) : client.send(id, content),
+      )
     if (!isDone) return
     if (edited) return this.stopEditing()
     this.#put("")

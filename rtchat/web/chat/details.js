@@ -44,7 +44,14 @@ class Details {
     this.list = h("ul.people members")
     this.counted = h("h3")
     this.more = h("button.button", { hidden: true, onclick: () => this.#page() }, "More members")
-    const parts = [this.told, isDm ? null : this.#add(), this.counted, this.list, this.more, isDm ? null : this.#ways()]
+    const parts = [
+      this.told,
+      isDm ? null : this.#add(),
+      this.counted,
+      this.list,
+      this.more,
+      isDm ? null : this.#ways(),
+    ]
     this.box = dialog(channel ? chat.title(channel) : "", ...parts)
     this.box.element.addEventListener("close", () => (this.chat.onDetails = null))
     chat.onDetails = () => this.draw()
@@ -68,7 +75,9 @@ class Details {
     if (this.#drawn === state) return
     this.#drawn = state
     const held = document.activeElement?.getAttribute("data-focus")
-    const sorted = [...members.items].sort((a, b) => ORDER[a.role] - ORDER[b.role] || a.user.name.localeCompare(b.user.name))
+    const sorted = [...members.items].sort(
+      (a, b) => ORDER[a.role] - ORDER[b.role] || a.user.name.localeCompare(b.user.name),
+    )
     this.list.replaceChildren(...sorted.map((member) => this.#member(member)))
     if (held) this.list.querySelector(`[data-focus="${held}"]`)?.focus()
   }
@@ -79,23 +88,53 @@ class Details {
     const isMe = user.id === chat.me
     const isOnline = isMe || chat.people.online.has(user.id)
     const seen = user.lastActive && `last seen ${ago(Date.parse(user.lastActive), Date.now())}`
-    const words = [isOnline ? "online" : seen, channel?.type !== "dm" && role !== "member" && role, user.status]
+    const words = [
+      isOnline ? "online" : seen,
+      channel?.type !== "dm" && role !== "member" && role,
+      user.status,
+    ]
     const face = avatar(user.id, user.name)
     face.classList.toggle("online", isOnline)
-    const name = h("span.name", {}, h("bdi", {}, user.name), isMe ? " (you)" : "",
-      h("span.told", {}, words.filter(Boolean).join(" · ")))
+    const name = h(
+      "span.name",
+      {},
+      h("bdi", {}, user.name),
+      isMe ? " (you)" : "",
+      h("span.told", {}, words.filter(Boolean).join(" · ")),
+    )
     const mayAct = leads(channel) && !isMe && role !== "owner"
-    return h("li", {}, face, name, mayAct && this.#role(user, role),
-      !isMe && channel?.type !== "dm" && h("button.button", { "data-focus": `w${user.id}`,
-        onclick: () => this.#write(user), "aria-label": `Message ${user.name}` }, "Message"),
-      mayAct && iconButton("close", `Remove ${user.name}`, () => this.#remove(user), { "data-focus": `x${user.id}` }))
+    return h(
+      "li",
+      {},
+      face,
+      name,
+      mayAct && this.#role(user, role),
+      !isMe &&
+        channel?.type !== "dm" &&
+        h(
+          "button.button",
+          {
+            "data-focus": `w${user.id}`,
+            onclick: () => this.#write(user),
+            "aria-label": `Message ${user.name}`,
+          },
+          "Message",
+        ),
+      mayAct &&
+        iconButton("close", `Remove ${user.name}`, () => this.#remove(user), {
+          "data-focus": `x${user.id}`,
+        }),
+    )
   }
 
   /** @param {any} user @param {"owner" | "admin" | "member"} role */
   #role(user, role) {
     const offered = ROLES.slice(0, this.channel?.role === "owner" ? 3 : 2)
-    const select = h("select", { "aria-label": `Role of ${user.name}`, "data-focus": `r${user.id}` },
-      ...offered.map((one) => h("option", { value: one, selected: one === role }, one)))
+    const select = h(
+      "select",
+      { "aria-label": `Role of ${user.name}`, "data-focus": `r${user.id}` },
+      ...offered.map((one) => h("option", { value: one, selected: one === role }, one)),
+    )
     select.addEventListener("change", () => {
       const chosen = select.value
       if (chosen !== "owner") return this.#set(user, chosen)
@@ -114,16 +153,18 @@ class Details {
   async #set(user, role) {
     await this.#run(async () => {
       await this.chat.rest.setRole(this.id, user.id, role)
-      if (role === "owner") this.chat.channels.put(/** @type {any} */ (await this.chat.rest.channel(this.id)))
+      if (role === "owner")
+        this.chat.channels.put(/** @type {any} */ (await this.chat.rest.channel(this.id)))
       await this.chat.opened.meet(this.id)
     })
   }
 
   /** @param {any} user */
   #remove(user) {
+    const back = this.channel?.type === "public" ? ", but can join again" : ""
     confirm({
       title: `Remove ${user.name}?`,
-      text: `${user.name} will not see this channel any more${this.channel?.type === "public" ? ", but can join again" : ""}.`,
+      text: `${user.name} will not see this channel any more${back}.`,
       button: "Remove",
       act: async () => {
         await this.chat.rest.removeMember(this.id, user.id)
@@ -161,25 +202,42 @@ class Details {
     const { channel, chat, id } = this
     const title = channel?.name ?? ""
     const leave = h("button", { class: "button" }, "Leave the channel")
-    leave.addEventListener("click", () => confirm({
-      title: `Leave ${title}?`,
-      text: channel?.type === "private" ? "You can come back only if a member adds you." : "You can join again at any time.",
-      button: "Leave",
-      act: () => this.#leave(),
-    }))
+    leave.addEventListener("click", () =>
+      confirm({
+        title: `Leave ${title}?`,
+        text:
+          channel?.type === "private"
+            ? "You can come back only if a member adds you."
+            : "You can join again at any time.",
+        button: "Leave",
+        act: () => this.#leave(),
+      }),
+    )
     if (!leads(channel)) return h("div.foot", {}, leave)
-    const name = field({ label: "Name of the channel", name: "name", value: title, maxlength: 80, autocomplete: "off" })
-    const rename = form({ fields: [name], button: "Rename", submit: () => this.#rename(name.value().trim()) })
+    const name = field({
+      label: "Name of the channel",
+      name: "name",
+      value: title,
+      maxlength: 80,
+      autocomplete: "off",
+    })
+    const rename = form({
+      fields: [name],
+      button: "Rename",
+      submit: () => this.#rename(name.value().trim()),
+    })
     const erase = h("button", { class: "button danger" }, "Delete the channel")
-    erase.addEventListener("click", () => confirm({
-      title: `Delete ${title}?`,
-      text: "The channel and all of its messages go, for everybody. This cannot be undone.",
-      button: "Delete",
-      act: async () => {
-        await chat.rest.deleteChannel(id)
-        chat.left(id, "left")
-      },
-    }))
+    erase.addEventListener("click", () =>
+      confirm({
+        title: `Delete ${title}?`,
+        text: "The channel and all of its messages go, for everybody. This cannot be undone.",
+        button: "Delete",
+        act: async () => {
+          await chat.rest.deleteChannel(id)
+          chat.left(id, "left")
+        },
+      }),
+    )
     return h("div", {}, rename.element, h("div.foot", {}, leave, erase))
   }
 

@@ -15,14 +15,31 @@ const DM_MAX = 9 // others in a direct conversation
 
 /** @param {import("./chat.js").Chat} chat */
 export function create(chat) {
-  const name = field({ label: "Name", name: "name", autocomplete: "off", maxlength: 80, autofocus: true })
-  const choice = (/** @type {string} */ value, /** @type {string} */ title, /** @type {string} */ text) =>
-    h("label.choice-line", {},
+  const name = field({
+    label: "Name",
+    name: "name",
+    autocomplete: "off",
+    maxlength: 80,
+    autofocus: true,
+  })
+  const choice = (
+    /** @type {string} */ value,
+    /** @type {string} */ title,
+    /** @type {string} */ text,
+  ) =>
+    h(
+      "label.choice-line",
+      {},
       h("input", { type: "radio", name: "type", value, checked: value === "public" }),
-      h("span", {}, h("b", {}, title), h("span.told", {}, text)))
-  const type = h("fieldset", {}, h("legend", {}, "Who may see it"),
+      h("span", {}, h("b", {}, title), h("span.told", {}, text)),
+    )
+  const type = h(
+    "fieldset",
+    {},
+    h("legend", {}, "Who may see it"),
     choice("public", "Public", "Everybody here can find it and join."),
-    choice("private", "Private", "Only those who are invited."))
+    choice("private", "Private", "Only those who are invited."),
+  )
   const submit = async () => {
     const chosen = type.querySelector("input:checked").value
     chat.entered(await chat.rest.createChannel({ type: chosen, name: name.value().trim() }))
@@ -37,10 +54,16 @@ export function browse(chat) {
   const told = h("p.told", { role: "status" }, "Looking …")
   const list = h("ul.people")
   const more = h("button.button", { hidden: true, onclick: () => page(next) }, "More")
-  const make = h("button.button", { onclick: () => {
-    box.close()
-    create(chat)
-  } }, "Make a channel")
+  const make = h(
+    "button.button",
+    {
+      onclick: () => {
+        box.close()
+        create(chat)
+      },
+    },
+    "Make a channel",
+  )
   const box = dialog("Find channels", told, list, more, h("div.foot", {}, make))
   let next = 0
   let seen = 0
@@ -66,14 +89,20 @@ export function write(chat) {
   const chosen = new Map()
   const list = h("ul.chosen", { "aria-label": "Chosen" })
   const draw = () => {
-    list.replaceChildren(...[...chosen.values()].map((user) => {
-      const onclick = () => {
-        chosen.delete(user.id)
-        draw()
-      }
-      const name = h("bdi", {}, user.name)
-      return h("li", {}, h("button", { onclick, "aria-label": `Without ${user.name}` }, name, icon("close")))
-    }))
+    list.replaceChildren(
+      ...[...chosen.values()].map((user) => {
+        const onclick = () => {
+          chosen.delete(user.id)
+          draw()
+        }
+        const name = h("bdi", {}, user.name)
+        return h(
+          "li",
+          {},
+          h("button", { onclick, "aria-label": `Without ${user.name}` }, name, icon("close")),
+        )
+      }),
+    )
   }
   const people = picker(chat, {
     label: "To",
@@ -90,7 +119,12 @@ export function write(chat) {
     chat.entered(await chat.rest.createChannel({ type: "dm", members: [...chosen.keys()] }))
     box.close()
   }
-  const made = form({ fields: [], parts: [list, people.element], button: "Start the conversation", submit })
+  const made = form({
+    fields: [],
+    parts: [list, people.element],
+    button: "Start the conversation",
+    submit,
+  })
   const box = dialog("New direct message", made.element)
   people.input.focus()
 }
@@ -98,9 +132,21 @@ export function write(chat) {
 /** @param {import("./chat.js").Chat} chat */
 export function account(chat) {
   const user = chat.people.get(chat.me) ?? chat.session.user
-  const name = field({ label: "Name", name: "name", value: user?.name ?? "", autocomplete: "nickname", maxlength: 80 })
-  const status = field({ label: "Status", name: "status", value: user?.status ?? "", autocomplete: "off",
-    maxlength: 140, hint: "What you are up to, in a few words." })
+  const name = field({
+    label: "Name",
+    name: "name",
+    value: user?.name ?? "",
+    autocomplete: "nickname",
+    maxlength: 80,
+  })
+  const status = field({
+    label: "Status",
+    name: "status",
+    value: user?.status ?? "",
+    autocomplete: "off",
+    maxlength: 140,
+    hint: "What you are up to, in a few words.",
+  })
   const submit = async () => {
     const changed = await chat.rest.updateMe({ name: name.value(), status: status.value() })
     chat.people.put([changed])
@@ -109,11 +155,18 @@ export function account(chat) {
   }
   const made = form({ fields: [name, status], button: "Save", submit })
   const out = h("button.button", { onclick: () => leave(chat, box.close) }, icon(OUT), "Sign out")
-  const box = dialog("Your account", h("p.told", {}, `Signed in as ${chat.session.user?.email ?? user?.name}`),
-    made.element, h("div.foot", {}, noticesButton(chat), h("a", { href: "docs" }, "For developers"), out))
+  const box = dialog(
+    "Your account",
+    h("p.told", {}, `Signed in as ${chat.session.user?.email ?? user?.name}`),
+    made.element,
+    h("div.foot", {}, noticesButton(chat), h("a", { href: "docs" }, "For developers"), out),
+  )
 }
 
-/** What is not sent yet would be left behind. @param {import("./chat.js").Chat} chat @param {() => void} done */
+/**
+ * What is not sent yet would be left behind.
+ * @param {import("./chat.js").Chat} chat @param {() => void} done
+ */
 function leave(chat, done) {
   const out = () => chat.session.signOut()
   done()

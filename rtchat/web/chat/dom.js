@@ -47,8 +47,7 @@ const PATHS = {
   hash: "M9 4 7 20M17 4l-2 16M4 9h16M4 15h16",
   lock: "M7 11V8a5 5 0 0 1 10 0v3M5 11h14v9H5z",
   plus: "M12 5v14M5 12h14",
-  people:
-    "M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM2.5 20c0-4 3-6 6.5-6s6.5 2 6.5 6M16 4.5a3.5 3.5 0 0 1 0 6.5M18 14.5c2.5.8 3.5 2.8 3.5 5.5",
+  people: "M9 11a3.5 3.5 0 1 0-.1 0zM3 20c0-4 3-6 6-6s6 2 6 6M16 4a3.5 3.5 0 0 1 0 7M18 15c2 1 3 2 3 5",
   close: "M6 6l12 12M18 6 6 18",
   menu: "M4 7h16M4 12h16M4 17h16",
   search: "M11 18a7 7 0 1 0 0-14 7 7 0 0 0 0 14zM16 16l5 5",
@@ -78,5 +77,9 @@ export function icon(/** @type {Drawing} */ name) {
  * @param {Record<string, any>} [more]
  */
 export function iconButton(drawing, name, onclick, more = {}) {
-  return h("button.icon-button", { "aria-label": name, title: name, onclick, ...more }, icon(drawing))
+  return h(
+    "button.icon-button",
+    { "aria-label": name, title: name, onclick, ...more },
+    icon(drawing),
+  )
 }

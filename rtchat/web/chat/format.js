@@ -13,7 +13,9 @@ export const COLOURS = 12 // classes c0 … c11 of the style sheet
 const format = (options) => new Intl.DateTimeFormat(undefined, options)
 const clock = format({ hour: "numeric", minute: "2-digit" })
 const weekday = format({
-  weekday: "long", day: "numeric", month: "long",
+  weekday: "long",
+  day: "numeric",
+  month: "long",
 })
 const withYear = format({ dateStyle: "long" })
 const exact = format({ dateStyle: "full", timeStyle: "medium" })
@@ -41,7 +43,12 @@ export function day(ms, now) {
 export function initials(name) {
   const words = name.match(/[\p{L}\p{N}][\p{L}\p{N}\p{M}]*/gu) ?? [name]
   const chosen = words.length > 1 ? [words[0], words[words.length - 1]] : words.slice(0, 1)
-  return chosen.map((word) => first(word)).join("").toUpperCase() || "?"
+  return (
+    chosen
+      .map((word) => first(word))
+      .join("")
+      .toUpperCase() || "?"
+  )
 }
 
 /** The first letter as people count them, without what is piled on it. @param {string} word */
@@ -65,7 +72,9 @@ export function listed(names, max = 3) {
     const rest = names.length - max + 1
     return `${names.slice(0, max - 1).join(", ")} and ${plural(rest, "other")}`
   }
-  return names.length < 2 ? (names[0] ?? "") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`
+  return names.length < 2
+    ? (names[0] ?? "")
+    : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`
 }
 
 /** @param {string[]} names */

@@ -9,6 +9,7 @@
 import { h, iconButton, say, set } from "./dom.js"
 import { words } from "./chat.js"
 
+const WAIT = "One moment …"
 let fields = 0
 
 // Their looks come with them: whoever loads this module has them when it runs.
@@ -43,7 +44,7 @@ export function field({ label, name, hint = "", ...attributes }) {
  * @param {{name?: string, fields: ReturnType<typeof field>[], parts?: Node[], button: string,
  *   wait?: string, danger?: boolean, submit: () => Promise<any>}} given
  */
-export function form({ name, fields, parts = [], button, wait = "One moment …", danger, submit }) {
+export function form({ name, fields, parts = [], button, wait = WAIT, danger, submit }) {
   const told = h("p.told bad", { role: "alert" })
   const kind = danger ? "button danger" : "button first"
   const sender = h("button", { type: "submit", class: kind }, button)

@@ -19,7 +19,8 @@ const TOLD_MAX = 3 // messages read out in one; of more, how many
 
 /** How a channel begins. @param {import("./channels.js").Channel | undefined} channel */
 function beginning(channel) {
-  if (channel?.type === "dm") return "This is where your conversation begins. Nobody else can read it."
+  if (channel?.type === "dm")
+    return "This is where your conversation begins. Nobody else can read it."
   const who = channel?.type === "private" ? "Only its members can" : "Everybody can join and"
   return `This is where the channel begins. ${who} read it.`
 }
@@ -44,9 +45,17 @@ export class List {
     this.context = context
     this.list = h("ol.rows")
     this.notice = h("p.notice", { role: "status" })
-    this.log = h("div.log", {
-      role: "log", "aria-live": "off", "aria-label": "Messages", tabindex: "0",
-    }, this.notice, this.list)
+    this.log = h(
+      "div.log",
+      {
+        role: "log",
+        "aria-live": "off",
+        "aria-label": "Messages",
+        tabindex: "0",
+      },
+      this.notice,
+      this.list,
+    )
     this.jump = h("button.jump", { hidden: true, onclick: () => this.toEnd() })
     this.live = h("div.unseen", { "aria-live": "polite" })
     this.element = h("div.messages", {}, this.log, this.jump, this.live)
@@ -69,7 +78,10 @@ export class List {
     const start = log.loaded && !log.hasOlder ? beginning(opened.channel) : ""
     if (this.#id !== opened.id) this.#clear()
     const made = rows(log.items, log.atHead ? opened.writes : [], {
-      me, newAfter: opened.newAfter, now: Date.now(), start,
+      me,
+      newAfter: opened.newAfter,
+      now: Date.now(),
+      start,
     })
     const anchor = isTurned || this.#atEnd ? null : this.#anchor()
     const isOther = this.#place(made)
@@ -98,7 +110,10 @@ export class List {
     this.list.replaceChildren()
   }
 
-  /** Bring the rows into the page; whether any is another one. @param {import("./rows.js").Row[]} made */
+  /**
+   * Bring the rows into the page; whether any is another one.
+   * @param {import("./rows.js").Row[]} made
+   */
   #place(made) {
     const keys = new Set(made.map(({ key }) => key))
     let isOther = false
@@ -116,7 +131,10 @@ export class List {
         known = { element: element(row, this.context), look: now }
         this.#rows.set(row.key, known)
         isOther = true
-      } else if (now.some((part, index) => part !== known?.look[index]) || now.length !== known.look.length) {
+      } else if (
+        now.some((part, index) => part !== known?.look[index]) ||
+        now.length !== known.look.length
+      ) {
         fill(known.element, row, this.context)
         known.look = now
         isOther = true
@@ -237,7 +255,9 @@ export class List {
     this.#told = last
     if (!fresh.length) return
     this.#toldAt = now
-    const texts = fresh.map(({ user, content }) => `${this.context.name(user)}: ${content.slice(0, 300)}`)
+    const texts = fresh.map(
+      ({ user, content }) => `${this.context.name(user)}: ${content.slice(0, 300)}`,
+    )
     say(this.live, fresh.length > TOLD_MAX ? plural(fresh.length, "new message") : texts.join("\n"))
   }
 }

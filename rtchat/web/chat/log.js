@@ -185,7 +185,7 @@ function itemOf(entry) {
   return { seq, kind: "msg", user, content: entry.content, ts, edited: 0, deleted, reactions: [] }
 }
 
-/** A message after an edit, a deletion or a reaction. @param {Message} message @param {any} entry */
+/** A message after a change of it. @param {Message} message @param {any} entry */
 function changed(message, entry) {
   if (message.deleted) return message
   if (entry.t === "del") return { ...message, content: "", deleted: true, reactions: [] }

@@ -31,21 +31,29 @@ export async function newcomer(chat, app) {
   }
   try {
     const { items } = await chat.rest.channels("public", 0, OFFERED_MAX)
-    const other = button(items.length ? "Make another" : "Choose another name", "", () => app.more("create"))
+    const other = button(items.length ? "Make another" : "Choose another name", "", () =>
+      app.more("create"),
+    )
     const browse = button("Find more", "", () => app.more("browse"))
     const first = button("Make #general", "first", make)
     list.replaceChildren(...items.map((channel) => line(chat, channel)))
     buttons.replaceChildren(items.length ? browse : first, other)
-    say(told, items.length
-      ? "Join a channel to begin:"
-      : "Nobody has made a channel here yet. Make the first one, and write in it.")
+    say(
+      told,
+      items.length
+        ? "Join a channel to begin:"
+        : "Nobody has made a channel here yet. Make the first one, and write in it.",
+    )
   } catch (error) {
     say(told, words(error))
     buttons.replaceChildren(button("Try again", "first", () => newcomer(chat, app)))
   }
 }
 
-/** A public channel, to be joined or opened. @param {Chat} chat @param {any} channel @param {() => void} [done] */
+/**
+ * A public channel, to be joined or opened.
+ * @param {Chat} chat @param {any} channel @param {() => void} [done]
+ */
 export function line(chat, channel, done) {
   const isMember = chat.channels.all.has(channel.id)
   const told = h("p.told bad", { role: "alert" })
@@ -60,7 +68,11 @@ export function line(chat, channel, done) {
     }
   }
   const kind = isMember ? "button" : "button first"
-  return h("li", {}, h("span.mark", {}, icon("hash")),
+  return h(
+    "li",
+    {},
+    h("span.mark", {}, icon("hash")),
     h("span.name", {}, h("bdi", {}, channel.name), told),
-    h("button", { class: kind, onclick, "aria-label": `${name} ${channel.name}` }, name))
+    h("button", { class: kind, onclick, "aria-label": `${name} ${channel.name}` }, name),
+  )
 }

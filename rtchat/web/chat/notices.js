@@ -26,7 +26,11 @@ export function notify(chat) {
   })
 }
 
-/** @param {import("./chat.js").Chat} chat @param {import("./channels.js").Channel} channel @param {any} entry */
+/**
+ * @param {import("./chat.js").Chat} chat
+ * @param {import("./channels.js").Channel} channel
+ * @param {any} entry
+ */
 function tell(chat, channel, { ch, user, content }) {
   const where = channel.type === "dm" ? "" : ` in #${chat.title(channel)}`
   const options = { body: content.slice(0, TEXT_MAX), tag: `rtchat ${ch}` }

@@ -18,8 +18,14 @@ const FOUND_MAX = 12
  *   choose: (user: any) => Promise<any> | void}} given `verb` is on the button beside each
  */
 export function picker(chat, { label, verb, without, choose }) {
-  const input = h("input", { type: "search", id: "people-search", autocomplete: "off",
-    spellcheck: "false", autocapitalize: "none", placeholder: "The beginning of a name" })
+  const input = h("input", {
+    type: "search",
+    id: "people-search",
+    autocomplete: "off",
+    spellcheck: "false",
+    autocapitalize: "none",
+    placeholder: "The beginning of a name",
+  })
   const told = h("p.told", { role: "status" })
   const list = h("ul.people")
   const element = h("div.field", {}, h("label", { for: "people-search" }, label), input, told, list)
@@ -56,23 +62,25 @@ export function picker(chat, { label, verb, without, choose }) {
   /** @param {any[]} users @param {string} text */
   function show(users, text) {
     say(told, text)
-    list.replaceChildren(...users.map((user) => {
-      const onclick = async () => {
-        button.disabled = true
-        try {
-          await choose(user)
-          input.value = ""
-          show([], "")
-          input.focus()
-        } catch (error) {
-          button.disabled = false
-          say(told, words(error))
+    list.replaceChildren(
+      ...users.map((user) => {
+        const onclick = async () => {
+          button.disabled = true
+          try {
+            await choose(user)
+            input.value = ""
+            show([], "")
+            input.focus()
+          } catch (error) {
+            button.disabled = false
+            say(told, words(error))
+          }
         }
-      }
-      const name = h("bdi.name", {}, user.name)
-      const button = h("button.button", { onclick, "aria-label": `${verb} ${user.name}` }, verb)
-      return h("li", {}, avatar(user.id, user.name), name, button)
-    }))
+        const name = h("bdi.name", {}, user.name)
+        const button = h("button.button", { onclick, "aria-label": `${verb} ${user.name}` }, verb)
+        return h("li", {}, avatar(user.id, user.name), name, button)
+      }),
+    )
   }
   return { element, input }
 }

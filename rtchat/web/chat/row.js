@@ -16,7 +16,8 @@ const NAMED_MAX = 12 // people of a reaction
  * @typedef {import("./rows.js").Row} Row
  * @typedef {import("./rows.js").Write} Write
  * @typedef {{name: (id: number) => string, me: number, retry: (nonce: string) => void,
- *   discard: (nonce: string) => void, react: (seq: number, emoji: string, on: boolean) => void}} Context
+ *   discard: (nonce: string) => void,
+ *   react: (seq: number, emoji: string, on: boolean) => void}} Context
  */
 
 /** What a row looks like, as far as it may change. @param {Row} row @param {Context} context */
@@ -26,7 +27,8 @@ export function look(row, context) {
     const people = item.reactions.map(({ users }) => users.slice(0, NAMED_MAX).map(context.name))
     return [item, head, write?.state, write?.kind, head && context.name(item.user), people.join()]
   }
-  if (row.type === "note") return [context.name(row.item.user), context.name(row.item.by ?? row.item.user)]
+  if (row.type === "note")
+    return [context.name(row.item.user), context.name(row.item.by ?? row.item.user)]
   return row.type === "new" ? [] : [row.text]
 }
 
@@ -64,7 +66,11 @@ function message(into, { item, head, write }, context) {
   const { deleted, seq } = item
   const state = !write ? "" : write.state === "failed" ? "failed" : "pending"
   into.className = `row msg${head ? " head" : ""}${deleted ? " deleted" : ""} ${state}`
-  const at = h("time", { datetime: new Date(item.ts).toISOString(), title: moment(item.ts) }, time(item.ts))
+  const at = h(
+    "time",
+    { datetime: new Date(item.ts).toISOString(), title: moment(item.ts) },
+    time(item.ts),
+  )
   const who = head
     ? h("p.by", {}, h("bdi.author", {}, name), at)
     : h("p.unseen", {}, h("bdi", {}, name), " ", time(item.ts))
@@ -84,7 +90,8 @@ function body({ content, deleted, edited }, doing) {
   const text = h("p.text", { dir: "auto" }, ...pieces(content).map(piece))
   const mark = doing || (edited && "(edited)")
   if (mark) text.append(h("span.aside", { title: edited ? moment(edited) : null }, ` ${mark}`))
-  if (content.length < LONG_CHARS && content.split("\n", LONG_LINES + 1).length <= LONG_LINES) return [text]
+  if (content.length < LONG_CHARS && content.split("\n", LONG_LINES + 1).length <= LONG_LINES)
+    return [text]
   text.classList.add("long")
   const more = h("button.link", { "aria-expanded": "false" }, "Show all")
   more.addEventListener("click", () => {
@@ -103,15 +110,22 @@ const piece = ({ text, url }) =>
 function reactions(item, seq, context) {
   const buttons = item.reactions.map(({ emoji, count, users }) => {
     const isMine = users.includes(context.me)
-    const names = users.slice(0, NAMED_MAX).map((id) => (id === context.me ? "you" : context.name(id)))
+    const names = users
+      .slice(0, NAMED_MAX)
+      .map((id) => (id === context.me ? "you" : context.name(id)))
     const rest = count - names.length
     const who = rest > 0 ? `${names.join(", ")} and ${rest} more` : listed(names, NAMED_MAX)
-    return h("button.reaction", {
-      title: who,
-      "aria-pressed": String(isMine),
-      "aria-label": `${emoji} ${count}: ${who}`,
-      onclick: () => context.react(seq, emoji, !isMine),
-    }, h("span.emoji", {}, emoji), h("span", {}, String(count)))
+    return h(
+      "button.reaction",
+      {
+        title: who,
+        "aria-pressed": String(isMine),
+        "aria-label": `${emoji} ${count}: ${who}`,
+        onclick: () => context.react(seq, emoji, !isMine),
+      },
+      h("span.emoji", {}, emoji),
+      h("span", {}, String(count)),
+    )
   })
   return h("div.reactions", {}, ...buttons)
 }
@@ -129,7 +143,12 @@ function doing(write) {
 function failure({ kind, nonce, error }, context) {
   const act = (/** @type {string} */ name, /** @type {(nonce: string) => void} */ run) =>
     h("button.link", { onclick: () => run(nonce) }, name)
-  return h("p.state bad", { role: "alert" }, icon("alert"),
+  return h(
+    "p.state bad",
+    { role: "alert" },
+    icon("alert"),
     `${FAILED[kind]}: ${error?.message ?? "it was refused."}`,
-    act("Try again", context.retry), act("Discard", context.discard))
+    act("Try again", context.retry),
+    act("Discard", context.discard),
+  )
 }

@@ -15,8 +15,9 @@ const GROUP_MS = 5 * 60_000 // within this, somebody's messages stand below one 
 /**
  * @typedef {import("./log.js").Item} Item
  * @typedef {import("./log.js").Message} Message
- * @typedef {{nonce: string, kind: "send" | "edit" | "del" | "react", state: string, of?: number, content?: string,
- *   emoji?: string, on?: boolean, at: number, error?: {message: string} | null}} Write
+ * @typedef {{nonce: string, kind: "send" | "edit" | "del" | "react", state: string, of?: number,
+ *   content?: string, emoji?: string, on?: boolean,
+ *   at: number, error?: {message: string} | null}} Write
  * @typedef {{key: string, type: "day", text: string}
  *   | {key: string, type: "new"}
  *   | {key: string, type: "note", item: import("./log.js").Note}
@@ -49,7 +50,11 @@ export function rows(items, writes, { me, newAfter, now, start }) {
       made.push({ key: `d${today}`, type: "day", text: day(item.ts, now) })
     }
   }
-  const add = (/** @type {Message} */ item, /** @type {string} */ key, /** @type {any} */ write) => {
+  const add = (
+    /** @type {Message} */ item,
+    /** @type {string} */ key,
+    /** @type {any} */ write,
+  ) => {
     const head = group?.user !== item.user || item.ts - group.ts > GROUP_MS
     made.push({ key, type: "msg", item, head, write })
     group = item

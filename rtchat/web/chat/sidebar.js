@@ -32,12 +32,20 @@ export class Sidebar {
     const find = iconButton("search", "Find channels to join", () => more("browse"))
     const write = iconButton("plus", "New direct message", () => more("write"))
     const logo = /** @type {HTMLLinkElement} */ (document.querySelector("link[rel=icon]")).href
-    this.element = h("nav.sidebar", { id: "sidebar", "aria-label": "Channels" },
+    this.element = h(
+      "nav.sidebar",
+      { id: "sidebar", "aria-label": "Channels" },
       h("p.brand", {}, h("img", { src: logo, alt: "", width: 24, height: 24 }), "rtchat"),
-      h("div.lists", {},
-        h("div.section", {}, h("h2", {}, "Channels"), find, add), this.rooms,
-        h("div.section", {}, h("h2", {}, "Direct messages"), write), this.dms),
-      this.account)
+      h(
+        "div.lists",
+        {},
+        h("div.section", {}, h("h2", {}, "Channels"), find, add),
+        this.rooms,
+        h("div.section", {}, h("h2", {}, "Direct messages"), write),
+        this.dms,
+      ),
+      this.account,
+    )
   }
 
   draw() {
@@ -80,13 +88,20 @@ export class Sidebar {
     say(name.firstElementChild ?? name, title)
     if (type === "dm") this.#face(mark, title, others, isOnline)
     const kind = type === "private" ? ", private" : isOnline ? ", online" : ""
-    set(link, "aria-label", `${title}${kind}${unread ? `, ${plural(unread, "unread message")}` : ""}`)
+    set(
+      link,
+      "aria-label",
+      `${title}${kind}${unread ? `, ${plural(unread, "unread message")}` : ""}`,
+    )
     say(badge, unread ? count(unread) : "")
     link.classList.toggle("unread", unread > 0)
     return link.parentElement ?? h("li", {}, link)
   }
 
-  /** @param {Element} mark @param {string} title @param {number[] | undefined} others @param {boolean} isOnline */
+  /**
+   * @param {Element} mark @param {string} title
+   * @param {number[] | undefined} others @param {boolean} isOnline
+   */
   #face(mark, title, others, isOnline) {
     say(mark, others && others.length > 1 ? String(others.length) : initials(title))
     const seed = colour(others?.[0] ?? this.chat.me)
@@ -100,8 +115,13 @@ export class Sidebar {
       event.preventDefault()
       this.go(id)
     }
-    const link = h("a.channel", { href: `#${id}`, onclick }, h("span.mark", { "aria-hidden": "true" }, drawing),
-      h("span.name", {}, h("bdi")), h("span.badge"))
+    const link = h(
+      "a.channel",
+      { href: `#${id}`, onclick },
+      h("span.mark", { "aria-hidden": "true" }, drawing),
+      h("span.name", {}, h("bdi")),
+      h("span.badge"),
+    )
     this.#links.set(id, link)
     return link
   }

@@ -21,12 +21,30 @@ const SSO_ERRORS = /** @type {Record<string, string>} */ ({
  * @param {string} told why one is here, where there is a reason
  */
 export function signIn(session, told) {
-  const name = field({ label: "Name", name: "name", autocomplete: "nickname", maxlength: 80,
-    hint: "How others see you. You can change it later." })
-  const email = field({ label: "E-mail", name: "email", type: "email", autocomplete: "username",
-    autocapitalize: "none", spellcheck: "false", required: true })
-  const password = field({ label: "Password", name: "password", type: "password", required: true,
-    autocomplete: "current-password", maxlength: 1024 })
+  const name = field({
+    label: "Name",
+    name: "name",
+    autocomplete: "nickname",
+    maxlength: 80,
+    hint: "How others see you. You can change it later.",
+  })
+  const email = field({
+    label: "E-mail",
+    name: "email",
+    type: "email",
+    autocomplete: "username",
+    autocapitalize: "none",
+    spellcheck: "false",
+    required: true,
+  })
+  const password = field({
+    label: "Password",
+    name: "password",
+    type: "password",
+    required: true,
+    autocomplete: "current-password",
+    maxlength: 1024,
+  })
   let isNew = false
 
   const submit = async () => {
@@ -41,7 +59,12 @@ export function signIn(session, told) {
       await session.register(email.value().trim(), password.value(), called)
     }
   }
-  const entry = form({ name: "sign-in", fields: [name, email, password], button: "Sign in", submit })
+  const entry = form({
+    name: "sign-in",
+    fields: [name, email, password],
+    button: "Sign in",
+    submit,
+  })
   const heading = h("h1", {}, "Sign in")
   const question = h("span")
   const other = h("button.link", { onclick: () => turn(!isNew) })
@@ -62,12 +85,21 @@ export function signIn(session, told) {
 
   const sso = h("div.sso", { hidden: true })
   const why = h("p.told bad", { role: "alert" }, told)
-  const page = h("main.sign-in", { id: "main" },
-    h("div.card", {},
+  const page = h(
+    "main.sign-in",
+    { id: "main" },
+    h(
+      "div.card",
+      {},
       h("p.brand", {}, h("img", { src: logo, alt: "", width: 28, height: 28 }), "rtchat"),
-      heading, why, entry.element, sso,
-      h("p.turn", {}, question, other)),
-    h("p.about", {}, h("a", { href: "docs" }, "For developers: the interface")))
+      heading,
+      why,
+      entry.element,
+      sso,
+      h("p.turn", {}, question, other),
+    ),
+    h("p.about", {}, h("a", { href: "docs" }, "For developers: the interface")),
+  )
   document.body.replaceChildren(page)
   turn(false)
   offer(session, sso)
@@ -81,7 +113,8 @@ async function offer(session, box) {
   if (!providers.length) return
   const here = encodeURIComponent(location.pathname)
   const links = providers.map(({ name, title, url }) =>
-    h("a.button", { href: `${url}?next=${here}` }, `Continue with ${title ?? name}`))
+    h("a.button", { href: `${url}?next=${here}` }, `Continue with ${title ?? name}`),
+  )
   box.replaceChildren(h("p.or", {}, "or"), ...links)
   box.hidden = false
 }

@@ -11,7 +11,7 @@ import { h, iconButton, set } from "./dom.js"
 import { leads } from "./channels.js"
 
 const REACT =
-  "M12 21a9 9 0 1 1 5-16.5M8.5 14c.8 1.3 2 2 3.5 2s2.7-.7 3.5-2M9 9.5v.01M15 9.5v.01M20 2.5v6M17 5.5h6"
+  "M12 21a9 9 0 1 1 5-16.5M8 14c1 1.3 2 2 4 2s3-.7 4-2M9 9.5v.01M15 9.5v.01M20 2.5v6M17 5.5h6"
 const PENCIL = "m4 20 1-4L16 5l3 3L8 19zM14 7l3 3"
 const TRASH = "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13M10 11v5M14 11v5"
 const QUICK = ["👍", "❤️", "😂", "🎉", "👀", "✅", "🙏"]
@@ -24,7 +24,8 @@ const made = new WeakMap()
  * @param {import("./chat.js").Chat} chat @param {import("./app.js").App} app
  */
 export function tools(chat, app) {
-  if (!made.has(chat)) made.set(chat, new Tools(chat, app.list.log, (seq, text) => app.composer.edit(seq, text)))
+  if (!made.has(chat))
+    made.set(chat, new Tools(chat, app.list.log, (seq, text) => app.composer.edit(seq, text)))
 }
 
 class Tools {
@@ -99,15 +100,28 @@ class Tools {
 
   #choose() {
     const buttons = QUICK.map((emoji) =>
-      h("button.icon-button emoji", { "aria-label": `React with ${emoji}`,
-        onclick: () => this.#react(emoji) }, emoji))
-    const other = h("input.other", { "aria-label": "Another emoji", maxlength: 16,
-      placeholder: "…", autocomplete: "off" })
+      h(
+        "button.icon-button emoji",
+        { "aria-label": `React with ${emoji}`, onclick: () => this.#react(emoji) },
+        emoji,
+      ),
+    )
+    const other = h("input.other", {
+      "aria-label": "Another emoji",
+      maxlength: 16,
+      placeholder: "…",
+      autocomplete: "off",
+    })
     other.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
-      if (event.key === "Enter" && !event.isComposing && other.value.trim()) this.#react(other.value.trim())
+      if (event.key === "Enter" && !event.isComposing && other.value.trim())
+        this.#react(other.value.trim())
     })
     this.element.classList.add("open")
-    this.element.replaceChildren(...buttons, other, iconButton("close", "No reaction", () => this.close()))
+    this.element.replaceChildren(
+      ...buttons,
+      other,
+      iconButton("close", "No reaction", () => this.close()),
+    )
     buttons[0].focus()
   }
 
