@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import httpx2
 import pytest
@@ -13,6 +14,7 @@ from rtchat.server.postgres import EmbeddedPostgres
 from rtchat.server.valkey import PrivateValkey
 from tests import documented
 from tests.bus.valkey_cluster import ValkeyCluster
+from tests.chromium import launched
 from tests.people import People
 from tests.pods import Pod, Pods
 from tests.services import Databases, Given, run_postgres, run_valkey
@@ -119,3 +121,10 @@ async def http(pod: Pod) -> AsyncIterator[httpx2.AsyncClient]:
     async with httpx2.AsyncClient(base_url=pod.url, limits=limits, timeout=20) as client:
         documented.watch(client)
         yield client
+
+
+@pytest.fixture(scope="session")
+async def chromium() -> AsyncIterator[Any]:
+    """The session's headless Chromium."""
+    async with launched() as browser:
+        yield browser

@@ -28,6 +28,7 @@ from rtchat.server import run
 from rtchat.server.valkey import PrivateValkey
 from rtchat.settings import NAMES
 from tests.certificates import Authority
+from tests.chromium import launched
 from tests.deploy.containers_nginx import SOURCE, Nginx
 from tests.faults.checker import check
 from tests.faults.crowd import Crowd, Load
@@ -39,7 +40,6 @@ from tests.faults.text import render
 from tests.people import People, Person
 from tests.services import Given
 from tests.sockets import wire
-from tests.web.chromium import launched
 from tests.web.tab import Tab
 
 TOKEN = "sixteen letters!"

@@ -14,7 +14,6 @@ from tests.oidc.page import served
 from tests.oidc.process import Idp
 from tests.oidc.test_sign_in import somebody
 from tests.pods import Pod, Pods
-from tests.web.chromium import launched
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +78,6 @@ async def test_the_python_client_signs_in_links_and_unlinks(local_pod: Pod):
         assert landing.told == {"x": "1", "linked": "google"}
         await rest.unlink("corp")
         assert [one.provider for one in (await rest.identities()).items] == ["google"]
-
-
-@pytest.fixture(scope="module")
-async def chromium() -> AsyncIterator[Any]:
-    """A headless Chromium."""
-    async with launched() as browser:
-        yield browser
 
 
 @pytest.fixture

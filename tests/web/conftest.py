@@ -1,4 +1,4 @@
-"""Fixtures of the pages: one Chromium, a new tab for each test, and one that keeps its page."""
+"""Fixtures of the pages: a new tab for each test, and one that keeps its page."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -6,23 +6,14 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.chromium import PATIENCE_MS
 from tests.people import People
 from tests.pods import Pod, Pods
 from tests.services import Databases
-from tests.web.chromium import launched
 from tests.web.conversing import SETTINGS
 from tests.web.desks import Desk, browser_of, channel_of
 from tests.web.seats import INTERNAL_TOKEN, Network
 from tests.web.tab import Tab
-
-PATIENCE_MS = 20_000
-
-
-@pytest.fixture(scope="session")
-async def chromium() -> AsyncIterator[Any]:
-    """A headless Chromium."""
-    async with launched() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +33,7 @@ async def tab(chromium: Any, pod: Pod, request: pytest.FixtureRequest) -> AsyncI
     tab = Tab(await context.new_page(), pod.url)
     await tab.watch()
     yield tab
-    assert (tab.errors, tab.strangers()) == ([], set())
+    tab.assert_clean()
     await context.close()
 
 

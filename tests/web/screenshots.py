@@ -15,10 +15,10 @@ from typing import Any
 import httpx2
 import websockets
 
+from tests.chromium import launched
 from tests.people import People, Person
 from tests.pods import ROOT, Pod, Pods
 from tests.services import Databases, run_postgres
-from tests.web.chromium import launched
 from tests.web.visitor import Visitor
 
 FOLDER = ROOT / "docs" / "images"

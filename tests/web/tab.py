@@ -1,56 +1,15 @@
-"""A tab of a headless Chromium that watches what a page does: its errors, and whom it asks."""
+"""A tab with one of the pages to read and try, and what people do there."""
 
-import asyncio
 import random
 from typing import Any
-from urllib.parse import urlsplit
 
-DESKTOP = {"width": 1280, "height": 720}
-PHONE = {"width": 390, "height": 844}
+from tests.watched import DESKTOP, Watched
+
 PASSWORD = "correct horse battery"
 
-# Violations are told to the page; its console gets them too, in words that change.
-WATCH = """document.addEventListener("securitypolicyviolation", (event) =>
-  console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`))"""
 
-
-class Tab:
-    """A page, and what it did that it must not."""
-
-    def __init__(self, page: Any, origin: str) -> None:
-        self.page = page
-        self.origin = origin
-        self.errors: list[str] = []
-        self.asked: list[str] = []
-        page.on("console", self._console)
-        page.on("pageerror", lambda error: self.errors.append(f"uncaught: {error}"))
-        page.on("request", lambda request: self.asked.append(request.url))
-        page.on("websocket", lambda socket: self.asked.append(socket.url))
-
-    def _console(self, message: Any) -> None:
-        if message.type in ("error", "warning"):
-            self.errors.append(message.text)
-
-    async def watch(self) -> None:
-        """Begin; before the first page."""
-        await self.page.add_init_script(WATCH)
-
-    async def logs(self, text: str) -> None:
-        """Wait until the console tells of an error that begins so."""
-        while not any(error.startswith(text) for error in self.errors):
-            await asyncio.sleep(0.02)
-
-    def take_refusals(self, status: int) -> int:
-        """How many answers of this status the console told of; a test says that it wants them."""
-        told = f"the server responded with a status of {status} "
-        found = [error for error in self.errors if told in error]
-        self.errors = [error for error in self.errors if told not in error]
-        return len(found)
-
-    def strangers(self) -> set[str]:
-        """Whom it asked besides the pod."""
-        hosts = {urlsplit(url).netloc for url in self.asked if not url.startswith("data:")}
-        return hosts - {urlsplit(self.origin).netloc}
+class Tab(Watched):
+    """One of the pages to read and try."""
 
     # --- what people do
 
@@ -130,8 +89,3 @@ class Tab:
         answer = answers.filter(has_text=text)
         await answer.wait_for()
         return str(await answer.locator(".response-col_status").inner_text())
-
-
-async def width_of(tab: Tab) -> int:
-    """How wide the page is; beyond the window's width one scrolls sideways."""
-    return int(await tab.page.evaluate("document.documentElement.scrollWidth"))

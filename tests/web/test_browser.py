@@ -13,7 +13,8 @@ import pytest
 
 from rtchat import web
 from tests.people import People
-from tests.web.tab import PASSWORD, PHONE, Tab, width_of
+from tests.watched import PHONE, width_of
+from tests.web.tab import PASSWORD, Tab
 
 # Texts of an open operation's answers, but for the colours of code, that stand out too little from
 # what is behind them (WCAG 2, 1.4.3).
@@ -77,10 +78,10 @@ async def test_every_link_within_the_page_leads_somewhere(tab: Tab):
 
 async def fits_a_phone(tab: Tab) -> None:
     """Nobody need scroll sideways, signed in or not, and the document is in reach."""
-    assert await width_of(tab) == PHONE["width"]
+    assert await width_of(tab.page) == PHONE["width"]
     assert await tab.page.locator(".top").get_by_role("link", name=re.compile("json$")).is_visible()
     await tab.makes_an_account()
-    assert await width_of(tab) == PHONE["width"]
+    assert await width_of(tab.page) == PHONE["width"]
 
 
 async def test_the_operations_fit_a_phone(docs: Tab):

@@ -9,7 +9,7 @@ from rtchat import web
 from tests.faults.proxy import FaultProxy, Pipe
 from tests.people import People
 from tests.pods import Pod
-from tests.web.tab import DESKTOP, PHONE, width_of
+from tests.watched import DESKTOP, PHONE, width_of
 from tests.web.visiting import Visit, channel_of, chat, crowd, rest, said, visit
 
 __all__ = ["chat", "crowd", "rest", "visit"]  # fixtures
@@ -43,7 +43,7 @@ async def test_hostile_names_and_messages_are_text_and_stay_in_their_place(
     )
     assert texts == HOSTILE
     assert await reader.messages.locator("a, script, img, b").count() == 0
-    assert await width_of(reader) == size["width"]
+    assert await width_of(reader.page) == size["width"]
     inside = "(log) => log.scrollWidth === log.clientWidth"
     assert await reader.messages.evaluate(inside)
 

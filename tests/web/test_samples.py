@@ -11,7 +11,8 @@ import pytest
 from rtchat.api import openapi
 from rtchat.config import Config
 from tests.docs.shells import SHELLS, Shell, missing
-from tests.web.tab import PHONE, Tab, width_of
+from tests.watched import PHONE, width_of
+from tests.web.tab import Tab
 
 LANGUAGES = ["curl", "Python", "JavaScript"]
 ACCOUNT = {"email": "ann@example.org", "password": "correct horse"}  # the samples'
@@ -53,7 +54,7 @@ async def test_a_redirect_is_not_tried(docs: Tab):
 async def test_on_a_phone_a_sample_scrolls_by_itself(docs: Tab, path: str):
     await docs.page.set_viewport_size(PHONE)
     operation = await docs.opened(path)
-    assert await width_of(docs) == PHONE["width"]
+    assert await width_of(docs.page) == PHONE["width"]
     panel = operation.locator(".samples pre")
     assert await panel.evaluate("(element) => element.scrollWidth > element.clientWidth")
 

@@ -7,10 +7,10 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.chromium import PATIENCE_MS
 from tests.people import People, Person
 from tests.pods import Pod, Pods
-from tests.web.conftest import PATIENCE_MS
-from tests.web.tab import DESKTOP
+from tests.watched import DESKTOP
 from tests.web.visitor import Visitor
 
 Visit = Callable[..., Awaitable[Visitor]]

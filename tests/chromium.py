@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+PATIENCE_MS = 20_000  # for whatever a test waits for in a page
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 # A page that a test makes up comes from no address, and could not reach a pod on this machine.
