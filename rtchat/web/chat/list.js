@@ -28,6 +28,8 @@ function beginning(channel) {
 export class List {
   /** @type {Map<string, {element: HTMLElement, look: any[]}>} */
   #rows = new Map()
+  /** @type {import("./log.js").Item[]} */
+  #drawn = []
   #turn = -1
   #atEnd = true
   #told = 0 // the last seq that was announced
@@ -85,6 +87,7 @@ export class List {
     })
     const anchor = isTurned || this.#atEnd ? null : this.#anchor()
     const isOther = this.#place(made)
+    this.#drawn = log.items
     this.#says(opened)
     if (isTurned && log.loaded) {
       this.#turn = opened.turns
@@ -215,7 +218,8 @@ export class List {
   #more() {
     const { scrollHeight, scrollTop, clientHeight } = this.log
     const { opened } = this.chat
-    if (opened.failed) return
+    // Where one is in what is not drawn yet nobody knows: two pages at once may push it out.
+    if (opened.failed || this.#drawn !== opened.log.items) return
     if (scrollTop < AHEAD_PX) opened.older()
     if (scrollHeight - scrollTop - clientHeight < AHEAD_PX) opened.newer()
   }
@@ -250,7 +254,7 @@ export class List {
     const fresh = []
     for (let at = items.length - 1; at >= 0 && items[at].seq > this.#told; at--) {
       const item = items[at]
-      if (item.kind === "msg" && item.user !== me) fresh.unshift(item)
+      if (item.kind === "msg" && item.user !== me && !item.deleted) fresh.unshift(item)
     }
     this.#told = last
     if (!fresh.length) return
@@ -259,5 +263,6 @@ export class List {
       ({ user, content }) => `${this.context.name(user)}: ${content.slice(0, 300)}`,
     )
     say(this.live, fresh.length > TOLD_MAX ? plural(fresh.length, "new message") : texts.join("\n"))
+    setTimeout(() => say(this.live, ""), TOLD_MS) // read out, and maybe deleted soon
   }
 }
