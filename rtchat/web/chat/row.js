@@ -5,7 +5,8 @@
  * Owns: what a row looks like. Must never: put anything of a message into the page but as text.
  */
 
-import { colour, initials, listed, moment, pieces, shortTime, time } from "./format.js"
+import { listed, moment, pieces, shortTime, time } from "./format.js"
+import { avatar } from "./sidebar.js"
 import { h, icon, set } from "./dom.js"
 
 const LONG_CHARS = 1600 // longer, or of more lines: shown in part until it is asked for
@@ -75,7 +76,7 @@ function message(into, { item, head, write }, context) {
     ? h("p.by", {}, h("bdi.author", {}, name), at)
     : h("p.unseen", {}, h("bdi", {}, name), " ", time(item.ts))
   const face = head
-    ? h("span", { class: `avatar c${colour(item.user)}`, "aria-hidden": "true" }, initials(name))
+    ? avatar(item.user, name)
     : h("span.gutter", { "aria-hidden": "true" }, shortTime(item.ts))
   const parts = [who, ...body(item, doing(write))]
   if (item.reactions.length) parts.push(reactions(item, seq, context))

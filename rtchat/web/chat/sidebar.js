@@ -8,7 +8,8 @@ import { h, icon, iconButton, say, set } from "./dom.js"
 
 /** @param {number} id @param {string} name */
 export function avatar(id, name) {
-  return h("span", { class: `avatar c${colour(id)}`, "aria-hidden": "true" }, initials(name))
+  const text = initials(name)
+  return h("span", { class: `avatar c${colour(id)}`, "aria-hidden": "true", "data-text": text })
 }
 
 export class Sidebar {
@@ -93,7 +94,7 @@ export class Sidebar {
       "aria-label",
       `${title}${kind}${unread ? `, ${plural(unread, "unread message")}` : ""}`,
     )
-    say(badge, unread ? count(unread) : "")
+    set(badge, "data-text", unread ? count(unread) : "")
     link.classList.toggle("unread", unread > 0)
     return link.parentElement ?? h("li", {}, link)
   }
@@ -103,7 +104,7 @@ export class Sidebar {
    * @param {number[] | undefined} others @param {boolean} isOnline
    */
   #face(mark, title, others, isOnline) {
-    say(mark, others && others.length > 1 ? String(others.length) : initials(title))
+    set(mark, "data-text", others && others.length > 1 ? others.length : initials(title))
     const seed = colour(others?.[0] ?? this.chat.me)
     mark.className = `mark small avatar c${seed}${isOnline ? " online" : ""}`
   }
