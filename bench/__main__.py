@@ -21,6 +21,7 @@ COMMANDS = {
     "replay": "days of real chat, byte for byte",
     "all": "every bench once",
     "report": "one page of what was measured",
+    "page": "what the chat page takes and gives, in a real browser",
     "rest": "REST requests a second, and what each costs",
 }
 

@@ -33,6 +33,7 @@ SETTINGS: dict[str, Any] = {
     "access_token_s": 3600,
     "account_failures_max": 0,  # sign-ins under way count until they are answered
     "address_failures_max": 0,
+    "presence": 1,  # as it is by default; tests have it off
 }
 
 
