@@ -15,7 +15,7 @@ import click
 
 from bench.load.process import LoadClient
 from bench.outcome import Column, Outcome, Threshold, bench_options, failures_told, say
-from bench.rig import Rig, load_client, rig
+from bench.rig import PRESENCE, Rig, load_client, rig
 
 WARM_CLIENTS = 50  # come before, so that statements are prepared and rooms open
 SEND_S = 0.3
@@ -115,7 +115,7 @@ def main(
     with failures_told(), load_client() as client:
         for at_once in crowds:
             say(f"{clients:,} clients, {at_once} at once")
-            with rig(2) as it:
+            with rig(2, settings=PRESENCE) as it:
                 for row in measure(
                     it, client, clients=clients, channels=channels, at_once=at_once, behind=behind
                 ):

@@ -13,7 +13,7 @@ import click
 
 from bench.load.process import LoadClient
 from bench.outcome import Column, Outcome, Threshold, bench_options, failures_told, say
-from bench.rig import Rig, load_client, rig
+from bench.rig import PRESENCE, Rig, load_client, rig
 
 CHANNELS = 100
 WARM_CLIENTS = 100  # come and go before, so that what is made once is there
@@ -80,7 +80,7 @@ def main(
         for connections in counts:
             for subs in spreads:
                 say(f"{connections:,} connections, {subs} channels each")
-                with rig() as it:
+                with rig(settings=PRESENCE) as it:
                     row = measure(it, client, connections=connections, subs=subs, seconds=seconds)
                 outcome.add(row)
     outcome.finish(json_path, thresholds)

@@ -17,7 +17,7 @@ import click
 from bench.crowd import Person
 from bench.onlooker import Onlooker
 from bench.outcome import Column, Outcome, Threshold, bench_options, failures_told, say
-from bench.rig import Rig, rig
+from bench.rig import PRESENCE, Rig, rig
 from rtchat.client import Client, Options, Rest
 from tests.chromium import launched, missing
 
@@ -151,7 +151,7 @@ def main(
     if why := missing():
         raise click.ClickException(f"{why} (pip install 'rtchat[bench,browser]')")
     outcome = Outcome("page", "what the chat page takes and gives", COLUMNS)
-    with failures_told(), rig() as it, asyncio.Runner() as runner:
+    with failures_told(), rig(settings=PRESENCE) as it, asyncio.Runner() as runner:
         runner.run(_measure(it, outcome, typed=typed, per_second=rate, seconds=seconds))
     outcome.finish(json_path, thresholds)
 

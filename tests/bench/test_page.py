@@ -1,10 +1,22 @@
 """The bench of the chat page, in small: what it tells is of a page that was really used."""
 
+from collections.abc import AsyncIterator
 from typing import Any
+
+import pytest
 
 from bench.onlooker import Onlooker
 from bench.page import type_messages, watch, weigh
-from bench.rig import Rig
+from bench.rig import PRESENCE, SETTINGS, Rig
+from tests.pods import Pods
+
+
+@pytest.fixture
+async def rig(database_url: str, pods: Pods) -> AsyncIterator[Rig]:
+    """A server that nobody has used: the onlooker makes the first channel."""
+    pod = await pods.start(database_url, **{**SETTINGS, **PRESENCE})
+    yield Rig(database_url, "", [pod])
+    pod.kill()
 
 
 async def test_what_the_page_takes_and_gives(rig: Rig, chromium: Any) -> None:

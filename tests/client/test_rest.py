@@ -14,7 +14,7 @@ from tests.people import People
 # What a browser does, or a program that looks at a server: no user's operation.
 NOBODYS = {
     "/auth/oauth/{provider:word}", "/auth/oauth/{provider:word}/callback", "/.well-known/jwks.json",
-    "/ws", "/healthz", "/readyz", "/openapi.json", "/asyncapi.json", "/docs", "/docs/ws",
+    "/ws", "/healthz", "/readyz", "/openapi.json", "/asyncapi.json", "/docs", "/docs/ws", "/",
 }  # fmt: skip
 
 
