@@ -24,8 +24,8 @@ HOW_TO_GET = "the screen needs the extra `chat`: pip install 'rtchat[chat]'"
 
 
 @click.command()
-@click.argument("url", required=False)
-@click.argument("channel", required=False)
+@click.argument("url", required=False, metavar="[URL]")
+@click.argument("channel", required=False, metavar="[ID|NAME]")
 @click.option("--email", help="Sign in by password, as this; else as the time before.")
 @click.option("--register", is_flag=True, help="Make the account of --email, and sign in.")
 @click.option("--name", help="With --register: as people see it; else the address up to the @.")
@@ -40,13 +40,14 @@ def chat(
 ) -> None:
     """Talk to people: in a terminal full screen, else by lines.
 
-    URL is the server's (http://localhost:8000), CHANNEL a name or number; a public one is joined.
-    The password is asked for once: a refresh token is kept in $XDG_STATE_HOME/rtchat
-    (~/.local/state/rtchat), readable for you alone, until /logout. /help says what may be typed.
+    URL is the server's (http://localhost:8000); then a channel's number, or a name that no other
+    has; a public one is joined. The password is asked for once: a refresh token is kept in
+    $XDG_STATE_HOME/rtchat (~/.local/state/rtchat), readable for you alone, until /logout. /help
+    says what may be typed.
 
-    Where input or output is no terminal, each line of the input is sent to CHANNEL as it is, and
-    each message printed as a line; it ends with the input, when all is stored. With --email the
-    first line then is the password, and nothing is kept.
+    Where input or output is no terminal, each line of the input is sent to the channel as it is,
+    and each message printed as a line; it ends with the input, when all is stored. With --email
+    the first line then is the password, and nothing is kept.
     """
     if url is not None and "://" not in url:
         if channel is not None:

@@ -31,7 +31,7 @@ from rtchat.client import (
     Typing,
 )
 from rtchat.client.events import AnyEvent
-from rtchat.terminal.finding import WrongError, find_channel, find_person, is_called
+from rtchat.terminal.finding import WrongError, called, find_channel, find_person
 from rtchat.terminal.state import Pending, Room, State
 
 SEND_S = 120.0  # how long a message is tried before its author is asked
@@ -275,10 +275,10 @@ class Talk:
 
     async def join(self, text: str) -> None:
         """Show a channel; one becomes a member of a public one."""
-        for room in self.state.rooms.values():
-            if is_called(room.channel, text):
-                await self.open(room)
-                return
+        found = called((room.channel for room in self.state.rooms.values()), text)
+        if found is not None:
+            await self.open(self.state.rooms[found.id])
+            return
         found = await find_channel(self.rest, text, "public")
         await self.follow(await self.rest.join(found.id))
         await self.open(self.state.rooms[found.id])

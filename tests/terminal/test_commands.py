@@ -75,6 +75,27 @@ async def test_finding_channels_and_people(people: People, pod: Pod) -> None:
         await until(lambda: any(r.channel.type == "dm" for r in his.state.rooms.values()))
 
 
+async def test_a_name_that_several_channels_have_is_none(people: People, pod: Pod) -> None:
+    """Anybody may call a channel as another is called, and add members: a number says which."""
+    ann, eve = await people.new("Ann"), await people.new("Eve")
+    async with talking(pod, ann) as hers, talking(pod, eve) as his:
+        await commands.run(his, f"/create &Builds of {ann.id}")
+        assert his.state.room is not None
+        await his.rest.add_member(his.state.room.id, ann.id)
+        await commands.run(hers, f"/create &Builds of {ann.id}")
+        assert hers.state.room is not None
+        right, wrong = hers.state.room.id, his.state.room.id
+        await until(lambda: wrong in hers.state.rooms)
+        with pytest.raises(WrongError, match="a number names one"):
+            await commands.run(hers, f"/join builds of {ann.id}")
+        await commands.run(his, f"/create {right}")  # not seen by its number, so found by its name
+        await commands.run(hers, f"/join {right}")
+        assert hers.state.current == right
+        await commands.run(hers, f"/dm {eve.email}")
+        with pytest.raises(WrongError, match="/create makes one"):
+            await commands.run(hers, "/join #")
+
+
 async def test_members_come_and_go(people: People, pod: Pod) -> None:
     ann, bob = await people.new("Ann"), await people.new(f"Bob the {id(pod)}")
     async with talking(pod, ann) as hers, talking(pod, bob) as his:

@@ -124,6 +124,27 @@ def test_what_is_wrong_ends_with_2(pod: Pod, someone: Someones, tmp_path: Path) 
     assert [m.content for m in ann.rest.messages(channel)] == ["fine"]
 
 
+def test_no_channel_is_guessed(pod: Pod, someone: Someones, tmp_path: Path) -> None:
+    """A name that was left empty is no direct message's, and one that two channels have is none's:
+    what a script says goes where it was meant to, or nowhere."""
+    ann, eve = someone("Ann"), someone("Eve")
+    dm = eve.rest.create_channel(None, "dm", [ann.id])
+    theirs = eve.rest.create_channel("deploys", "private", [ann.id])
+    mine = ann.rest.create_channel("deploys", "private")
+    for channel, words in (("", "no channel"), ("deploys", f"{theirs.id}, {mine.id}")):
+        status, _, err = done(
+            tmp_path, pod.url, channel, "--email", ann.email, **as_(ann, "the key is 4711\n")
+        )
+        assert status == 2
+        assert words in err
+    for one in (dm, theirs, mine):
+        assert list(ann.rest.messages(one.id)) == []
+    status, said, _ = done(
+        tmp_path, pod.url, f"{mine.id}", "--email", ann.email, **as_(ann, "the key is 4711\n")
+    )
+    assert (status, said) == (0, [("Ann", "the key is 4711")])
+
+
 def test_a_server_that_is_not_there_ends_with_3(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     status, _, err = done(tmp_path, url, "x", "--email", "a@example.org", text=f"{PASSWORD}\n")
