@@ -6,14 +6,14 @@ with 0 where a message was not stored.
 
 import importlib.util
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 
 import click
 
 from rtchat.addresses import of_this_machine
 from rtchat.cli.outcome import Status, fail
-from rtchat.cli.stdin import asked_password, password_line
+from rtchat.cli.stdin import asked_password, lines_of_stdin, password_line
 from rtchat.operate.terminal import printable
 
 if TYPE_CHECKING:
@@ -70,13 +70,16 @@ def chat(
             register=register,
             name=name,
             follow=follow,
-            source=None if terminal else sys.stdin.buffer,
+            source=None if terminal else lines_of_stdin(),
         )
     )
 
 
 class _Terminal:
-    """Asks whoever sits there."""
+    """Asks whoever sits there; `source`: what else has the password."""
+
+    def __init__(self, source: BinaryIO | None) -> None:
+        self._source = source
 
     def email(self) -> str:
         """The address."""
@@ -85,7 +88,9 @@ class _Terminal:
 
     def password(self, *, new: bool) -> str:
         """Without an echo; from a pipe the first line."""
-        return asked_password(new=new) if sys.stdin.isatty() else password_line()
+        if self._source is None or sys.stdin.isatty():
+            return asked_password(new=new)
+        return password_line(self._source)
 
     def tell(self, words: str) -> None:
         """A line besides what is printed."""
@@ -105,7 +110,7 @@ def _talk(wanted: "Wanted") -> None:
         way = urlsplit(endpoints(wanted.url)[1])
     except ValueError as error:
         fail(str(error), Status.WRONG)
-    asking = _Terminal()
+    asking = _Terminal(wanted.source)
     if way.scheme == "http" and not of_this_machine(way.hostname or ""):
         asking.tell(f"the way to {way.hostname} is not encrypted; https://… is")
     try:
