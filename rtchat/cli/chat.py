@@ -118,10 +118,10 @@ def _talk(wanted: "Wanted") -> None:
     except (WrongError, NotTextError, NotSignedInError) as error:
         fail(str(error), Status.WRONG)
     except RefusedError as error:
-        fail(f"refused: {error}", Status.AWAY if error.retry_after_s else Status.WRONG)
+        fail(f"refused: {error}", Status.AWAY if error.retry else Status.WRONG)
     except ClosedError as error:
         fail(f"the server sends us away: {error}", Status.WRONG)
-    except (UnreachableError, OutcomeUnknownError, TimeoutError) as error:
+    except (UnreachableError, OutcomeUnknownError) as error:
         fail(f"{wanted.url}: {error}", Status.AWAY)
     except OSError as error:
         fail(f"the sign-in cannot be kept: {error}", Status.WRONG)

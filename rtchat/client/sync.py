@@ -288,7 +288,7 @@ class Client(_Blocking[aio.Client]):
         """Each followed channel's last seq that was handed out: keep these, and `epoch`."""
         cursors = self.background.do(self.aio.cursors)
         for event in self._taken:
-            if isinstance(event, aio.Entry):
+            if isinstance(event, aio.Entry | aio.UnknownEntry):
                 cursors[event.ch] = event.seq - 1
         return cursors
 

@@ -65,8 +65,8 @@ class Talk:
     async def _shown(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
-        except (ClientError, WrongError, TimeoutError) as error:
-            self.state.panel = [str(error) or "no answer in time"]
+        except (ClientError, WrongError) as error:
+            self.state.panel = [str(error)]
         self._draw()
 
     def _draw(self) -> None:
