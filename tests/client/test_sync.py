@@ -155,7 +155,7 @@ def test_a_script_ends_by_itself(pod: Pod, ann: Session, channel: int) -> None:
 
 
 def test_a_fork_has_a_client_of_its_own(pod: Pod, ann: Session, channel: int) -> None:
-    """It ends without its parent's, which goes on, and which is refused there: nobody would work."""
+    """It ends without its parent's, which goes on, and which it is refused."""
     text = f"""
 import os, sys, warnings
 from rtchat.client.sync import Rest
