@@ -6,14 +6,14 @@ with 0 where a message was not stored.
 
 import importlib.util
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 
 import click
 
 from rtchat.addresses import of_this_machine
 from rtchat.cli.outcome import Status, fail
-from rtchat.cli.stdin import asked_password, password_line
+from rtchat.cli.stdin import asked_password, lines_of_stdin, password_line
 from rtchat.operate.terminal import printable
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ HOW_TO_GET = "the screen needs the extra `chat`: pip install 'rtchat[chat]'"
 
 
 @click.command()
-@click.argument("url", required=False)
-@click.argument("channel", required=False)
+@click.argument("url", required=False, metavar="[URL]")
+@click.argument("channel", required=False, metavar="[ID|NAME]")
 @click.option("--email", help="Sign in by password, as this; else as the time before.")
 @click.option("--register", is_flag=True, help="Make the account of --email, and sign in.")
 @click.option("--name", help="With --register: as people see it; else the address up to the @.")
@@ -40,13 +40,14 @@ def chat(
 ) -> None:
     """Talk to people: in a terminal full screen, else by lines.
 
-    URL is the server's (http://localhost:8000), CHANNEL a name or number; a public one is joined.
-    The password is asked for once: a refresh token is kept in $XDG_STATE_HOME/rtchat
-    (~/.local/state/rtchat), readable for you alone, until /logout. /help says what may be typed.
+    URL is the server's (http://localhost:8000); then a channel's number, or a name that no other
+    has; a public one is joined. The password is asked for once: a refresh token is kept in
+    $XDG_STATE_HOME/rtchat (~/.local/state/rtchat), readable for you alone, until /logout. /help
+    says what may be typed.
 
-    Where input or output is no terminal, each line of the input is sent to CHANNEL as it is, and
-    each message printed as a line; it ends with the input, when all is stored. With --email the
-    first line then is the password, and nothing is kept.
+    Where input or output is no terminal, each line of the input is sent to the channel as it is,
+    and each message printed as a line; it ends with the input, when all is stored. With --email
+    the first line then is the password, and nothing is kept.
     """
     if url is not None and "://" not in url:
         if channel is not None:
@@ -69,13 +70,16 @@ def chat(
             register=register,
             name=name,
             follow=follow,
-            source=None if terminal else sys.stdin.buffer,
+            source=None if terminal else lines_of_stdin(),
         )
     )
 
 
 class _Terminal:
-    """Asks whoever sits there."""
+    """Asks whoever sits there; `source`: what else has the password."""
+
+    def __init__(self, source: BinaryIO | None) -> None:
+        self._source = source
 
     def email(self) -> str:
         """The address."""
@@ -84,7 +88,9 @@ class _Terminal:
 
     def password(self, *, new: bool) -> str:
         """Without an echo; from a pipe the first line."""
-        return asked_password(new=new) if sys.stdin.isatty() else password_line()
+        if self._source is None or sys.stdin.isatty():
+            return asked_password(new=new)
+        return password_line(self._source)
 
     def tell(self, words: str) -> None:
         """A line besides what is printed."""
@@ -104,7 +110,7 @@ def _talk(wanted: "Wanted") -> None:
         way = urlsplit(endpoints(wanted.url)[1])
     except ValueError as error:
         fail(str(error), Status.WRONG)
-    asking = _Terminal()
+    asking = _Terminal(wanted.source)
     if way.scheme == "http" and not of_this_machine(way.hostname or ""):
         asking.tell(f"the way to {way.hostname} is not encrypted; https://… is")
     try:
@@ -112,10 +118,10 @@ def _talk(wanted: "Wanted") -> None:
     except (WrongError, NotTextError, NotSignedInError) as error:
         fail(str(error), Status.WRONG)
     except RefusedError as error:
-        fail(f"refused: {error}", Status.AWAY if error.retry_after_s else Status.WRONG)
+        fail(f"refused: {error}", Status.AWAY if error.retry else Status.WRONG)
     except ClosedError as error:
         fail(f"the server sends us away: {error}", Status.WRONG)
-    except (UnreachableError, OutcomeUnknownError, TimeoutError) as error:
+    except (UnreachableError, OutcomeUnknownError) as error:
         fail(f"{wanted.url}: {error}", Status.AWAY)
     except OSError as error:
         fail(f"the sign-in cannot be kept: {error}", Status.WRONG)

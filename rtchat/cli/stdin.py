@@ -5,6 +5,7 @@ would be.
 """
 
 import sys
+from typing import BinaryIO
 
 import click
 
@@ -28,10 +29,15 @@ def asked_password(*, new: bool) -> str:
     return asked
 
 
-def password_line() -> str:
-    """The first line of standard input; what follows is left there."""
-    line = _decoded("the password", sys.stdin.buffer.readline(PASSWORD_MAX_BYTES))
-    return without_end(line)
+def lines_of_stdin() -> BinaryIO:
+    """Standard input, for a thread that may wait for a line of it when the process ends: the object
+    of Python's own is locked by then, and its end would be an abort."""
+    return open(sys.stdin.fileno(), "rb", closefd=False)
+
+
+def password_line(source: BinaryIO) -> str:
+    """The next line; what follows is left there."""
+    return without_end(_decoded("the password", source.readline(PASSWORD_MAX_BYTES)))
 
 
 def without_end(line: str) -> str:

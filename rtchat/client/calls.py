@@ -93,8 +93,8 @@ class Calls:
                 response = await self._request(method, path, body, query)
                 if response.is_success:
                     return _read(response, answer)
-                refusal, retry = _problem(response)
-                if not (again and retry):
+                refusal = _problem(response)
+                if not (again and refusal.retry):
                     raise refusal
                 failure: Exception = refusal
                 wait_s = max(wait_s, refusal.retry_after_s or 0.0)
@@ -146,17 +146,15 @@ def _read(response: httpx2.Response, answer: type[T] | None) -> T:
     return msgspec.json.decode(response.content, type=answer)
 
 
-def _problem(response: httpx2.Response) -> tuple[RefusedError, bool]:
-    """The error of an answer, and whether the same call may succeed later."""
+def _problem(response: httpx2.Response) -> RefusedError:
     try:
         problem = msgspec.json.decode(response.content, type=_Problem)
     except (msgspec.DecodeError, UnicodeError):  # not ours: a proxy's page
         problem = _Problem(detail=response.reason_phrase)
-    error = RefusedError(
+    return RefusedError(
         problem.code or f"http_{response.status_code}",
         problem.detail,
         field=problem.field,
         status=response.status_code,
         retry_after_s=problem.retry_after,
     )
-    return error, response.status_code == 429 or response.status_code >= 500

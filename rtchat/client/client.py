@@ -7,8 +7,9 @@ on from.
 """
 
 import asyncio
+import contextlib
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, Self
 
 import orjson
@@ -76,13 +77,8 @@ class Client:
     async def __aenter__(self) -> Self:
         self._reader.start()
         try:
-            async with asyncio.timeout(self.timeout_s):
+            async with self._in_time():
                 await self._wire.linked()
-        except TimeoutError:
-            await self.close()
-            cause = self._dialer.last_error
-            message = f"{self.url} not reached in {self.timeout_s:g} s: {cause}"
-            raise UnreachableError(message) from cause
         except BaseException:
             await self.close()
             raise
@@ -112,10 +108,22 @@ class Client:
     async def renew(self, token: str) -> None:
         """Go on with another token of the same user, on the socket that stands; see `Expiring`.
 
-        A client with `tokens` does that by itself. Raises RefusedError for one that is not good.
+        A client with `tokens` does that by itself. Raises RefusedError for one that is not good,
+        and UnreachableError where no answer came within `timeout_s`.
         """
-        async with asyncio.timeout(self.timeout_s):
+        async with self._in_time():
             await self._reader.renew(token)
+
+    @contextlib.asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                yield
+        except TimeoutError:
+            cause = self._dialer.last_error
+            why = f": {cause}" if cause is not None else ""
+            message = f"no answer of {self.url} in {self.timeout_s:g} s{why}"
+            raise UnreachableError(message) from cause
 
     # --- writes
 
@@ -194,10 +202,11 @@ class Client:
         `epoch` is the one under which the cursors were kept; by default the present one. Returns
         each channel's head. Raises RefusedError if any is refused (`channels` says which and why);
         the others are followed. From the answer on their entries come out without hole or
-        repetition, until `unsubscribe` or an event Removed or Reset.
+        repetition, until `unsubscribe` or an event Removed or Reset. Raises UnreachableError where
+        no answer came within `timeout_s`.
         """
         wanted = dict(channels) if isinstance(channels, Mapping) else dict.fromkeys(channels)
-        async with asyncio.timeout(self.timeout_s):
+        async with self._in_time():
             ok = await self._subscriptions.subscribe(wanted, epoch)
         refused = {c: s.error for c, s in ok.ch.items() if s.error is not None}
         if refused:

@@ -17,7 +17,7 @@ from rtchat.client.errors import ClosedError, RefusedError
 log = logging.getLogger("rtchat.client")
 
 # Gives a token that is good for a while. May raise OSError or TimeoutError (UnreachableError is
-# one): tried again later. Any other error ends the client.
+# one), or a RefusedError that says `retry`: tried again later. Any other error ends the client.
 Tokens = Callable[[], str | Awaitable[str]]
 
 RETRY_STATUSES = frozenset({0, 408, 425, 429})  # 0: refused after the upgrade; and all of 5xx
@@ -72,7 +72,10 @@ class Dialer:
                 self.last_error = error
                 await self.wait(error, lived_s=0)
             except RefusedError as error:  # a provider that asks over REST
-                raise ClosedError(f"no token: {error}") from error
+                if not error.retry:
+                    raise ClosedError(f"no token: {error}") from error
+                self.last_error = error
+                await self._pause(Verdict.BACK_OFF, error.retry_after_s)
             except (OSError, TimeoutError) as error:
                 self.last_error = error
                 await self._pause(Verdict.BACK_OFF, None)

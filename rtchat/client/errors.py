@@ -18,7 +18,8 @@ class RefusedError(ClientError):
     """The server refused; what was asked for has not happened and will not.
 
     `channels` is set where a subscription was refused: channel to code, for those refused.
-    `retry_after_s` is set by REST where waiting helps; the WebSocket client waits by itself.
+    `retry` is true of what REST refuses for the time being only, after `retry_after_s` if that is
+    set; the WebSocket client waits by itself.
     """
 
     def __init__(
@@ -38,6 +39,11 @@ class RefusedError(ClientError):
         self.status = status
         self.channels = dict(channels or {})
         self.retry_after_s = retry_after_s
+
+    @property
+    def retry(self) -> bool:
+        """Whether the same call may succeed later."""
+        return self.status is not None and (self.status == 429 or self.status >= 500)
 
 
 class OutcomeUnknownError(ClientError):

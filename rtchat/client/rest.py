@@ -1,7 +1,7 @@
 """The REST interface (contract §2): a method for each thing that a client may ask.
 
 Owns: which calls there are, and which of them may be repeated: reads, joining, leaving, adding a
-member, one's own name and status, and what is written into a channel, which always carries a nonce.
+member, one's own name and status, and messages and edits, which always carry a nonce.
 Must never: repeat the rest (registering, making a channel, trading a refresh token, …); where such
 a call raises UnreachableError, it may have been heard or not.
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Self
 
 from rtchat.client.errors import ClosedError
-from rtchat.client.events import KEPT, AnyEvent, Entry
+from rtchat.client.events import ENTRIES, KEPT, AnyEvent
 
 
 class Events:
@@ -77,7 +77,7 @@ class Events:
         """The lowest seq that was not taken yet, for each channel that has one."""
         first: dict[int, int] = {}
         for event in self._queue:
-            if isinstance(event, Entry):
+            if isinstance(event, ENTRIES):
                 first.setdefault(event.ch, event.seq)
         return first
 

@@ -226,7 +226,10 @@ class Subscriptions:
                 await asyncio.sleep(AGAIN_S)
             except ClosedError:
                 return
-            except RefusedError:
+            except RefusedError as error:
+                if error.retry:
+                    await asyncio.sleep(max(AGAIN_S, error.retry_after_s or 0.0))
+                    continue
                 del self._resetting[reset.ch]
                 self._emit(reset)
                 return

@@ -13,11 +13,11 @@
                     print(event.seq, event.user, event.content)
 
 Owns: one background thread with an event loop, for all objects of the process, which begins with
-the first and ends with the interpreter, as does what was left open. Each method is that of the
-asynchronous class, called there and waited for; errors are the same. Several threads may call at
-once, but one at a time takes events. Ctrl+C ends the wait and gives the call up, as its timeout
-would. Must never: do by itself what the asynchronous client does, or lose an event that an
-interrupted wait had taken.
+the first and ends with the interpreter, as does what was left open; a fork makes objects of its
+own. Each method is that of the asynchronous class, called there and waited for; errors are the
+same. Several threads may call at once, but one at a time takes events. Ctrl+C ends the wait and
+gives the call up, as its timeout would. Must never: do by itself what the asynchronous client does,
+or lose an event that an interrupted wait had taken.
 """
 
 import asyncio
@@ -49,9 +49,16 @@ class _Background:
         self._thread.start()
         atexit.register(self.end)
 
+    @property
+    def here(self) -> bool:
+        """Whether this process has that thread; a fork has none of its parent's."""
+        return os.getpid() == self._process
+
     def call(self, function: Callable[[], Awaitable[T]]) -> T:
         """Call it there and wait for what it gives; whatever ends the wait ends the work."""
         assert threading.current_thread() is not self._thread, "a callback must not block"
+        if not self.here:  # nobody would ever do it
+            raise RuntimeError("made before a fork: its thread is the parent's; make one here")
 
         async def work() -> T:
             return await function()
@@ -72,8 +79,8 @@ class _Background:
         return self.call(done)
 
     def end(self) -> None:
-        """Close what is open, and end the thread; not in a fork, which has no such thread."""
-        if os.getpid() != self._process:
+        """Close what is open, and end the thread."""
+        if not self.here:
             return
         for one in list(self.open):
             self.call(functools.partial(_ended, one.aio.close()))
@@ -108,8 +115,7 @@ A = TypeVar("A", bound=_Closing)
 class _Blocking(Generic[A]):
     """Something asynchronous, used from outside of its loop. `aio` is that."""
 
-    def begin(self, make: Callable[[], A]) -> None:
-        """Make it there."""
+    def __init__(self, make: Callable[[], A]) -> None:
         self.background = _background()
         self.aio: A = self.background.do(make)
         self.background.open.add(self)
@@ -124,9 +130,13 @@ class _Blocking(Generic[A]):
         self.close()
 
     def close(self) -> None:
-        """As the asynchronous one's `close`; without it, the interpreter's end closes."""
-        self.background.open.discard(self)
-        self.background.call(self.aio.close)
+        """As the asynchronous one's `close`; without it, the interpreter's end closes.
+
+        In a fork nothing happens: it is the parent's.
+        """
+        if self.background.here:
+            self.background.open.discard(self)
+            self.background.call(self.aio.close)
 
 
 def _like(
@@ -183,12 +193,12 @@ class Rest(_Blocking[aio.Rest]):
 
     @_like(aio.Rest)
     def __init__(self, *args: Any, **given: Any) -> None:
-        self.begin(lambda: aio.Rest(*args, **given))
+        super().__init__(lambda: aio.Rest(*args, **given))
 
     def as_user(self, token: str | Callable[[], str]) -> "Rest":
         """The same interface and HTTP client, for another user."""
         other = Rest.__new__(Rest)
-        other.begin(lambda: self.aio.as_user(token))
+        _Blocking.__init__(other, lambda: self.aio.as_user(token))
         return other
 
     register = _call(aio.Rest.register)
@@ -251,8 +261,10 @@ class Client(_Blocking[aio.Client]):
         tokens = given.get("tokens")
         if tokens is not None and not isinstance(tokens, aio.Renewing):  # it may block
             given["tokens"] = functools.partial(asyncio.to_thread, tokens)
+        if isinstance(given.get("rest"), Rest):
+            given["rest"] = given["rest"].aio
         self._taken: deque[aio.AnyEvent] = deque()  # one at most, of a wait that was interrupted
-        self.begin(lambda: aio.Client(*args, **given))
+        super().__init__(lambda: aio.Client(*args, **given))
 
     def __enter__(self) -> Self:
         self.background.call(self.aio.__aenter__)
@@ -288,7 +300,7 @@ class Client(_Blocking[aio.Client]):
         """Each followed channel's last seq that was handed out: keep these, and `epoch`."""
         cursors = self.background.do(self.aio.cursors)
         for event in self._taken:
-            if isinstance(event, aio.Entry):
+            if isinstance(event, aio.Entry | aio.UnknownEntry):
                 cursors[event.ch] = event.seq - 1
         return cursors
 

@@ -171,14 +171,19 @@ async def _help(talk: Talk, _: str) -> None:
 
 
 async def _quit(talk: Talk, _: str) -> None:
-    if talk.unsent and not talk.leaving:
-        talk.leaving = True
-        raise WrongError(f"{talk.unsent} messages are not stored yet; /quit again leaves them")
+    _leave_nothing(talk, "/quit")
     raise QuitError
 
 
 async def _logout(talk: Talk, _: str) -> None:
+    _leave_nothing(talk, "/logout")
     raise QuitError(forget=True)
+
+
+def _leave_nothing(talk: Talk, again: str) -> None:
+    if talk.unsent and not talk.leaving:
+        talk.leaving = True
+        raise WrongError(f"{talk.unsent} messages are not stored yet; {again} again leaves them")
 
 
 class QuitError(Exception):

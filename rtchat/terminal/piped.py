@@ -7,14 +7,26 @@ crash: what was read and not acknowledged, one line at most.
 """
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from datetime import datetime
 from typing import BinaryIO
 
-from rtchat.client import Client, ClosedError, Msg, Removed, Rest
+from rtchat.client import (
+    Client,
+    ClientError,
+    ClosedError,
+    Entry,
+    Msg,
+    Removed,
+    Reset,
+    Rest,
+    UnknownEntry,
+)
 from rtchat.operate.terminal import printable
+from rtchat.terminal.state import millis
 
 LINE_MAX_BYTES = 65_536  # of the input; what the server takes is less
 SEND_S = 120.0
@@ -35,13 +47,13 @@ class Piped:
         self._channel = channel
         self._show = show
         self._names: dict[int, str] = {client.hello.user.id: client.hello.user.name}
-        self._printed = 0
+        self._stored = self._printed = 0  # the last seq of one's own, and the last one printed
         self._moved = asyncio.Event()
 
     async def run(self, source: BinaryIO, *, follow: bool) -> None:
         """Talk. Raises what `Client.send` raises, ClosedError, and NotTextError."""
         heads = await self._client.subscribe([self._channel])
-        self._printed = heads[self._channel]
+        self._stored = self._printed = heads[self._channel]
         async with asyncio.TaskGroup() as group:
             printing = group.create_task(self._print())
             await self._send(source)
@@ -66,12 +78,13 @@ class Piped:
                     return
 
         threading.Thread(target=read, name="input", daemon=True).start()
-        last, number = self._printed, 0
+        number = 0
         while line := await lines.get():
             number += 1
             if content := _text(line, number):
-                last = (await self._client.send(self._channel, content, timeout_s=SEND_S)).seq
-        while self._printed < last:
+                ack = await self._client.send(self._channel, content, timeout_s=SEND_S)
+                self._stored = ack.seq
+        while self._printed < self._stored:
             self._moved.clear()
             await self._moved.wait()
 
@@ -80,16 +93,32 @@ class Piped:
             if isinstance(event, Removed):
                 raise ClosedError("no member of the channel any more")
             if isinstance(event, Msg) and not event.deleted:
-                self._show(await self._line(event))
-            self._printed = max(self._printed, self._client.cursors()[self._channel])
+                await self._print_message(event.seq, event.user, event.ts, event.content)
+            if isinstance(event, Entry | UnknownEntry):
+                self._printed = event.seq
+            elif isinstance(event, Reset):
+                await self._go_on_behind(event.last_seq)
             self._moved.set()
 
-    async def _line(self, msg: Msg) -> str:
-        if msg.user not in self._names:
-            self._names |= {user.id: user.name for user in await self._rest.users([msg.user])}
-        name = self._names.get(msg.user) or f"user {msg.user}"
-        time = datetime.fromtimestamp(msg.ts / 1000).astimezone().isoformat(timespec="seconds")
-        return f"{time}  {msg.seq}  {printable(name)}: {printable(msg.content)}"
+    async def _go_on_behind(self, last_seq: int | None) -> None:
+        """The log has another history: live entries begin behind `last_seq`, which may be less than
+        what was printed, and what is stored no more is not waited for."""
+        if last_seq is None:
+            raise ClosedError("the channel's log cannot be followed any more")
+        if last_seq > self._printed:
+            async for message in self._rest.messages(self._channel, after=self._printed):
+                if message.seq <= last_seq and message.deleted_at is None:
+                    ts = millis(message.timestamp)
+                    await self._print_message(message.seq, message.user_id, ts, message.content)
+        self._printed, self._stored = last_seq, min(self._stored, last_seq)
+
+    async def _print_message(self, seq: int, user: int, ts: int, content: str) -> None:
+        if user not in self._names:
+            with contextlib.suppress(ClientError):  # the message is what must not be lost
+                self._names |= {u.id: u.name for u in await self._rest.users([user])}
+        name = self._names.get(user) or f"user {user}"
+        time = datetime.fromtimestamp(ts / 1000).astimezone().isoformat(timespec="seconds")
+        self._show(f"{time}  {seq}  {printable(name)}: {printable(content)}")
 
 
 def _text(line: bytes, number: int) -> str:

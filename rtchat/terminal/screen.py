@@ -200,8 +200,8 @@ class Screen:
             self._doing = text.partition(" ")[0] if commands.is_command(text) else ""
             try:
                 await self._line(text)
-            except (ClientError, WrongError, TimeoutError) as error:
-                self._state.panel = [str(error) or "no answer in time"]
+            except (ClientError, WrongError) as error:
+                self._state.panel = [str(error)]
             except commands.QuitError as quit_:
                 self.forget = quit_.forget
                 self.end()

@@ -173,6 +173,17 @@ class Room:
         self.read_seq, self.unread = max(self.read_seq, self.last_seq), 0
         return news
 
+    def read_elsewhere(self, seq: int) -> None:
+        """Read up to there on another device. Where not all since then is here, the count stays."""
+        if seq <= self.read_seq:
+            return
+        self.read_seq = seq
+        if seq >= self.last_seq:
+            self.unread = 0
+        elif self.order and self.order[0] <= seq + 1:
+            later = (self.items[s] for s in self.order[bisect.bisect_right(self.order, seq) :])
+            self.unread = sum(isinstance(i, Said) and i.user != self.me for i in later)
+
     def last(self, *, mine: bool) -> Said | None:
         """The newest message that stands, or one's own newest."""
         for seq in reversed(self.order):
@@ -233,10 +244,8 @@ class State:
         elif isinstance(event, Typing):
             if event.user != self.me.id:
                 room.typing[event.user] = now + TYPING_S
-        elif event.user == self.me.id and event.seq >= room.read_seq:  # on another device
-            room.read_seq = event.seq
-            if event.seq >= room.last_seq:
-                room.unread = 0
+        elif event.user == self.me.id:
+            room.read_elsewhere(event.seq)
 
     def typists(self, now: float) -> list[str]:
         """Who is writing in the channel that is shown."""

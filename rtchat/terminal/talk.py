@@ -31,7 +31,7 @@ from rtchat.client import (
     Typing,
 )
 from rtchat.client.events import AnyEvent
-from rtchat.terminal.finding import WrongError, find_channel, find_person, is_called
+from rtchat.terminal.finding import WrongError, called, find_channel, find_person
 from rtchat.terminal.state import Pending, Room, State
 
 SEND_S = 120.0  # how long a message is tried before its author is asked
@@ -52,6 +52,7 @@ class Talk:
         self._loop = asyncio.get_running_loop()
         self._asked_for: set[int] = set()  # people whose names were asked for
         self._sending: dict[str, asyncio.Task[None]] = {}  # by nonce
+        self._followed: set[int] = set()
         self._to_tell: dict[int, Room] = {}  # what was read in them
         self._typed_at = 0.0
         self._listing = asyncio.Lock()
@@ -65,8 +66,8 @@ class Talk:
     async def _shown(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
-        except (ClientError, WrongError, TimeoutError) as error:
-            self.state.panel = [str(error) or "no answer in time"]
+        except (ClientError, WrongError) as error:
+            self.state.panel = [str(error)]
         self._draw()
 
     def _draw(self) -> None:
@@ -119,31 +120,40 @@ class Talk:
             for gone in self.state.rooms.keys() - {channel.id for channel in mine}:
                 self._forget(gone)
             for channel in mine:  # told while there was no link
-                room = self.state.rooms.get(channel.id)
-                if room is not None and room.read_seq > (channel.read_seq or 0):
+                if (room := self.state.rooms.get(channel.id)) is None:
+                    continue
+                if room.read_seq > (channel.read_seq or 0):
                     self._to_tell[room.id] = room
+                room.read_elsewhere(channel.read_seq or 0)
             self.tell_read()
-            new = [channel for channel in mine if channel.id not in self.state.rooms]
-            for channel in new:
-                await self._add(channel)
-            if new:
-                await self.client.subscribe({c.id: c.last_seq for c in new})
+            await self._follow(mine)
 
     async def follow(self, channel: Channel) -> None:
         """Have a channel that one became a member of."""
         async with self._listing:
+            await self._follow([channel])
+
+    async def _follow(self, channels: list[Channel]) -> None:
+        """Follow those that are not followed yet, also where that failed before."""
+        new = [channel for channel in channels if channel.id not in self._followed]
+        for channel in new:
             if channel.id not in self.state.rooms:
                 await self._add(channel)
-                await self.client.subscribe({channel.id: channel.last_seq})
+        if new:
+            wanted = {channel.id: self.state.rooms[channel.id].last_seq for channel in new}
+            await self.client.subscribe(wanted)
+            self._followed |= wanted.keys() & self.state.rooms.keys()
 
     async def _add(self, channel: Channel) -> None:
-        room = self.state.rooms[channel.id] = Room(channel, self.state.me.id)
+        room = Room(channel, self.state.me.id)
         if channel.type == "dm":
             members = [member.user async for member in self.rest.all_members(channel.id)]
             self.state.names |= {user.id: user.name for user in members}
             room.others = [user.id for user in members if user.id != self.state.me.id]
+        self.state.rooms[channel.id] = room
 
     def _forget(self, channel: int) -> None:
+        self._followed.discard(channel)
         room = self.state.rooms.pop(channel, None)
         if room is not None and self.state.current == channel:
             self.state.current = None
@@ -217,7 +227,7 @@ class Talk:
         """Send a message to the channel that is shown; what becomes of it is shown there."""
         if (room := self.state.room) is None:
             raise WrongError("no channel is open: /join, /dm or /create one")
-        self._typed_at = 0.0
+        self._typed_at, self.leaving = 0.0, False
         self._send(room, room.begin(secrets.token_urlsafe(12), content))
 
     def _send(self, room: Room, pending: Pending) -> None:
@@ -275,10 +285,10 @@ class Talk:
 
     async def join(self, text: str) -> None:
         """Show a channel; one becomes a member of a public one."""
-        for room in self.state.rooms.values():
-            if is_called(room.channel, text):
-                await self.open(room)
-                return
+        found = called((room.channel for room in self.state.rooms.values()), text)
+        if found is not None:
+            await self.open(self.state.rooms[found.id])
+            return
         found = await find_channel(self.rest, text, "public")
         await self.follow(await self.rest.join(found.id))
         await self.open(self.state.rooms[found.id])

@@ -18,10 +18,12 @@ from rtchat.client import (
     Expiring,
     Hello,
     Msg,
+    RefusedError,
     Removed,
     Renewing,
     Reset,
     Rest,
+    UnreachableError,
 )
 from rtchat.client.model import Session, User
 from tests.client.conftest import Connect, Server
@@ -153,6 +155,18 @@ async def test_another_epoch_resets_everything(server: Server, crowd: People) ->
         assert client.epoch != first
 
 
+async def test_what_is_asked_of_a_dead_server_ends_in_time(server: Server, crowd: People) -> None:
+    """With an error of the client's own, as everything does."""
+    pod = await server.start()
+    ann = await crowd.new()
+    async with Client(pod.ws_url, token=ann.token, timeout_s=2) as client:
+        pod.kill()
+        await until(lambda: not client.connected)
+        for asked in (client.subscribe([1]), client.renew(ann.token)):
+            with pytest.raises(UnreachableError, match="no answer"):
+                await asked
+
+
 async def test_a_membership_that_ended_meanwhile(server: Server, crowd: People) -> None:
     """A channel that cannot be resumed comes out as Removed; the others are resumed."""
     pod = await server.start()
@@ -210,7 +224,7 @@ async def test_tokens_are_renewed_on_the_live_socket(people: People, pod: Pod, r
 
 
 async def test_an_expired_token_is_renewed_first(people: People, pod: Pod) -> None:
-    """4202: the client asks for a new token and comes back, where the first renewal failed too."""
+    """4202: the client asks for a new token and comes back, where the first renewals failed too."""
     ann = await people.new()
     asked = 0
 
@@ -219,6 +233,8 @@ async def test_an_expired_token_is_renewed_first(people: People, pod: Pod) -> No
         asked += 1
         if asked == 2:
             raise ConnectionError("the token service is away")
+        if asked == 3:  # as of a server that is coming up
+            raise RefusedError("unavailable", status=503, retry_after_s=0.01)
         issued = _expiring_in(people, 1.5) if asked == 1 else None
         return people.tokens.sign(ann.id, ann.session_id, issued)
 
@@ -228,7 +244,7 @@ async def test_an_expired_token_is_renewed_first(people: People, pod: Pod) -> No
         again = await anext(events)
         assert isinstance(again, Hello)
         assert again.exp > time.time() + 60
-        assert asked == 3
+        assert asked == 4
 
 
 async def test_an_expired_token_without_a_provider_is_final(people: People, pod: Pod) -> None:

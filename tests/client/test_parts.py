@@ -122,7 +122,8 @@ async def test_only_hints_are_dropped() -> None:
         events.put(Typing(ch=1, user=1))
         events.put(Msg(ch=1, seq=seq, user=1, content="", ts=0))
     assert (len(events), events.dropped, events.full) == (5, 3, True)
-    assert events.first_waiting() == {1: 1}
+    events.put(UnknownEntry("poll", 2, 7, b""))
+    assert events.first_waiting() == {1: 1, 2: 7}
 
 
 async def test_the_reader_waits_for_room() -> None:

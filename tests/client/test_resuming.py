@@ -7,9 +7,9 @@ import orjson
 import pytest
 
 from rtchat.client.connection import Link
-from rtchat.client.errors import ClosedError
-from rtchat.client.events import AnyEvent, Error, Hello, Limits, Ok, Removed, decode
-from rtchat.client.subscriptions import CHANNELS_MAX, RETRIED, Subscriptions, parts
+from rtchat.client.errors import ClosedError, RefusedError
+from rtchat.client.events import AnyEvent, Error, Hello, Limits, Ok, Removed, Reset, decode
+from rtchat.client.subscriptions import CHANNELS_MAX, RETRIED, LastSeq, Subscriptions, parts
 from rtchat.client.wire import Wire
 from rtchat.errors import ERRORS
 from tests.client.talk import until
@@ -39,10 +39,10 @@ class PaperLink(Link):
 class Following:
     """A client's subscriptions, its wire, and what came out."""
 
-    def __init__(self, cursors: dict[int, int]) -> None:
+    def __init__(self, cursors: dict[int, int], last_seq: LastSeq | None = None) -> None:
         self.wire = Wire()
         self.events: list[AnyEvent] = []
-        self.subscriptions = Subscriptions(self.wire, self.events.append, None)
+        self.subscriptions = Subscriptions(self.wire, self.events.append, last_seq)
         self._cursors = cursors
 
     async def follow(self) -> None:
@@ -115,6 +115,31 @@ async def test_what_is_refused_for_good_ends_the_client() -> None:
     link = following.connect()
     with pytest.raises(ClosedError):
         following.refuse(link.frames[0], "bad_message", retry=False)
+
+
+async def test_a_reset_channel_is_followed_again_by_a_server_that_is_coming_up() -> None:
+    """After a restore, where everybody asks at once: a refusal for now is not the last word."""
+    answers: list[int | RefusedError] = [
+        RefusedError("unavailable", status=503),
+        RefusedError("rate_limited", status=429, retry_after_s=0.01),
+        6,
+    ]
+
+    async def last_seq(_: int) -> int:
+        answer = answers.pop(0)
+        if isinstance(answer, RefusedError):
+            raise answer
+        return answer
+
+    following = Following({17: 1204}, last_seq)
+    await following.follow()
+    link = following.connect()
+    following.subscriptions.on_reset(Reset(ch=17, head=6))
+    await until(lambda: len(link.frames) == 2)
+    assert link.frames[1]["ch"] == {"17": 6}
+    following.answer(link.frames[1], {"17": {"head": 6}})
+    assert following.events == [Reset(ch=17, head=6, last_seq=6)]
+    assert following.subscriptions.cursors() == {17: 6}
 
 
 async def test_many_channels_are_resumed_in_frames_that_fit() -> None:

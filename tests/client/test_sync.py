@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rtchat import client as aio
-from rtchat.client import Hello, Msg, RefusedError, Session, UnreachableError
+from rtchat.client import Hello, Msg, RefusedError, Reset, Session, UnreachableError
 from rtchat.client.sync import Client, Renewing, Rest
 from rtchat.server.launch import free_port
 from tests.cli.running import clean, heed_ctrl_c
@@ -87,6 +87,21 @@ def test_tokens_are_renewed_and_given(pod: Pod, rest: Rest, channel: int) -> Non
     assert kept == [], "the first token was good"
 
 
+def test_a_reset_channel_is_followed_again(
+    pod: Pod, rest: Rest, ann: Session, channel: int
+) -> None:
+    """By way of the REST that was given, which is a blocking one."""
+    mine: Any = rest.as_user(ann.access_token)
+    with Client(pod.ws_url, token=ann.access_token, rest=mine) as client:
+        client.subscribe({channel: 99})
+        assert isinstance(client.take(5), Hello)
+        reset = client.take(5)
+        assert isinstance(reset, Reset)
+        assert reset.last_seq == 0
+        client.send(channel, "on")
+        assert isinstance(client.take(5), Msg)
+
+
 def test_several_threads_may_call(pod: Pod, ann: Session, channel: int) -> None:
     """Each gets its own answer."""
     seqs: list[int] = []
@@ -140,12 +155,17 @@ def test_a_script_ends_by_itself(pod: Pod, ann: Session, channel: int) -> None:
 
 
 def test_a_fork_has_a_client_of_its_own(pod: Pod, ann: Session, channel: int) -> None:
-    """It ends without its parent's, which goes on."""
+    """It ends without its parent's, which goes on, and which it is refused."""
     text = f"""
 import os, sys, warnings
 from rtchat.client.sync import Rest
 warnings.simplefilter('ignore', DeprecationWarning)
 if not (child := os.fork()):
+    try:
+        client.take()
+    except RuntimeError as error:
+        print(error, flush=True)
+    client.close()
     with Rest({pod.url!r}, token={ann.access_token!r}) as rest:
         print(rest.send({channel}, 'child').seq, flush=True)
     sys.exit(7)
@@ -155,7 +175,8 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), client.send({channel},
         [sys.executable, "-c", script(pod, ann, channel, text)],
         cwd=ROOT, env=clean(), capture_output=True, text=True, timeout=30, check=True,
     )  # fmt: skip
-    assert (done.stdout, done.stderr) == ("1\n7 2\n", "")
+    refusal = "made before a fork: its thread is the parent's; make one here"
+    assert (done.stdout, done.stderr) == (f"{refusal}\n1\n7 2\n", "")
 
 
 def test_ctrl_c_ends_a_wait_and_the_client_goes_on(pod: Pod, ann: Session, channel: int) -> None:

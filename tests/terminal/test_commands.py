@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from rtchat.client import Client, ClientError, RefusedError, Rest
+from rtchat.client import Client, ClientError, RefusedError, Rest, UnreachableError
 from rtchat.terminal import commands
 from rtchat.terminal.commands import COMMANDS, QuitError
 from rtchat.terminal.finding import WrongError
@@ -15,7 +15,8 @@ from rtchat.terminal.state import Pending, Said, State
 from rtchat.terminal.talk import Talk
 from tests.client.talk import until
 from tests.people import People, Person
-from tests.pods import Pod
+from tests.pods import Pod, Pods
+from tests.terminal.conftest import Mortal
 
 
 class Done(Exception):  # noqa: N818  the end of a talk
@@ -73,6 +74,27 @@ async def test_finding_channels_and_people(people: People, pod: Pod) -> None:
             "@Zed Stoner, Zed Stone",
         )
         await until(lambda: any(r.channel.type == "dm" for r in his.state.rooms.values()))
+
+
+async def test_a_name_that_several_channels_have_is_none(people: People, pod: Pod) -> None:
+    """Anybody may call a channel as another is called, and add members: a number says which."""
+    ann, eve = await people.new("Ann"), await people.new("Eve")
+    async with talking(pod, ann) as hers, talking(pod, eve) as his:
+        await commands.run(his, f"/create &Builds of {ann.id}")
+        assert his.state.room is not None
+        await his.rest.add_member(his.state.room.id, ann.id)
+        await commands.run(hers, f"/create &Builds of {ann.id}")
+        assert hers.state.room is not None
+        right, wrong = hers.state.room.id, his.state.room.id
+        await until(lambda: wrong in hers.state.rooms)
+        with pytest.raises(WrongError, match="a number names one"):
+            await commands.run(hers, f"/join builds of {ann.id}")
+        await commands.run(his, f"/create {right}")  # not seen by its number, so found by its name
+        await commands.run(hers, f"/join {right}")
+        assert hers.state.current == right
+        await commands.run(hers, f"/dm {eve.email}")
+        with pytest.raises(WrongError, match="/create makes one"):
+            await commands.run(hers, "/join #")
 
 
 async def test_members_come_and_go(people: People, pod: Pod) -> None:
@@ -151,6 +173,10 @@ async def test_what_failed_is_sent_again_under_its_nonce(people: People, pod: Po
         await until(lambda: len(his.failed()) == 1)
         with pytest.raises(WrongError, match="1 messages are not stored"):
             await commands.run(his, "/quit")
+        his.say("y" * 4001)
+        await until(lambda: len(his.failed()) == 2)
+        with pytest.raises(WrongError, match="2 messages are not stored yet; /logout again"):
+            await commands.run(his, "/logout")
         await commands.run(his, "/discard")
         assert his.unsent == 0
         with pytest.raises(QuitError):
@@ -174,6 +200,34 @@ async def test_unread_is_counted_while_another_channel_is_shown(people: People, 
         await until(lambda: shown(talk) == ["before", "while", "now"])
         assert room.unread == 0
     await mine.close()
+
+
+async def test_what_could_not_be_followed_is_with_the_next_connection(
+    people: People, pod: Pod, pods: Pods
+) -> None:
+    """The socket's server is away, REST's is not."""
+    ann = await people.new("Ann")
+    server = Mortal(pods, pod.database_url)
+    async with (
+        Rest(pod.url, ann.token, trust_env=False) as rest,
+        Client(server.pod.ws_url, token=ann.token, timeout_s=0.3) as client,
+        asyncio.TaskGroup() as group,
+    ):
+        talk = Talk(client, rest, State(await rest.me()), group)
+        server.pod.kill()
+        await until(lambda: not client.connected)
+        channel = (await rest.create_channel("Later")).id
+        with pytest.raises(UnreachableError):
+            await talk.list_channels()
+        running = group.create_task(talk.run())
+        await rest.send(channel, "while")
+        server.start()
+        await until(lambda: talk.state.rooms[channel].last_seq == 1)
+        await until(lambda: channel in client.cursors())
+        await talk.open(talk.state.rooms[channel])
+        assert shown(talk) == ["while"]
+        running.cancel()
+    server.pod.kill()
 
 
 @pytest.mark.parametrize("line", ["/", "/nonsense x", "/join", "/dm", "/edit", "/ join x"])

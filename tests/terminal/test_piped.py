@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rtchat.server.launch import free_port
+from rtchat.store.epoch import renew_at
 from tests.cli.running import clean, heed_ctrl_c
 from tests.pods import ROOT, Pod
 from tests.terminal.conftest import Mortal, Someone, Someones, accounts
@@ -99,6 +100,49 @@ def test_a_server_that_is_killed_loses_no_line(mortal: Mortal, tmp_path: Path) -
         assert [m.content for m in ann.rest.messages(channel)] == words
 
 
+def test_it_follows_over_another_history(mortal: Mortal, tmp_path: Path) -> None:
+    """As after a restored backup: it goes on behind the end of that."""
+    with accounts(mortal.pod) as make:
+        ann = make("Ann")
+        channel = ann.rest.create_channel("again").id
+        with chat(tmp_path, mortal.url, "again", "--email", ann.email) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(f"{PASSWORD}\nbefore\n")
+            process.stdin.flush()
+            assert process.stdout.readline().endswith("Ann: before\n")
+            mortal.pod.kill()
+            renew_at(mortal.pod.database_url)
+            mortal.start()
+            ann.rest.send(channel, "meanwhile, or live")
+            process.stdin.write("after\n")
+            process.stdin.close()
+            assert process.stdout.read().endswith("Ann: after\n")
+            assert process.wait(30) == 0
+
+
+def test_who_is_removed_is_told_so(pod: Pod, someone: Someones, tmp_path: Path) -> None:
+    """And still sees what was said before, however much of it comes at once."""
+    ann, bob = someone("Ann"), someone("Bob")
+    channel = bob.rest.create_channel("out", "private", [ann.id]).id
+    with chat(tmp_path, pod.url, f"{channel}", "--email", ann.email) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(f"{PASSWORD}\nhello\n")
+        process.stdin.flush()
+        process.stdout.readline()
+        process.send_signal(signal.SIGSTOP)
+        bob.rest.send(channel, "good bye")
+        bob.rest.remove_member(channel, ann.id)
+        process.send_signal(signal.SIGCONT)
+        assert process.stdout.read().endswith("Bob: good bye\n")
+        assert process.wait(30) == 2
+        assert process.stderr is not None
+        assert process.stderr.read() == (
+            "rtchat: the server sends us away: no member of the channel any more\n"
+        )
+
+
 def test_what_is_wrong_ends_with_2(pod: Pod, someone: Someones, tmp_path: Path) -> None:
     """And nothing behind a line that was refused is sent."""
     ann = someone("Ann")
@@ -122,6 +166,42 @@ def test_what_is_wrong_ends_with_2(pod: Pod, someone: Someones, tmp_path: Path) 
         assert "Traceback" not in err
         assert PASSWORD not in err
     assert [m.content for m in ann.rest.messages(channel)] == ["fine"]
+
+
+def test_what_is_wrong_ends_it_while_the_input_goes_on(
+    pod: Pod, someone: Someones, tmp_path: Path
+) -> None:
+    """As behind `tail -f`: with its status and its words, and not with an abort."""
+    ann = someone("Ann")
+    channel = ann.rest.create_channel("goes on").id
+    with chat(tmp_path, pod.url, f"{channel}", "--email", ann.email) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(f"{PASSWORD}\n{'x' * 4001}\n")
+        process.stdin.flush()
+        assert process.wait(30) == 2
+        assert process.stderr.read() == "rtchat: refused: too_long: At most 4000 characters.\n"
+
+
+def test_no_channel_is_guessed(pod: Pod, someone: Someones, tmp_path: Path) -> None:
+    """A name that was left empty is no direct message's, and one that two channels have is none's:
+    what a script says goes where it was meant to, or nowhere."""
+    ann, eve = someone("Ann"), someone("Eve")
+    dm = eve.rest.create_channel(None, "dm", [ann.id])
+    theirs = eve.rest.create_channel("deploys", "private", [ann.id])
+    mine = ann.rest.create_channel("deploys", "private")
+    for channel, words in (("", "no channel"), ("deploys", f"{theirs.id}, {mine.id}")):
+        status, _, err = done(
+            tmp_path, pod.url, channel, "--email", ann.email, **as_(ann, "the key is 4711\n")
+        )
+        assert status == 2
+        assert words in err
+    for one in (dm, theirs, mine):
+        assert list(ann.rest.messages(one.id)) == []
+    status, said, _ = done(
+        tmp_path, pod.url, f"{mine.id}", "--email", ann.email, **as_(ann, "the key is 4711\n")
+    )
+    assert (status, said) == (0, [("Ann", "the key is 4711")])
 
 
 def test_a_server_that_is_not_there_ends_with_3(tmp_path: Path) -> None:

@@ -118,6 +118,12 @@ def test_unread_counts_what_others_said_since() -> None:
     assert room.unread == 1
     state.on_ephemeral(Read(ch=17, user=ANN, seq=5), now=0)
     assert room.unread == 0, "read on another device"
+    for seq in (6, 7, 8):
+        room.on(msg(seq, "and more"))
+    state.on_ephemeral(Read(ch=17, user=ANN, seq=6), now=0)
+    assert room.unread == 2, "of which a part"
+    state.on_ephemeral(Read(ch=17, user=ANN, seq=5), now=0)
+    assert room.unread == 2
 
 
 def test_who_types_and_who_is_there() -> None:
