@@ -180,10 +180,10 @@ class Presence:
         crowd = self._crowds.get(channel_id)
         return (crowd.everybody(), crowd.gone) if crowd is not None else (set(), ())
 
-    def knows(self, channel_id: int, user: int) -> bool:
-        """Whether this room has him online."""
+    def known(self, channel_id: int, users: set[int]) -> set[int]:
+        """Which of these this room has online."""
         crowd = self._crowds.get(channel_id)
-        return crowd is not None and crowd.knows(user)
+        return crowd.known(users) if crowd is not None else set()
 
     # --- the other pods
 

@@ -204,11 +204,11 @@ class Teller:
         if room.subscribers <= self._config.presence_room_max and self._presence.came(
             room.channel_id, sub.receiver.user_id, room.subscribers
         ):
-            self._outlet.fresh[sub] = None
+            self._outlet.refresh(sub)
             self._arm()
 
     def _subscription_ended(self, sub: Subscription) -> None:
-        self._outlet.fresh.pop(sub, None)
+        self._outlet.forget(sub)
         self._presence.unsubscribed(sub.room.channel_id, sub.receiver.user_id)
 
     def _left(self, user: int) -> None:

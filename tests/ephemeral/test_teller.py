@@ -142,6 +142,55 @@ async def test_beyond_a_ticks_writes_typing_is_dropped_and_presence_waits(pod: W
     assert (measures.dropped, measures.told) == (dropped + 1, told + len(people) - 1)
 
 
+async def test_who_comes_to_many_rooms_costs_two_looks_at_each(
+    pod: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many went from them: a look each at these, room by room, once took seconds."""
+    ann, bob, *others = [await pod.person() for _ in range(5)]
+    channels = [await pod.channel(ann, bob, *others) for _ in range(5)]
+    a = await live(pod, ann, *channels)
+    for socket in [await live(pod, user, *channels) for user in others]:
+        socket.leave()
+    a.read()
+    presence = pod.services.teller._presence
+    await until(lambda: all(len(presence.listing(c)[1]) == len(others) for c in channels))
+    a.read()
+    looks: list[int] = []
+
+    def counted(look: Callable[..., Any]) -> Callable[..., Any]:
+        def counting(channel: int, *args: Any) -> Any:
+            looks.append(channel)
+            return look(channel, *args)
+
+        return counting
+
+    for name in ("listing", "known"):
+        monkeypatch.setattr(presence, name, counted(getattr(presence, name)))
+    b = await live(pod, bob, *channels)
+    assert sorted(statuses(b)) == [(ann, "online"), *((user, "offline") for user in others)]
+    assert len(looks) <= 2 * len(channels)
+
+
+async def test_who_went_from_one_room_may_be_online_in_another(pod: World) -> None:
+    """Then whoever follows both hears of him as online alone."""
+    ann, bob = await pod.person(), await pod.person()
+    one, two = await pod.channel(ann, bob), await pod.channel(ann, bob)
+    await live(pod, ann, one, two)
+    receive = pod.services.hub.rooms.receive
+    for channel in (one, two):
+        receive(words.encode(channel, Word("other", online=[bob], subscribers=1)))
+    receive(words.encode(one, Word("other", gone=[bob], subscribers=1)))
+    presence = pod.services.teller._presence
+    await until(lambda: bob in presence.listing(one)[1])
+    a = await live(pod, ann, one, two)
+    assert statuses(a) == [(bob, "online")]
+    late = await live(pod, ann, two)
+    late.read()
+    await late.sub({one: None})
+    await until(lambda: not pod.services.teller._outlet.fresh)
+    assert statuses(late) == []
+
+
 async def test_words_that_are_none_cost_nothing(pod: World, caplog: Any) -> None:
     """Nor do those of rooms that are not here, nor one's own that come back."""
     ann, bob = await pod.person(), await pod.person()
