@@ -163,7 +163,9 @@ async def test_a_row_that_is_locked_at_the_end_is_tried_again(
         await locked.wait()
         await marks.close()
 
-    await asyncio.gather(hold(), close())
+    async with asyncio.TaskGroup() as both:
+        both.create_task(hold())
+        both.create_task(close())
     assert await read_seq(pod, ann, channel) == 1
 
 

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from rtchat import notice as notices
 from rtchat.ephemeral import word as words
 from rtchat.ephemeral.word import Word
+from rtchat.errors import ChatError, Code
+from rtchat.notice import Seek
 from tests.world import Socket, World, world
 
 SETTINGS: dict[str, Any] = {
@@ -189,6 +192,85 @@ async def test_who_went_from_one_room_may_be_online_in_another(pod: World) -> No
     await late.sub({one: None})
     await until(lambda: not pod.services.teller._outlet.fresh)
     assert statuses(late) == []
+
+
+async def test_of_one_room_a_tick_tells_of_so_many_as_it_may_have(pod: World) -> None:
+    """Many pods with a small room each make a large one: the others are dropped."""
+    ann = await pod.person()
+    channel = await pod.channel(ann)
+    a = await live(pod, ann, channel)
+    most = pod.services.config.typing_room_max
+    everybody = list(range(10**6, 10**6 + most + 50))
+    for _ in range(2):  # the same again is not one more
+        pod.services.hub.rooms.receive(words.encode(channel, Word("other", typing=everybody)))
+    await until(lambda: a.unread)
+    assert [e["user"] for e in a.read()] == everybody[:most]
+    assert pod.services.teller.measures.dropped == 100
+
+
+async def gone_from(pod: World, user: int, *channels: int) -> Socket:
+    """A socket of his, who was told of in these rooms and follows them no more; they are shut."""
+    socket = await live(pod, user, *channels)
+    pod.services.hub.unsubscribe(socket.connection, channels)
+    pod.services.hub.rooms._shut(list(channels))
+    return socket
+
+
+async def test_who_is_gone_when_the_database_answers_is_not_taken_over(
+    pod: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another pod sought him: nobody would ever say that he went."""
+    ann = await pod.person()
+    channel = await pod.channel(ann)
+    services, asked, answer = pod.services, asyncio.Event(), asyncio.Event()
+    a, standing = pod.connect(ann), services.channels.standing
+
+    async def slow(*args: Any) -> Any:
+        asked.set()
+        await answer.wait()
+        return await standing(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(services.channels, "standing", slow)
+        services.connections.receive(notices.encode(Seek("other", [(ann, [channel])])))
+        await asked.wait()
+        a.leave()
+        await until(lambda: not services.teller._presence._leaving)
+        answer.set()
+        await until(lambda: len(services.teller._tasks) == 1)  # that which beats
+    assert services.teller._presence.listing(channel)[0] == set()
+
+
+async def test_left_rooms_are_checked_in_turn(pod: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some users at a time, so that everybody's turn comes."""
+    ann, bob = await pod.person(), await pod.person()
+    channel = await pod.channel(ann, bob)
+    for user in (ann, bob):
+        await gone_from(pod, user, channel)
+    monkeypatch.setattr("rtchat.ephemeral.teller.CHECKED_MAX", 1)
+    teller = pod.services.teller
+    await pod.services.database.execute("DELETE FROM members WHERE user_id = $1", bob)
+    for _ in range(2):
+        await teller._check_left_rooms()
+    assert teller._presence.listing(channel)[0] == {ann}
+
+
+async def test_nobody_is_forgotten_because_the_database_is_away(
+    pod: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That he is no member any more is something that it says."""
+    ann = await pod.person()
+    channel = await pod.channel(ann)
+    await gone_from(pod, ann, channel)
+
+    async def away(*_: object) -> None:
+        raise ChatError(Code.UNAVAILABLE)
+
+    teller = pod.services.teller
+    with monkeypatch.context() as patch:
+        patch.setattr(pod.services.channels, "standing", away)
+        await teller._check_left_rooms()
+    assert teller._presence.listing(channel)[0] == {ann}
 
 
 async def test_words_that_are_none_cost_nothing(pod: World, caplog: Any) -> None:
