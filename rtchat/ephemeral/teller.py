@@ -144,6 +144,12 @@ class Teller:
             self._note(self._to_tell, channel_id, user)
             self._note(self._to_say, channel_id, user)
 
+    def wrote(self, connection: Connection, channel_id: int) -> None:
+        """The user has sent what he was typing: that he is must not be told behind it."""
+        for waiting in (self._to_tell, self._to_say):
+            if (talk := waiting.get(channel_id)) is not None:
+                talk.typing.pop(connection.user_id, None)
+
     async def _require(self, connection: Connection, channel_id: int) -> None:
         if channel_id in connection.subs:
             return  # a membership that ends takes it away
