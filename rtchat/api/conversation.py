@@ -183,6 +183,7 @@ class Conversation:
             ref=command.ref,
         )
         self._connection.unanswered += 1
+        self._services.teller.wrote(self._connection, command.ch)
 
     def edit(self, command: commands.Edit) -> None:
         """Hand an edit to the writer."""

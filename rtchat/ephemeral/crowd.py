@@ -32,6 +32,12 @@ class Crowd:
         """Whether the room was told that he is online, and not that he is gone."""
         return user in self.here or any(user in there.users for there in self.elsewhere.values())
 
+    def known(self, users: set[int]) -> set[int]:
+        """Those of `users` who are online."""
+        return (users & self.here).union(
+            *(users & there.users for there in self.elsewhere.values())
+        )
+
     def everybody(self) -> set[int]:
         """Who is online."""
         return self.here.union(*(there.users for there in self.elsewhere.values()))

@@ -84,8 +84,10 @@ class Marks:
         await self._tasks.close()
         try:
             async with asyncio.timeout(CLOSE_S):
-                while self._waiting and await self._flush():
-                    pass
+                await self._flush()
+                while self._waiting:  # locked, mostly for some milliseconds
+                    await asyncio.sleep(CLOSE_S / 10)
+                    await self._flush()
         except (ChatError, TimeoutError):
             log.warning("marks of reading are lost", extra={"marks": len(self._waiting)})
 
@@ -94,17 +96,18 @@ class Marks:
             while self._waiting:
                 await asyncio.sleep(self._config.read_flush_ms / 1000)
                 try:
-                    while await self._flush():
-                        pass
+                    await self._flush()
                 except ChatError:  # the database is away, and said so
                     await asyncio.sleep(AGAIN_S * random.uniform(0.5, 1.5))
         finally:
             self._running = False
 
-    async def _flush(self) -> bool:
-        """Store a batch. Tells whether there was more than that."""
-        keys = sorted(list(self._waiting)[:BATCH])
-        more = len(self._waiting) > len(keys)
+    async def _flush(self) -> None:
+        """Try each that waits, once: with a row that is locked it would not help to hurry."""
+        for _ in range(0, len(self._waiting), BATCH):
+            await self._store(sorted(list(self._waiting)[:BATCH]))
+
+    async def _store(self, keys: list[tuple[int, int]]) -> None:
         batch = [Mark(u, c, (w := self._waiting[c, u]).seq, w.connection) for c, u in keys]
         found = await self._channels.mark_read([mark[:3] for mark in batch])
         moved: list[Mark] = []
@@ -121,4 +124,3 @@ class Marks:
                 self._waiting[mark.channel, mark.user] = waiting
         if moved:
             self._on_stored(moved)
-        return more

@@ -7,7 +7,7 @@ its rooms and who went last, once for all of them. Must never: wait for a socket
 people of themselves, or forget somebody who missed presence.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from rtchat import protocol
 from rtchat.config import Config
@@ -22,6 +22,7 @@ PRESENCE_SHARE = 4
 LISTED_MAX = 1000  # users that a socket is told of in a tick, but for those of its last room
 Part = tuple[int, bytes]  # whom it is about, and the frame
 Statuses = dict[int, bool]  # user, online?
+Listing = tuple[Statuses, Collection[int]]  # who is online in a room, and who went last
 
 
 class Outlet:
@@ -40,11 +41,26 @@ class Outlet:
         self._measures = measures
         self._room_of = room_of
         self._left = 0  # sockets that may still be told in this tick
-        self.fresh: dict[Subscription, None] = {}
+        self._listings: dict[int, Listing] = {}  # by channel, as of this tick
+        # By socket: a look at it must not cost what it follows.
+        self.fresh: dict[Connection, dict[Subscription, None]] = {}
 
     def tick(self) -> None:
         """Another tick begins."""
         self._left = self._writes_max
+        self._listings.clear()
+
+    def refresh(self, sub: Subscription) -> None:
+        """Tell it anew who is online, as soon as may be."""
+        self.fresh.setdefault(_connection(sub), {})[sub] = None
+
+    def forget(self, sub: Subscription) -> None:
+        """It has ended."""
+        connection = _connection(sub)
+        if (fresh := self.fresh.get(connection)) is not None:
+            fresh.pop(sub, None)
+            if not fresh:
+                del self.fresh[connection]
 
     def tell_room(self, room: Room, parts: Sequence[Part]) -> None:
         """Tell those who are live there what is not about themselves; where the tick has no more
@@ -84,11 +100,11 @@ class Outlet:
             statuses = changes.pop(channel_id)
             room = self._room_of(channel_id)
             for sub in room.live if room is not None else ():
-                if sub in self.fresh:
-                    continue  # it will hear of all
                 connection = _connection(sub)
+                if sub in self.fresh.get(connection, ()):
+                    continue  # it will hear of all
                 if not self._may(connection):
-                    self.fresh[sub] = None
+                    self.refresh(sub)
                 elif (known := told.get(connection)) is not None:
                     known.update(statuses)
                 else:
@@ -96,27 +112,42 @@ class Outlet:
                     self._left -= 1
 
     def _add_fresh(self, told: dict[Connection, Statuses]) -> None:
-        for sub in list(self.fresh):
-            connection = _connection(sub)
-            if sub.state is not State.LIVE:
-                del self.fresh[sub]  # it will be told when it is
+        for connection in list(self.fresh):
+            if connection.paused:
+                del self.fresh[connection]  # it falls behind, and is told when it is live again
                 continue
             if connection not in told:
                 if self._left <= 0 or not self._may(connection):
                     continue
                 self._left -= 1
                 told[connection] = {}
-            if len(told[connection]) <= LISTED_MAX:
-                del self.fresh[sub]
-                self._list(sub, connection, told[connection])
+            self._list(connection, told[connection])
 
-    def _list(self, sub: Subscription, connection: Connection, statuses: Statuses) -> None:
-        """Add whom a room knows. Who went there may be online in another room of the reader's."""
-        online, gone = self._presence.listing(sub.room.channel_id)
-        statuses.update(dict.fromkeys(online, True))
-        for user in gone:
-            if not any(self._presence.knows(channel_id, user) for channel_id in connection.subs):
-                statuses.setdefault(user, False)
+    def _list(self, connection: Connection, statuses: Statuses) -> None:
+        """Add whom its rooms know. Who went from one may be online in another that it follows."""
+        fresh = self.fresh.pop(connection)
+        gone: set[int] = set()
+        for sub in list(fresh):
+            if len(statuses) > LISTED_MAX:
+                self.fresh[connection] = fresh  # behind the others
+                break
+            del fresh[sub]
+            if sub.state is State.LIVE:
+                online, went = self._listing(sub.room.channel_id)
+                statuses.update(online)
+                gone.update(went)
+        gone.difference_update(statuses)
+        for channel_id in connection.subs if gone else ():
+            gone -= self._presence.known(channel_id, gone)
+        statuses.update(dict.fromkeys(gone, False))
+
+    def _listing(self, channel_id: int) -> Listing:
+        """The same for all who are told in this tick."""
+        found = self._listings.get(channel_id)
+        if found is None:
+            online, gone = self._presence.listing(channel_id)
+            found = self._listings[channel_id] = dict.fromkeys(online, True), gone
+        return found
 
     def write(self, connection: Connection, parts: list[bytes]) -> bool:
         """Write these frames at once; False: dropped."""

@@ -90,7 +90,9 @@ class Presence:
             if subscribers > self._room_max:
                 return False
             crowd = self._crowds[channel_id] = Crowd()
-        elif subscribers + sum(t.subscribers for t in crowd.elsewhere.values()) > self._room_max:
+        elif self._full(crowd, user) or (
+            subscribers + sum(t.subscribers for t in crowd.elsewhere.values()) > self._room_max
+        ):
             return False
         if not crowd.hears:
             crowd.hears = True
@@ -98,6 +100,10 @@ class Presence:
             draft.asks = draft.whole = True  # what others asked meanwhile was not heard here
         self._enter(channel_id, crowd, user)
         return True
+
+    def _full(self, crowd: Crowd, user: int) -> bool:
+        """Whether he has no place: who is online and follows it no more has one, too."""
+        return user not in crowd.here and len(crowd.here) >= self._room_max
 
     def _enter(self, channel_id: int, crowd: Crowd, user: int) -> None:
         if (rooms := self._left_rooms.get(user)) is not None:
@@ -180,10 +186,10 @@ class Presence:
         crowd = self._crowds.get(channel_id)
         return (crowd.everybody(), crowd.gone) if crowd is not None else (set(), ())
 
-    def knows(self, channel_id: int, user: int) -> bool:
-        """Whether this room has him online."""
+    def known(self, channel_id: int, users: set[int]) -> set[int]:
+        """Which of these this room has online."""
         crowd = self._crowds.get(channel_id)
-        return crowd is not None and crowd.knows(user)
+        return crowd.known(users) if crowd is not None else set()
 
     # --- the other pods
 
@@ -247,9 +253,10 @@ class Presence:
         """Another pod seeks him, who has a socket here and is a member of these channels."""
         for channel_id in channels:
             crowd = self._crowds.setdefault(channel_id, Crowd())
-            self._enter(channel_id, crowd, user)
-            self._say_online(channel_id, user)  # where he was here: the word of it was lost
-            self.unsubscribed(channel_id, user)
+            if not self._full(crowd, user):
+                self._enter(channel_id, crowd, user)
+                self._say_online(channel_id, user)  # where he was here: the word of it was lost
+                self.unsubscribed(channel_id, user)
 
     # --- the clock
 

@@ -95,6 +95,7 @@ class Teller:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._checked = 0  # the last user whose left rooms were looked at
 
     def __repr__(self) -> str:
         return f"<Teller {self._presence!r}, {len(self._outlet.fresh)} fresh>"
@@ -143,6 +144,12 @@ class Teller:
             self._note(self._to_tell, channel_id, user)
             self._note(self._to_say, channel_id, user)
 
+    def wrote(self, connection: Connection, channel_id: int) -> None:
+        """The user has sent what he was typing: that he is must not be told behind it."""
+        for waiting in (self._to_tell, self._to_say):
+            if (talk := waiting.get(channel_id)) is not None:
+                talk.typing.pop(connection.user_id, None)
+
     async def _require(self, connection: Connection, channel_id: int) -> None:
         if channel_id in connection.subs:
             return  # a membership that ends takes it away
@@ -167,8 +174,9 @@ class Teller:
                 self.measures.dropped += 1
                 return
             talk = where[channel_id] = _Talk()
-        if len(talk.typing) + len(talk.read) >= PEOPLE_MAX:
-            self.measures.dropped += 1
+        told = talk.typing if seq is None else talk.read
+        if user not in told and len(told) >= self._config.typing_room_max:
+            self.measures.dropped += 1  # of many pods' people together, perhaps
         elif seq is None:
             talk.typing[user] = None
         else:
@@ -204,11 +212,11 @@ class Teller:
         if room.subscribers <= self._config.presence_room_max and self._presence.came(
             room.channel_id, sub.receiver.user_id, room.subscribers
         ):
-            self._outlet.fresh[sub] = None
+            self._outlet.refresh(sub)
             self._arm()
 
     def _subscription_ended(self, sub: Subscription) -> None:
-        self._outlet.fresh.pop(sub, None)
+        self._outlet.forget(sub)
         self._presence.unsubscribed(sub.room.channel_id, sub.receiver.user_id)
 
     def _left(self, user: int) -> None:
@@ -270,16 +278,17 @@ class Teller:
 
     async def _take_over(self, wanted: list[tuple[int, list[int]]]) -> None:
         for user, channels in wanted:
-            if members := await self._memberships(user, channels):
+            members = await self._memberships(user, channels)
+            if members and self._connections.of(user):  # still: else nobody would say that he went
                 self._presence.take_over(user, members)
         self._arm()
 
-    async def _memberships(self, user: int, channels: list[int]) -> list[int]:
-        """Of which of these channels the user is a member; none where that cannot be asked."""
+    async def _memberships(self, user: int, channels: list[int]) -> list[int] | None:
+        """Of which of these channels the user is a member; None where that cannot be asked."""
         try:
             found = (await self._channels.standing(user, channels)).of
         except ChatError:
-            return []
+            return None
         return [channel for channel, standing in found.items() if standing.role is not None]
 
     # --- the clock
@@ -326,10 +335,15 @@ class Teller:
                     self._presence.refresh(room.channel_id, users, size, now)
 
     async def _check_left_rooms(self) -> None:
-        """Forget who is no member any more of a room that is not open here."""
-        for user, channels in list(self._presence.left_rooms().items())[:CHECKED_MAX]:
-            members = await self._memberships(user, channels)
-            for channel_id in set(channels).difference(members):
+        """Forget who is no member any more of a room that is not open here; some users in turn."""
+        left = self._presence.left_rooms()
+        users = sorted(left, key=lambda user: (user <= self._checked, user))
+        for user in users[:CHECKED_MAX]:
+            members = await self._memberships(user, left[user])
+            if members is None:
+                return
+            self._checked = user
+            for channel_id in set(left[user]).difference(members):
                 if self._rooms.get(channel_id) is None:
                     self._presence.ended(channel_id, user)
 

@@ -69,6 +69,22 @@ async def test_typing_again_at_once_is_not_told_again(quiet: Place) -> None:
         await a.alive()
 
 
+async def test_typing_is_not_told_behind_the_message(quiet: Place) -> None:
+    """Who has sent it is shown as typing no more, for the seconds that clients show it."""
+    ann, bob, cid = await quiet.several(3)
+    channel = await quiet.channel(ann, bob, cid)
+    async with (
+        quiet.socket(ann) as a,
+        quiet.socket(bob, channel) as b,
+        quiet.socket(cid) as c,
+    ):
+        await a.send({"t": "typing", "ch": channel})
+        await a.ask({"t": "send", "ref": 1, "ch": channel, "content": "ok"})
+        await b.until(t="msg")
+        await c.send({"t": "typing", "ch": channel})
+        assert await b.recv() == {"t": "typing", "ch": channel, "user": cid.id}
+
+
 async def test_large_rooms_are_not_told_of_typing_and_marks(quiet: Place) -> None:
     """One subscriber more than `typing_room_max`; one's own sockets hear of one's marks there."""
     ann, bob = await quiet.several(2)

@@ -1,7 +1,7 @@
 """Marks of reading on a real database: stored together, never back, in nobody's way."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import msgspec
 import pytest
@@ -112,6 +112,61 @@ async def test_a_row_that_is_locked_is_passed_over_and_tried_again(pod: World) -
     assert stored[1:] == [Mark(ann, channel, 1, 7)]
     assert TRIES * 0.05 > 0.5, "longer than a batch of the writer's"
     await marks.close()
+
+
+async def test_locked_rows_are_tried_once_a_round(
+    pod: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where they are more than a batch: else all tries were over before the lock was."""
+    ann, bob = await pod.person(), await pod.person()
+    channel = await pod.channel(ann, bob)
+    await pod.send(ann, channel, "a")
+    monkeypatch.setattr("rtchat.ephemeral.marks.BATCH", 1)
+    marks, stored = marks_of(pod, read_flush_ms=60_000)
+    for user in (ann, bob):
+        marks.note(Mark(user, channel, 1, 7))
+    async with pod.services.database.transaction() as held:
+        await held.execute("SELECT FROM members WHERE channel_id = $1 FOR UPDATE", channel)
+        await marks._flush()
+        assert [waiting.tries for waiting in marks._waiting.values()] == [1, 1]
+    await marks.close()
+    assert {mark.user for mark in stored} == {ann, bob}
+
+
+async def test_a_row_that_is_locked_at_the_end_is_tried_again(
+    pod: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a moment, as long as the pod has it."""
+    ann = await pod.person()
+    channel = await pod.channel(ann)
+    await pod.send(ann, channel, "a")
+    monkeypatch.setattr("rtchat.ephemeral.marks.CLOSE_S", 20)
+    marks, _ = marks_of(pod, read_flush_ms=60_000)
+    locked, tried = asyncio.Event(), asyncio.Event()
+    store = pod.services.channels.mark_read
+
+    async def telling(asked: Sequence[tuple[int, int, int]]) -> list[Stored]:
+        found = await store(asked)
+        tried.set()
+        return found
+
+    monkeypatch.setattr(pod.services.channels, "mark_read", telling)
+    marks.note(Mark(ann, channel, 1, 7))
+
+    async def hold() -> None:
+        async with pod.services.database.transaction() as held:
+            await held.execute("SELECT FROM members WHERE channel_id = $1 FOR UPDATE", channel)
+            locked.set()
+            await tried.wait()
+
+    async def close() -> None:
+        await locked.wait()
+        await marks.close()
+
+    async with asyncio.TaskGroup() as both:
+        both.create_task(hold())
+        both.create_task(close())
+    assert await read_seq(pod, ann, channel) == 1
 
 
 async def test_beyond_the_bound_the_answer_is_overloaded(pod: World) -> None:

@@ -271,6 +271,18 @@ def test_a_room_that_is_full_takes_nobody_in(alone: Presence):
     assert alone.changes == {7: {1: False}}
 
 
+def test_who_looked_into_a_room_and_is_online_counts_towards_a_full_room(alone: Presence):
+    """Or those who look into one channel after the other would all be told of in each."""
+    for user in range(1, 6):
+        assert alone.came(7, user, 1) == (user <= 3)
+        alone.unsubscribed(7, user)
+    alone.take_over(6, [7])
+    assert alone.listing(7)[0] == {1, 2, 3}
+    assert alone.came(7, 1, 1), "has his place"
+    alone.ended(7, 2)
+    assert alone.came(7, 6, 2)
+
+
 def test_others_count_towards_a_full_room(alone: Presence):
     """As far as they have told how many they are."""
     assert alone.came(7, 1, 1)

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from rtchat import notice as notices
 from rtchat.ephemeral import word as words
 from rtchat.ephemeral.word import Word
+from rtchat.errors import ChatError, Code
+from rtchat.notice import Seek
 from tests.world import Socket, World, world
 
 SETTINGS: dict[str, Any] = {
@@ -140,6 +143,134 @@ async def test_beyond_a_ticks_writes_typing_is_dropped_and_presence_waits(pod: W
         await pod.services.teller.typing(sockets[0].connection, where)
     await until(lambda: measures.dropped > dropped)
     assert (measures.dropped, measures.told) == (dropped + 1, told + len(people) - 1)
+
+
+async def test_who_comes_to_many_rooms_costs_two_looks_at_each(
+    pod: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many went from them: a look each at these, room by room, once took seconds."""
+    ann, bob, *others = [await pod.person() for _ in range(5)]
+    channels = [await pod.channel(ann, bob, *others) for _ in range(5)]
+    a = await live(pod, ann, *channels)
+    for socket in [await live(pod, user, *channels) for user in others]:
+        socket.leave()
+    a.read()
+    presence = pod.services.teller._presence
+    await until(lambda: all(len(presence.listing(c)[1]) == len(others) for c in channels))
+    a.read()
+    looks: list[int] = []
+
+    def counted(look: Callable[..., Any]) -> Callable[..., Any]:
+        def counting(channel: int, *args: Any) -> Any:
+            looks.append(channel)
+            return look(channel, *args)
+
+        return counting
+
+    for name in ("listing", "known"):
+        monkeypatch.setattr(presence, name, counted(getattr(presence, name)))
+    b = await live(pod, bob, *channels)
+    assert sorted(statuses(b)) == [(ann, "online"), *((user, "offline") for user in others)]
+    assert len(looks) <= 2 * len(channels)
+
+
+async def test_who_went_from_one_room_may_be_online_in_another(pod: World) -> None:
+    """Then whoever follows both hears of him as online alone."""
+    ann, bob = await pod.person(), await pod.person()
+    one, two = await pod.channel(ann, bob), await pod.channel(ann, bob)
+    await live(pod, ann, one, two)
+    receive = pod.services.hub.rooms.receive
+    for channel in (one, two):
+        receive(words.encode(channel, Word("other", online=[bob], subscribers=1)))
+    receive(words.encode(one, Word("other", gone=[bob], subscribers=1)))
+    presence = pod.services.teller._presence
+    await until(lambda: bob in presence.listing(one)[1])
+    a = await live(pod, ann, one, two)
+    assert statuses(a) == [(bob, "online")]
+    late = await live(pod, ann, two)
+    late.read()
+    await late.sub({one: None})
+    await until(lambda: not pod.services.teller._outlet.fresh)
+    assert statuses(late) == []
+
+
+async def test_of_one_room_a_tick_tells_of_so_many_as_it_may_have(pod: World) -> None:
+    """Many pods with a small room each make a large one: the others are dropped."""
+    ann = await pod.person()
+    channel = await pod.channel(ann)
+    a = await live(pod, ann, channel)
+    most = pod.services.config.typing_room_max
+    everybody = list(range(10**6, 10**6 + most + 50))
+    for _ in range(2):  # the same again is not one more
+        pod.services.hub.rooms.receive(words.encode(channel, Word("other", typing=everybody)))
+    await until(lambda: a.unread)
+    assert [e["user"] for e in a.read()] == everybody[:most]
+    assert pod.services.teller.measures.dropped == 100
+
+
+async def gone_from(pod: World, user: int, *channels: int) -> Socket:
+    """A socket of his, who was told of in these rooms and follows them no more; they are shut."""
+    socket = await live(pod, user, *channels)
+    pod.services.hub.unsubscribe(socket.connection, channels)
+    pod.services.hub.rooms._shut(list(channels))
+    return socket
+
+
+async def test_who_is_gone_when_the_database_answers_is_not_taken_over(
+    pod: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another pod sought him: nobody would ever say that he went."""
+    ann = await pod.person()
+    channel = await pod.channel(ann)
+    services, asked, answer = pod.services, asyncio.Event(), asyncio.Event()
+    a, standing = pod.connect(ann), services.channels.standing
+
+    async def slow(*args: Any) -> Any:
+        asked.set()
+        await answer.wait()
+        return await standing(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(services.channels, "standing", slow)
+        services.connections.receive(notices.encode(Seek("other", [(ann, [channel])])))
+        await asked.wait()
+        a.leave()
+        await until(lambda: not services.teller._presence._leaving)
+        answer.set()
+        await until(lambda: len(services.teller._tasks) == 1)  # that which beats
+    assert services.teller._presence.listing(channel)[0] == set()
+
+
+async def test_left_rooms_are_checked_in_turn(pod: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some users at a time, so that everybody's turn comes."""
+    ann, bob = await pod.person(), await pod.person()
+    channel = await pod.channel(ann, bob)
+    for user in (ann, bob):
+        await gone_from(pod, user, channel)
+    monkeypatch.setattr("rtchat.ephemeral.teller.CHECKED_MAX", 1)
+    teller = pod.services.teller
+    await pod.services.database.execute("DELETE FROM members WHERE user_id = $1", bob)
+    for _ in range(2):
+        await teller._check_left_rooms()
+    assert teller._presence.listing(channel)[0] == {ann}
+
+
+async def test_nobody_is_forgotten_because_the_database_is_away(
+    pod: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That he is no member any more is something that it says."""
+    ann = await pod.person()
+    channel = await pod.channel(ann)
+    await gone_from(pod, ann, channel)
+
+    async def away(*_: object) -> None:
+        raise ChatError(Code.UNAVAILABLE)
+
+    teller = pod.services.teller
+    with monkeypatch.context() as patch:
+        patch.setattr(pod.services.channels, "standing", away)
+        await teller._check_left_rooms()
+    assert teller._presence.listing(channel)[0] == {ann}
 
 
 async def test_words_that_are_none_cost_nothing(pod: World, caplog: Any) -> None:
