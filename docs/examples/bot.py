@@ -5,8 +5,9 @@
 
 It answers `!ping`, `!time`, `!echo TEXT` and `!help` in one channel. How that is exactly once:
 
-- Each answer has a nonce that is made of the command's channel and seq. A nonce is stored once, for
-  ever, so an answer that is sent again, after a lost ack or by the next process, finds the first.
+- Each answer has a nonce that is made of the command's channel, seq and epoch (another history uses
+  the same seqs again). A nonce is stored once, for ever, so an answer that is sent again, after a
+  lost ack or by the next process, finds the first.
 - The cursor (the seq of the last entry that is done with) and the epoch are in a file, written
   after the answer is acknowledged. A crash before that answers again, which is harmless; one after
   that does not. So nothing is answered twice, and nothing is left out.
@@ -60,13 +61,13 @@ class Place:
         new.replace(self._path)
 
 
-def reply(client: Client, msg: Msg) -> None:
+def reply(client: Client, msg: Msg, epoch: str) -> None:
     """Answer a message, once; returns when that is stored."""
     text = None if msg.deleted or msg.user == client.hello.user.id else answer(msg.content)
     if text is None:
         return
     try:
-        client.send(msg.ch, text, nonce=f"bot:{msg.ch}:{msg.seq}")
+        client.send(msg.ch, text, nonce=f"bot:{epoch[:8]}:{msg.ch}:{msg.seq}")
     except RefusedError as error:
         if error.code != "nonce_conflict":  # else it was answered, in other words
             print(f"no answer to {msg.seq}: {error}", file=sys.stderr)
@@ -82,18 +83,20 @@ def run(url: str, name: str, path: Path) -> None:
         place = Place(path)
         with Client(url, tokens=Renewing(rest, session)) as client:
             heads = client.subscribe({channel: place.seq}, epoch=place.epoch)
+            epoch = client.hello.epoch  # of what comes out until a Reset does
             if place.seq is None:
-                place.save(client.epoch, heads[channel])
+                place.save(epoch, heads[channel])
             print("ready", flush=True)
             for event in client.events():
                 if isinstance(event, Reset) and event.last_seq is not None:
-                    place.save(client.epoch, event.last_seq)
+                    epoch = event.epoch or client.hello.epoch
+                    place.save(epoch, event.last_seq)
                 elif isinstance(event, Entry):
                     if isinstance(event, Msg):
-                        reply(client, event)
+                        reply(client, event, epoch)
                     command = isinstance(event, Msg) and event.content.startswith("!")
                     if command or event.seq >= (place.seq or 0) + SAVE_EVERY:
-                        place.save(client.epoch, event.seq)
+                        place.save(epoch, event.seq)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@
 Messages go over both ways, with their author's name before them; edits and deletions follow. How
 each is carried over exactly once, although this process and both servers may die at any moment:
 
-- A copy's nonce is made of the side, the channel and the seq that it is a copy of. The server
-  stores a nonce once, for ever: to send it again finds the copy, and its seq.
+- A copy's nonce is made of the side and of the epoch, channel and seq that it is a copy of (after a
+  restored backup other messages have the same seqs). The server stores a nonce once, for ever: to
+  send it again finds the copy, and its seq. So no two bridges share an account and a channel.
 - A database file has, for each side, the cursor and which copy belongs to which message. Both are
   written in one transaction, after the copy is acknowledged. After a crash the entry comes again,
   is sent again under its nonce, and the copy is known again.
@@ -17,7 +18,9 @@ each is carried over exactly once, although this process and both servers may di
 - No loops: what the bridge has said itself is not carried back.
 - Each side's entries are carried over one after the other, so their order stays.
 
-What it does not do: carry back what somebody does to a copy, reactions, or who joins.
+What it does not do: carry back what somebody does to a copy, reactions, or who joins. Where a
+server is away for longer than the client tries (30 s) it ends, for whoever runs it to start it
+again.
 """
 
 import asyncio
@@ -97,25 +100,28 @@ class Lane:
         self._target = target
         self._ledger = ledger
         self._names: dict[int, str] = {}
+        self._epoch = ""  # of what comes out of the source's client, until a Reset does
 
     async def run(self) -> None:
         """Carry over, until the client ends."""
         source, ledger = self._source, self._ledger
         epoch, seq = ledger.place(source.name)
         heads = await source.client.subscribe({source.channel: seq}, epoch=epoch)
+        self._epoch = source.client.hello.epoch
         if seq is None:
-            ledger.done(source.name, source.client.epoch, heads[source.channel])
+            ledger.done(source.name, self._epoch, heads[source.channel])
         print(f"{source.name} ready", flush=True)
         async for event in source.client.events():
             if isinstance(event, Reset) and event.last_seq is not None:
-                ledger.another_history(source.name, source.client.epoch, event.last_seq)
+                self._epoch = event.epoch or source.client.hello.epoch
+                ledger.another_history(source.name, self._epoch, event.last_seq)
             elif isinstance(event, Entry):
                 copy = await self._carry(event)
-                ledger.done(source.name, source.client.epoch, event.seq, copy)
+                ledger.done(source.name, self._epoch, event.seq, copy)
 
     async def _carry(self, entry: Entry) -> int | None:
         """Do on the other side what was done here. Returns the copy of a message."""
-        nonce = f"{self._source.name}:{entry.ch}:{entry.seq}"
+        nonce = f"{self._source.name}:{self._epoch[:8]}:{entry.ch}:{entry.seq}"
         if isinstance(entry, Msg) and entry.user != self._source.client.hello.user.id:
             return await self._copy(entry, nonce)
         if isinstance(entry, Edit | Del):
