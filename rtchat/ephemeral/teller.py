@@ -1,8 +1,8 @@
 """The teller: takes `read` and `typing`, and has this pod's sockets and the other pods told.
 
-Owns: what waits for the next tick, so that a burst costs each socket one write; and the words and
-beats that go to the other pods. A room is told by its live subscriptions (`outlet`); nobody is told
-of himself by it. Of a user's marks all his other sockets hear, whatever they follow.
+Owns: the tick, so that a burst costs each socket one write; and the words and beats that go to the
+other pods. A room is told by its live subscriptions (`outlet`); nobody is told of himself by it. Of
+a user's marks all his other sockets hear, whatever they follow.
 
 Under pressure: a room with many subscribers is told nothing; beyond so many writes a tick typing
 and marks are dropped, and presence waits, of which the last state counts.
@@ -28,6 +28,7 @@ from rtchat.ephemeral.crowd import Draft
 from rtchat.ephemeral.marks import Mark, Marks
 from rtchat.ephemeral.outlet import Outlet
 from rtchat.ephemeral.presence import Presence
+from rtchat.ephemeral.talk import Talk, Talking
 from rtchat.ephemeral.word import PEOPLE_MAX, Word
 from rtchat.errors import ChatError
 from rtchat.hub import Hub
@@ -46,16 +47,6 @@ WORDS_MAX = 500  # of presence, in a tick
 REFRESH_BEATS = 30  # in so many each room's list is told whole
 CHECKED_MAX = 50  # users whose membership of rooms that are not open here is read at a time
 SEEKS_MAX = 20  # searches of other pods that are answered at a time
-
-
-class _Talk:
-    """What is to be told of a room, besides presence."""
-
-    __slots__ = ("read", "typing")
-
-    def __init__(self) -> None:
-        self.typing: dict[int, None] = {}
-        self.read: dict[int, int] = {}
 
 
 class Teller:
@@ -81,8 +72,7 @@ class Teller:
         self._typed = Buckets(config.cache_entries_max)
         every_s = config.typing_every_ms / 1000
         self._typing_rate = (Rate(1 / every_s if every_s else 0, 1),)
-        self._to_tell: dict[int, _Talk] = {}  # by channel
-        self._to_say: dict[int, _Talk] = {}  # to the other pods
+        self._talking = Talking(config, self.measures, rooms.get)
         self._presence = Presence(
             self._pod,
             room_max=config.presence_room_max,
@@ -141,14 +131,12 @@ class Teller:
         await self._require(connection, channel_id)
         user = connection.user_id
         if not self._typed.spend((channel_id, user), self._typing_rate, self._loop.time()):
-            self._note(self._to_tell, channel_id, user)
-            self._note(self._to_say, channel_id, user)
+            self._talking.note(channel_id, user)
+            self._arm()
 
     def wrote(self, connection: Connection, channel_id: int) -> None:
-        """The user has sent what he was typing: that he is must not be told behind it."""
-        for waiting in (self._to_tell, self._to_say):
-            if (talk := waiting.get(channel_id)) is not None:
-                talk.typing.pop(connection.user_id, None)
+        """The user has sent what he was typing."""
+        self._talking.wrote(channel_id, connection.user_id)
 
     async def _require(self, connection: Connection, channel_id: int) -> None:
         if channel_id in connection.subs:
@@ -159,36 +147,12 @@ class Teller:
             raise missing_channel()
         require(Act.TAKE_PART, standing.type, standing.role)
 
-    def _note(
-        self, where: dict[int, _Talk], channel_id: int, user: int, seq: int | None = None
-    ) -> None:
-        """Keep what is to be told or said; where that is too much it is dropped."""
-        room = self._rooms.get(channel_id)
-        if room is not None and room.subscribers > self._config.typing_room_max:
-            return
-        if where is self._to_tell and room is None:
-            return
-        talk = where.get(channel_id)
-        if talk is None:
-            if len(where) >= self._config.ephemeral_writes_max:
-                self.measures.dropped += 1
-                return
-            talk = where[channel_id] = _Talk()
-        told = talk.typing if seq is None else talk.read
-        if user not in told and len(told) >= self._config.typing_room_max:
-            self.measures.dropped += 1  # of many pods' people together, perhaps
-        elif seq is None:
-            talk.typing[user] = None
-        else:
-            talk.read[user] = max(seq, talk.read.get(user, 0))
-        self._arm()
-
     def _stored(self, marks: list[Mark]) -> None:
         """These marks moved: tell the user's other sockets here, the other pods, and the rooms."""
         self._tell_own(marks)
         for mark in marks:
-            self._note(self._to_tell, mark.channel, mark.user, mark.seq)
-            self._note(self._to_say, mark.channel, mark.user, mark.seq)
+            self._talking.note(mark.channel, mark.user, mark.seq)
+        self._arm()
         if not self._bus.alone:
             for at in range(0, len(marks), IDS_MAX):
                 told = [mark[:3] for mark in marks[at : at + IDS_MAX]]
@@ -224,17 +188,11 @@ class Teller:
         self._arm()
 
     def _control(self, channel_id: int, control: Control) -> None:
-        deleted = control.kind is ControlKind.DELETED
-        for waiting in (self._to_tell, self._to_say):
-            if deleted:
-                waiting.pop(channel_id, None)
-            elif (talk := waiting.get(channel_id)) is not None:
-                talk.typing.pop(control.user_id, None)
-                talk.read.pop(control.user_id, None)
-        if deleted:
-            self._presence.dropped(channel_id)
-        else:
-            self._presence.ended(channel_id, control.user_id)
+        for part in (self._talking, self._presence):
+            if control.kind is ControlKind.DELETED:
+                part.dropped(channel_id)
+            else:
+                part.ended(channel_id, control.user_id)
 
     def _removed(self, notice: Removed) -> None:
         if self._rooms.get(notice.channel_id) is None:  # else its log tells, in order
@@ -254,12 +212,12 @@ class Teller:
             return
         self.measures.heard += 1
         for user in word.typing:
-            self._note(self._to_tell, channel_id, user)
+            self._talking.heard(channel_id, user)
         for user, seq in word.read:
-            self._note(self._to_tell, channel_id, user, seq)
+            self._talking.heard(channel_id, user, seq)
         if self._config.presence:
             self._presence.heard(channel_id, word, self._loop.time())
-            self._arm()
+        self._arm()
 
     def _noticed(self, notice: Ephemeral) -> None:
         match notice:
@@ -307,7 +265,7 @@ class Teller:
             self._outlet.tell_presence()
         except Exception:  # or nothing ephemeral would ever be told again
             log.exception("telling failed")
-        if self._to_tell or self._outlet.fresh or self._presence.waits:
+        if self._talking or self._outlet.fresh or self._presence.waits:
             self._arm()
 
     async def _beat(self) -> None:
@@ -352,13 +310,13 @@ class Teller:
     def _say(self) -> None:
         """Tell the other pods."""
         drafts = self._presence.take_drafts(WORDS_MAX)
-        talks, self._to_say = self._to_say, {}
+        talks = self._talking.take_others()
         seeking = self._presence.take_seeking()
         if self._bus.alone:
             return
         known = bool(self._presence.pods)
         for channel_id in drafts.keys() | talks.keys():
-            draft, talk = drafts.get(channel_id, Draft()), talks.get(channel_id, _Talk())
+            draft, talk = drafts.get(channel_id, Draft()), talks.get(channel_id, Talk())
             if known or draft.asks or talk.typing or talk.read:
                 room = self._rooms.get(channel_id)
                 word = Word(
@@ -379,8 +337,7 @@ class Teller:
             self._bus.publish_control(notices.encode(seek))
 
     def _tell_talk(self) -> None:
-        talks, self._to_tell = self._to_tell, {}
-        for channel_id, talk in talks.items():
+        for channel_id, talk in self._talking.take_here().items():
             room = self._rooms.get(channel_id)
             if room is not None:
                 parts = [(user, protocol.typing(channel_id, user)) for user in talk.typing]
