@@ -5,6 +5,9 @@ but what a visitor gets; the page itself knows nothing of being measured.
 """
 
 import asyncio
+import contextlib
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -126,14 +129,23 @@ class Onlooker:
 
 
 def _pss_kb() -> int:
-    """The memory of all processes of the browser, what they share counted once."""
-    total = 0
+    """The memory of all processes of our browser, what they share counted once."""
+    parents: dict[int, int] = {}
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if b"chromium" not in (process / "cmdline").read_bytes():
-                continue
-            lines = (process / "smaps_rollup").read_text().splitlines()
-        except OSError:  # it has ended meanwhile
-            continue
-        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            told = (process / "stat").read_text().rpartition(")")[2].split()
+            parents[int(process.name)] = int(told[1])
+    total = 0
+    for pid in parents:
+        with contextlib.suppress(OSError):
+            if _is_below(pid, parents) and b"chrom" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+                total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
     return total
+
+
+def _is_below(pid: int, parents: Mapping[int, int]) -> bool:
+    while (pid := parents.get(pid, 0)) > 1:
+        if pid == os.getpid():
+            return True
+    return False

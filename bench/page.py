@@ -39,7 +39,7 @@ COLUMNS = (
     Column("p50_ms", "Enter to ack p50 ms", "{:.1f}"),
     Column("p95_ms", "p95", "{:.1f}"),
     Column("max_ms", "max", "{:.1f}"),
-    Column("kb", "KB before compression", "{:.1f}"),
+    Column("kb", "KB before compression", "{:.2f}"),
     Column("requests", "requests"),
     Column("strangers", "other hosts"),
 )

@@ -32,4 +32,4 @@ async def test_what_the_page_takes_and_gives(rig: Rig, chromium: Any) -> None:
     ]
     assert [row["part"] for row in rows] == ["watch"]
     assert rows[0]["per_second"] > 0 < rows[0]["frames_per_s"]
-    assert rows[0]["heap_mb"] > 0 < rows[0]["nodes"]
+    assert rows[0]["browser_mb"] > rows[0]["heap_mb"] > 0 < rows[0]["nodes"]
