@@ -26,6 +26,7 @@ RUNS: dict[str, str] = {
     "history": "history",
     "writer": "writer",
     "scale": "scale",
+    "page": "page --seconds 60",
 }
 
 

@@ -19,7 +19,7 @@ from bench.plot import STYLE
 ROOT = Path(__file__).parents[1]
 ORDER = (
     "compare", "fanout", "latency", "ingest", "writer", "connect", "idle", "rest", "history",
-    "scale", "workers", "profile", "replay",
+    "scale", "workers", "page", "profile", "replay",
 )  # fmt: skip
 Found = dict[str, Any]
 
