@@ -42,6 +42,8 @@ async def signs_up(person: Person, email: str) -> None:
     await keys.press("Shift+Tab")
     await keys.press("Enter")
     await person.sees(f"Welcome, {person.name}", role="heading")
+    begin = person.page.get_by_role("main").get_by_role("button").first
+    await person.expect(begin).to_be_focused()
 
 
 async def makes(person: Person, room: str) -> None:
@@ -97,6 +99,23 @@ async def test_a_whole_conversation_by_keys_alone(town: Town):
     for key, room in zip(("Alt+ArrowUp", "Alt+ArrowDown"), rooms, strict=True):
         await keys.press(key)
         await leo.is_in(room)
+
+
+async def test_what_is_typed_nowhere_is_written_in_the_channel(town: Town):
+    """A click on what has no use takes the focus away, and one goes on typing."""
+    olga = await town.citizen("Olga")
+    room = town.name("nowhere")
+    await town.channel(room, olga)
+    await olga.comes()
+    await olga.is_in(room)
+    await olga.page.get_by_role("heading", level=1, name=room).click()
+    assert await olga.page.evaluate("document.activeElement === document.body")
+    await olga.page.keyboard.type("here")
+    assert await olga.composer.input_value() == "here"
+    await olga.presses("New direct message")
+    await olga.page.keyboard.press("Tab")
+    await olga.page.keyboard.type("x")
+    assert await olga.composer.input_value() == "here"
 
 
 async def test_new_messages_of_others_are_read_out_and_history_is_not(town: Town):

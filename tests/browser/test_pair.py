@@ -4,6 +4,8 @@ import re
 
 from tests.browser.pair import Pair
 
+MUCH = 270  # messages: more than the page holds of a channel
+
 
 async def test_typing_is_told_until_the_message_is_there(pair: Pair):
     await pair.ann.types("I think")
@@ -41,6 +43,23 @@ async def test_unread_messages_are_counted_until_they_are_read_on_any_device(pai
     for device in (pair.bob, phone):
         await device.sees(pair.room, role="link")
         await device.has_title(re.compile("^#"))
+
+
+async def test_much_that_came_while_one_was_elsewhere_begins_at_the_line(pair: Pair):
+    """Though the channel was open before, and a part of what came is in memory."""
+    await pair.ann.says("before")
+    await pair.bob.reads("before")
+    await pair.elsewhere(pair.bob)
+    for number in range(1, MUCH + 1):
+        await pair.town.write(pair.channel, pair.ann, f"news {number}")
+    await pair.bob.sees(re.compile(rf"^{pair.room}\s?, {MUCH} unread messages"), role="link")
+    await pair.bob.channel(pair.room).click()
+    line = pair.bob.log.get_by_role("heading", name="New messages")
+    await pair.bob.expect(line).to_be_in_viewport()
+    next_to_it = line.locator("xpath=ancestor::li/following-sibling::li[1]")
+    assert re.search(r"\bnews 1\b", await next_to_it.inner_text())
+    await pair.bob.presses(re.compile("^Jump to latest"))
+    await pair.bob.has_title(re.compile("^#"))
 
 
 async def test_a_reaction_is_counted_and_taken_back(pair: Pair):
@@ -89,7 +108,7 @@ async def test_a_direct_conversation_begins_with_the_first_word(pair: Pair):
     dora = await pair.town.citizen("Dora")
     await pair.ann.presses("New direct message")
     await pair.ann.searches("To", "Choose", "Dora")
-    await pair.ann.presses("Start the conversation")
+    await pair.ann.page.get_by_label("To", exact=True).press("Enter")
     await pair.ann.is_in("Dora")
     await pair.ann.says("Just for you")
     await dora.comes()
@@ -175,5 +194,10 @@ async def test_a_wrong_password_is_told_and_the_right_one_lets_in(pair: Pair):
     await gil.signs_in(email, "not the password")
     await gil.page.get_by_role("alert").filter(has_text=re.compile(r"\w")).wait_for()
     assert gil.take_refusals(401) == 1
+    await gil.presses("Make an account")
+    await gil.expect(
+        gil.page.get_by_role("alert").filter(has_text=re.compile(r"\w"))
+    ).to_have_count(0)
+    await gil.presses("Sign in")
     await gil.signs_in(email)
     await gil.sees("Welcome, Gil", role="heading")

@@ -331,8 +331,21 @@ test("names are looked up together, and typing is over by itself", async () => {
   people.types(17, 2, NOON + 4000)
   assert.deepEqual(people.typing(17, NOON + 4000), [1, 2])
   assert.deepEqual(people.typing(17, NOON + 6000), [2])
-  people.typed(17, 2)
+  people.typed(17, 2, NOON + 6000)
   assert.deepEqual(people.typing(17, NOON + 6000), [])
+})
+
+test("word of typing that comes after what was typed is late", () => {
+  const people = new People(
+    async () => [],
+    () => {},
+  )
+  people.typed(17, 1, NOON)
+  people.types(17, 1, NOON + 1000)
+  people.types(17, 2, NOON + 1000)
+  assert.deepEqual(people.typing(17, NOON + 1000), [2])
+  people.types(17, 1, NOON + 2000)
+  assert.deepEqual(people.typing(17, NOON + 2000), [2, 1])
 })
 
 test("only addresses of the web are links, and no part of a text is lost", () => {

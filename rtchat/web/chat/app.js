@@ -244,6 +244,8 @@ export class App {
     } else if (event.key === "Escape") {
       if (this.frame.classList.contains("drawn")) this.#drawer(false)
       else this.composer.focus()
+    } else if (event.key.length === 1 && !event.altKey && !event.ctrlKey && !event.metaKey) {
+      if (document.activeElement === document.body) this.composer.focus() // and it goes there
     }
   }
 

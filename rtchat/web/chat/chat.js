@@ -122,7 +122,7 @@ export class Chat {
 
   /** @param {any} entry */
   #entry(entry) {
-    this.people.typed(entry.ch, entry.user)
+    this.people.typed(entry.ch, entry.user, Date.now())
     this.channels.apply(entry, this.opened.watched && entry.ch === this.opened.id)
     this.opened.apply(entry)
   }

@@ -42,7 +42,7 @@ export function day(ms, now) {
 /** Up to two letters that stand for somebody. @param {string} name */
 export function initials(name) {
   const words = name.match(/[\p{L}\p{N}][\p{L}\p{N}\p{M}]*/gu) ?? [name]
-  const chosen = words.length > 1 ? [words[0], words[words.length - 1]] : words.slice(0, 1)
+  const chosen = [words[0], ...words.slice(1).slice(-1)]
   return (
     chosen
       .map((word) => first(word))

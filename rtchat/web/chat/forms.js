@@ -77,7 +77,7 @@ export function form({ name, fields, parts = [], button, wait = WAIT, danger, su
     at.tell(words(error))
     at.input.focus()
   }
-  return { element, sender }
+  return { element, sender, clear: () => say(told, "") }
 }
 
 /**

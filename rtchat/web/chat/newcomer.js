@@ -31,7 +31,7 @@ export async function newcomer(chat, app) {
   }
   try {
     const { items } = await chat.rest.channels("public", 0, OFFERED_MAX)
-    const other = button(items.length ? "Make another" : "Choose another name", "", () =>
+    const other = button(items.length ? "Make another" : "Make one with another name", "", () =>
       app.more("create"),
     )
     const browse = button("Find more", "", () => app.more("browse"))
@@ -44,6 +44,7 @@ export async function newcomer(chat, app) {
         ? "Join a channel to begin:"
         : "Nobody has made a channel here yet. Make the first one, and write in it.",
     )
+    if (document.activeElement === document.body) app.nowhere.querySelector("button").focus()
   } catch (error) {
     say(told, words(error))
     buttons.replaceChildren(button("Try again", "first", () => newcomer(chat, app)))

@@ -81,6 +81,9 @@ export class Opened {
     const channel = this.channel
     this.newAfter = channel?.unread ? channel.readSeq : null
     if (id) {
+      const { first, hasOlder } = this.log
+      // What is new begins before the window: it is read again from there.
+      if (this.newAfter !== null && hasOlder && first > this.newAfter + 1) this.#logs.delete(id)
       if (!this.log.loaded) this.#load()
       this.#meet()
     }

@@ -11,6 +11,8 @@ const AT_ONCE = 200 // as many ids does the server take
 const COLLECT_MS = 25
 const AGAIN_MS = 5000 // after a look-up that failed
 const TYPING_MS = 5000 // who typed no more for so long has stopped
+const LATE_MS = 1500 // word of typing goes beside the log: it may come after what was typed
+const SAID_MAX = 50
 
 /** @typedef {{id: number, name: string, status?: string, lastActive?: string | null}} User */
 
@@ -25,6 +27,8 @@ export class People {
   version = 0
   /** By channel: until when each is typing. @type {Map<number, Map<number, number>>} */
   #typing = new Map()
+  /** Until when word of somebody's typing is late. @type {Map<number, number>} */
+  #said = new Map()
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer
 
@@ -96,14 +100,17 @@ export class People {
 
   /** @param {number} ch @param {number} user @param {number} now */
   types(ch, user, now) {
+    if (now < (this.#said.get(user) ?? 0)) return
     let inChannel = this.#typing.get(ch)
     if (!inChannel) this.#typing.set(ch, (inChannel = new Map()))
     inChannel.set(user, now + TYPING_MS)
   }
 
-  /** Who said it types no more. @param {number} ch @param {number} user */
-  typed(ch, user) {
+  /** Who said it types no more. @param {number} ch @param {number} user @param {number} now */
+  typed(ch, user, now) {
     this.#typing.get(ch)?.delete(user)
+    if (this.#said.size > SAID_MAX) this.#said.clear()
+    this.#said.set(user, now + LATE_MS)
   }
 
   /** @param {number} ch @param {number} now */

@@ -38,7 +38,7 @@ export function picker(chat, { label, verb, without, choose }) {
     timer = setTimeout(find, WAIT_MS)
   })
   input.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
-    if (event.key !== "Enter") return
+    if (event.key !== "Enter" || !input.value) return // with none it is for the form
     event.preventDefault() // the first one, as the eye expects
     list.querySelector("button")?.click()
   })

@@ -72,6 +72,8 @@ export function signIn(session, told) {
   /** @param {boolean} toNew */
   function turn(toNew) {
     isNew = toNew
+    entry.clear()
+    for (const one of [email, password]) one.tell("")
     const [title, ask, answer] = isNew
       ? ["Make an account", "Have you been here before?", "Sign in"]
       : ["Sign in", "New here?", "Make an account"]
