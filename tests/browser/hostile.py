@@ -9,6 +9,8 @@ MARKUP = [
     '"><svg onload="window.ran = 3">',
     "<a href='javascript:window.ran = 4'>press</a>",
     "javascript:window.ran = 5",
+    "[press](javascript:window.ran=5)",
+    "https://user:word@a.example/",
     "http://example.org/\"onmouseover='window.ran = 6'",
     "<style>* { display: none }</style>",
     "{{constructor.constructor('window.ran = 7')()}}",

@@ -66,7 +66,8 @@ async def test_signing_in_and_up(town: Town):
     await joe.fills("E-mail", "joe@example.org")
     await joe.fills("Password", "short")
     await joe.presses("Make an account")
-    await joe.page.locator("[aria-invalid=true]").wait_for()
+    await joe.sees("at least 8 characters")
+    assert await joe.page.get_by_label("Password").get_attribute("aria-invalid") == "true"
     assert joe.take_refusals(422) == 1
     await assert_accessible(joe)
 

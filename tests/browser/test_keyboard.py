@@ -63,13 +63,15 @@ async def reacts(person: Person, text: str, emoji: str) -> None:
     """To the newest message."""
     keys = person.page.keyboard
     await goes_to(person, "Messages", "Shift+Tab")
-    while not await person.page.get_by_role("toolbar").count():  # loaded when the list is entered
-        await keys.press("ArrowUp")
+    await keys.press("ArrowUp")
+    await person.page.get_by_role("toolbar").wait_for()
     await goes_to(person, "Add a reaction")
     await keys.press("Enter")
     await goes_to(person, f"React with {emoji}")
     await keys.press("Enter")
     await person.message(text).get_by_role("button", name=f"{emoji} 1: you").wait_for()
+    await keys.press("Escape")
+    assert (await focused(person)).startswith("Message #")
 
 
 async def test_a_whole_conversation_by_keys_alone(town: Town):

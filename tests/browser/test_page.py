@@ -33,7 +33,13 @@ async def test_what_it_loads_until_a_channel_is_open_is_small(town: Town):
         pia.assert_clean()
         await pia.page.goto("about:blank")  # else it tells that the server is gone
     weights = {asset.path: len(web.read(asset)) for asset in web.ASSETS if asset.path in asked}
-    assert {"/", "/chat/app.js", "/rtchat.js", "/client/worker.js"} <= weights.keys()
+    assert {
+        "/",
+        "/chat/app.js",
+        "/rtchat.js",
+        "/client/worker.js",
+        "/client/link.js",
+    } <= weights.keys()
     assert sum(weights.values()) < WEIGHT_MAX, weights
 
 

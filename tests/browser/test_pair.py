@@ -69,7 +69,10 @@ async def test_a_reaction_is_counted_and_taken_back(pair: Pair):
     await pair.bob.presses("React with 🎉")
     mine = pair.ann.message("Cake?").get_by_role("button", name=re.compile("^🎉 1: Bob"))
     await mine.click()
-    await pair.bob.message("Cake?").get_by_role("button", name=re.compile("^🎉 2:")).click()
+    both = pair.bob.message("Cake?").get_by_role("button", name="🎉 2: you and Ann")
+    await both.wait_for()
+    assert await both.get_attribute("aria-pressed") == "true"
+    await both.click()
     await pair.ann.message("Cake?").get_by_role("button", name=re.compile("^🎉 1: you")).wait_for()
 
 
@@ -137,6 +140,20 @@ async def test_who_is_invited_has_the_channel_at_once_and_who_is_removed_loses_i
     await pair.bob.channel(hall).wait_for(state="detached")
     await pair.ann.closes()
     await pair.ann.reads("Ann removed Bob")
+
+
+async def test_whoever_becomes_an_admin_may_do_what_admins_may(pair: Pair):
+    await pair.ann.looks_at_members()
+    await pair.ann.dialog.get_by_label("Role of Bob").select_option("admin")
+    line = pair.ann.dialog.get_by_role("listitem").filter(has_text="Bob")
+    await line.locator(".told").filter(has_text="admin").wait_for()
+    await pair.ann.closes()
+    await pair.bob.page.reload()
+    await pair.bob.looks_at_members()
+    await pair.bob.fills("Name of the channel", pair.town.name("admins"))
+    await pair.bob.presses("Rename")
+    await pair.ann.reads("Bob renamed the channel")
+    await pair.bob.closes()
 
 
 async def test_a_new_name_is_everywhere(pair: Pair):

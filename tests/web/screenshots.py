@@ -2,7 +2,7 @@
 
 A real pod, people who are invented, and a talk that is held over REST and the WebSocket while the
 page is open. Needs Chromium and the extra `browser`. The pictures say nothing that a test could
-not; what the page must do is in test_chat.
+not; what the page must do is in tests/browser.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from typing import Any
 import httpx2
 import websockets
 
+from tests.browser.person import Person as Visitor, signed_in
 from tests.chromium import launched
 from tests.people import People, Person
 from tests.pods import ROOT, Pod, Pods
 from tests.services import Databases, run_postgres
-from tests.web.visitor import Visitor
 
 FOLDER = ROOT / "docs" / "images"
 DESKTOP = {"width": 1280, "height": 800}
@@ -122,10 +122,14 @@ async def taken(pod: Pod, people: People, folder: Path) -> None:
         )
         for name, size, scheme in looks:
             context = await browser.new_context(
-                viewport=size, color_scheme=scheme, is_mobile=size is PHONE, has_touch=size is PHONE
+                viewport=size,
+                color_scheme=scheme,
+                is_mobile=size is PHONE,
+                has_touch=size is PHONE,
+                storage_state=signed_in(ann, pod.url),
             )
-            visitor = Visitor(await context.new_page(), pod.url)
-            await visitor.comes(ann, main)
+            visitor = Visitor(await context.new_page(), pod.url, ann.name, ann)
+            await visitor.comes(at=f"/#{main}")
             await visitor.reads(TALK[-1][1])
             await talkers[JOON].tells(typing)
             await visitor.sees("is typing")

@@ -21,6 +21,9 @@ from tests.web.seats import TIMES, Network, agrees, log_of
 # Neither timers nor messages come through while it runs.
 STANDS_STILL = "(ms) => { const end = performance.now() + ms; while (performance.now() < end); }"
 
+# A Chromium that has failed to connect many times holds the next try back for up to 5 s.
+PATIENT = {"helloMs": 7_000}
+
 
 # --- the network and the machine
 
@@ -83,9 +86,9 @@ async def test_tabs_go_on_over_a_drain_and_a_kill(chromium: Any, pods: Pods, dat
         async with server.rest() as http:
             channel = await channel_of(http, ann, bob)
         desk = Desk(context, network, ann, channel)
-        one, two = await desk.tab(), await desk.tab()
+        one, two = await desk.tab(**PATIENT), await desk.tab(**PATIENT)
         async with browser_of(chromium) as other:
-            three = await Desk(other, network, bob, channel).tab()
+            three = await Desk(other, network, bob, channel).tab(**PATIENT)
             for end in (Server.stop, Server.die):
                 await one.follows()
                 await two.follows()

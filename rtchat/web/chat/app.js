@@ -102,13 +102,14 @@ export class App {
 
   #listen() {
     const { signal } = this.#gone
-    addEventListener("hashchange", () => this.#goWhereItSays(), { signal })
+    addEventListener("hashchange", ({ newURL }) => this.#goWhereItSays(newURL), { signal })
     addEventListener("focus", () => this.change(), { signal })
     addEventListener("blur", () => this.change(), { signal })
     addEventListener("keydown", (event) => this.#key(event), { signal })
     document.addEventListener("visibilitychange", () => this.#due && this.draw(), { signal })
-    for (const name of ["pointerover", "focusin"]) {
-      this.list.log.addEventListener(name, () => this.more("tools"), { once: true })
+    for (const name of ["pointerover", "focusin", "keydown"]) {
+      const tools = (/** @type {Event} */ event) => this.more("tools", event)
+      this.list.log.addEventListener(name, tools, { once: name !== "keydown" })
     }
     let ticks = 0
     const tick = setInterval(() => {
@@ -180,11 +181,11 @@ export class App {
     this.#welcomed = channels.loaded
   }
 
-  /** Load a part and use it. @param {keyof typeof MORE} name */
-  async more(name) {
+  /** Load a part and use it. @param {keyof typeof MORE} name @param {Event} [event] for it */
+  async more(name, event) {
     try {
       const part = /** @type {any} */ (await MORE[name]())
-      part[name](this.chat, this)
+      part[name](this.chat, this, event)
     } catch (error) {
       this.say(words(error))
     }
@@ -198,8 +199,9 @@ export class App {
     this.chat.opened.open(id)
   }
 
-  #goWhereItSays() {
-    const id = Number(location.hash.slice(1))
+  /** @param {string} url where one went; the address may be another one by now */
+  #goWhereItSays(url) {
+    const id = Number(new URL(url).hash.slice(1))
     if (this.chat.channels.all.has(id)) this.#go(id)
   }
 
@@ -220,7 +222,10 @@ export class App {
     this.chat.kept.put("last", id)
     if (location.hash !== `#${id}`)
       history[isFirst ? "replaceState" : "pushState"](null, "", `#${id}`)
-    if (matchMedia("(pointer: fine)").matches && !isBusy()) this.composer.focus()
+    if (!matchMedia("(pointer: fine)").matches) return
+    const dialog = isBusy() // it gives the focus back when it closes
+    if (dialog) dialog.addEventListener("close", () => this.composer.focus(), { once: true })
+    else this.composer.focus()
   }
 
   /** On a phone the sidebar comes in from the side. @param {boolean} isOpen */
@@ -270,4 +275,4 @@ export class App {
   }
 }
 
-const isBusy = () => Boolean(document.querySelector("dialog[open]"))
+const isBusy = () => document.querySelector("dialog[open]")

@@ -22,10 +22,12 @@ const made = new WeakMap()
 /**
  * Have them in this list from now on.
  * @param {import("./chat.js").Chat} chat @param {import("./app.js").App} app
+ * @param {Event} event that asked for them; a key that was pressed before they were is not lost
  */
-export function tools(chat, app) {
+export function tools(chat, app, event) {
   if (!made.has(chat))
     made.set(chat, new Tools(chat, app.list.log, (seq, text) => app.composer.edit(seq, text)))
+  if (event instanceof KeyboardEvent && !event.defaultPrevented) made.get(chat)?.key(event)
 }
 
 class Tools {
@@ -51,7 +53,7 @@ class Tools {
     })
     log.addEventListener("click", (event) => this.#touched(event))
     log.addEventListener("focusin", (event) => this.#at(rowOf(event)))
-    log.addEventListener("keydown", (event) => this.#key(event))
+    log.addEventListener("keydown", (event) => this.key(event))
     this.#at(log.querySelector(".msg:hover, .msg:focus-within")) // it was there before these were
   }
 
@@ -154,7 +156,7 @@ class Tools {
   }
 
   /** @param {KeyboardEvent} event */
-  #key(event) {
+  key(event) {
     if (event.key === "Escape" && this.isOpen) {
       event.stopPropagation()
       return this.close()
@@ -163,7 +165,7 @@ class Tools {
     const isInside = /** @type {Element} */ (event.target).closest("input, .tools")
     if (!step || isInside || event.altKey || event.ctrlKey || event.metaKey) return
     const all = [...this.log.querySelectorAll(".msg")]
-    const at = all.indexOf(/** @type {Element} */ (rowOf(event)))
+    const at = all.findIndex((row) => row.contains(document.activeElement))
     const next = /** @type {HTMLElement} */ (all[at < 0 ? all.length - 1 : at + step])
     if (!next) return
     event.preventDefault()
