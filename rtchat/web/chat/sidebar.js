@@ -89,8 +89,11 @@ export class Sidebar {
     say(name.firstElementChild ?? name, title)
     if (type === "dm") this.#face(mark, title, others, isOnline)
     const kind = type === "private" ? ", private" : isOnline ? ", online" : ""
-    const news = unread ? `, ${plural(unread, "unread message")}` : ""
-    set(link, "aria-label", `${title}${kind}${news}`)
+    set(
+      link,
+      "aria-label",
+      `${title}${kind}${unread ? `, ${plural(unread, "unread message")}` : ""}`,
+    )
     set(badge, "data-text", unread ? count(unread) : "")
     link.classList.toggle("unread", unread > 0)
     return link.parentElement ?? h("li", {}, link)
