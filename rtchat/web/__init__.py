@@ -134,7 +134,7 @@ POLICIES = {
     WORKER: WORKER_CSP,
 }
 
-_LEAN = {_JS: lean.script, _CSS: lean.style}
+_LEAN = {_JS: lean.script, _CSS: lean.style, HTML: lean.page}
 
 # A path to an asset in quotes, as it stands in our pages and scripts.
 _REFERENCE = re.compile(rb'"([\w./-]+\.(?:css|js|svg|webmanifest))"')

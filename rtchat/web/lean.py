@@ -1,11 +1,11 @@
-"""Scripts and style sheets as they go out: without comments, and without blanks that say nothing.
+"""What pages load, as it goes out: without comments, and without blanks that say nothing.
 
 Owns: what a page weighs before compression, two fifths less so. No statement is changed, and no
 name but private ones (`#name`), which nothing outside of their file can know. Must never: touch a
 string, the text of a template, or a regular expression. Pure; done once for each asset.
 
-It knows as much of JavaScript as our own modules use; tests/web holds it to each of them. (rjsmin 1.3
-joins lines before a private name, `#a=1#b=2`, which is no JavaScript.)
+It knows as much of JavaScript as our own modules use; tests/web holds it to each of them. (rjsmin
+1.3 joins lines before a private name, `#a=1#b=2`, which is no JavaScript.)
 """
 
 import re
@@ -24,6 +24,7 @@ _WORD = re.compile(r"[\w$\#@]")
 _PRIVATE = re.compile(r"#[a-zA-Z]\w*")
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
+_INDENT = re.compile(r"\n\s+")
 _CSS_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _CSS_BLANKS = re.compile(r"\s+")
 _CSS_SIGN = re.compile(r" ?([{};,]) ?")
@@ -53,6 +54,11 @@ def style(source: str) -> str:
     text = _CSS_BLANKS.sub(" ", _CSS_COMMENT.sub("", source))
     text = _CSS_SIGN.sub(r"\1", text).replace(": ", ":").replace(";}", "}")
     return _CSS_ZERO.sub("", text).strip() + "\n"
+
+
+def page(source: str) -> str:
+    """A page whose lines are not indented."""
+    return _INDENT.sub("\n", source)
 
 
 def _token(source: str, at: int, last: str) -> str:

@@ -51,3 +51,7 @@ def test_a_style_sheet_loses_what_says_nothing():
         ".a > .b,.c:hover .d{margin:0 .5rem -.25em;width:calc(100% - 1.05rem)}"
         '@media (max-width:760px){.e{content:"";font:10.5px/1.45 "Segoe UI",x}}\n'
     )
+
+
+def test_a_page_loses_its_indentation():
+    assert lean.page("<p>\n  a\n\n    <b>c d</b>\n</p>\n") == "<p>\na\n<b>c d</b>\n</p>\n"

@@ -115,7 +115,3 @@ function merged(before, channel) {
   const { lastSeq, name, unread } = before
   return { ...channel, lastSeq, name, unread }
 }
-
-/** Whether one may remove members, rename, make admins. @param {Channel | undefined} channel */
-export const leads = (channel) =>
-  channel?.type !== "dm" && (channel?.role === "owner" || channel?.role === "admin")

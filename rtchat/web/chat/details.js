@@ -10,8 +10,8 @@ import { day } from "./format.js"
 import { avatar } from "./sidebar.js"
 import { confirm, dialog, field, form } from "./forms.js"
 import { h, iconButton, say } from "./dom.js"
-import { leads } from "./channels.js"
 import { picker } from "./picker.js"
+import { leads } from "./tools.js"
 import { words } from "./chat.js"
 
 const ROLES = /** @type {const} */ (["member", "admin", "owner"])

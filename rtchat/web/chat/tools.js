@@ -8,7 +8,6 @@
 
 import { confirm } from "./forms.js"
 import { h, iconButton, set } from "./dom.js"
-import { leads } from "./channels.js"
 
 const REACT =
   "M12 21a9 9 0 1 1 5-16.5M8 14c1 1.3 2 2 4 2s3-.7 4-2M9 9.5v.01M15 9.5v.01M20 2.5v6M17 5.5h6"
@@ -177,3 +176,7 @@ class Tools {
 
 /** @param {Event} event @returns {HTMLElement | null} */
 const rowOf = (event) => /** @type {Element} */ (event.target).closest(".msg")
+
+/** Whether one may remove members, rename, make admins. @param {import("./channels.js").Channel | undefined} channel */
+export const leads = (channel) =>
+  channel?.type !== "dm" && (channel?.role === "owner" || channel?.role === "admin")
