@@ -160,7 +160,7 @@ class Reaction(_Public, frozen=True):
         Meta(
             min_length=1,
             max_length=REACTION_USERS_MAX,
-            description="The first 100, in the order in which they did.",
+            description="The first 100, in the order in which they did; of more, the reader last.",
         ),
     ]
 

@@ -45,12 +45,17 @@ _MESSAGE = f"""
 
 
 # By message, what `Message.reactions` holds of the messages `p`, whose range is read in one piece.
+# Of a reader who is not named nobody could tell that the reaction is theirs to take back.
 _REACTIONS = f"""
     SELECT target, json_agg(
-        json_build_object('emoji', emoji, 'count', count, 'users', users) ORDER BY first
+        json_build_object('emoji', emoji, 'count', count, 'users',
+            CASE WHEN $2::bigint = ANY(users[{REACTION_USERS_MAX} + 1:])
+            THEN users[:{REACTION_USERS_MAX} - 1] || $2::bigint
+            ELSE users[:{REACTION_USERS_MAX}] END
+        ) ORDER BY first
     ) AS reactions FROM (
         SELECT target, emoji, count(*), min(seq) AS first,
-               (array_agg(user_id ORDER BY seq))[:{REACTION_USERS_MAX}] AS users
+               array_agg(user_id ORDER BY seq) AS users
         FROM reactions WHERE channel_id = $1
         AND target BETWEEN (SELECT min(seq) FROM p) AND (SELECT max(seq) FROM p)
         GROUP BY target, emoji

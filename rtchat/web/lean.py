@@ -4,8 +4,9 @@ Owns: what a page weighs before compression, two fifths less so. No statement is
 name but private ones (`#name`), which nothing outside of their file can know. Must never: touch a
 string, the text of a template, or a regular expression. Pure; done once for each asset.
 
-It knows as much of JavaScript as our own modules use; tests/web holds it to each of them. (rjsmin
-1.3 joins lines before a private name, `#a=1#b=2`, which is no JavaScript.)
+It knows as much of JavaScript as our own modules use; tests/web holds it to each of them. rjsmin
+(1.3) was tried instead: it puts private fields on one line without a word between them, which is no
+script any more, takes a template in a template for text, and leaves 4 KB that the page has not got.
 """
 
 import re
@@ -27,7 +28,7 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _INDENT = re.compile(r"\n\s+")
 _CSS_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _CSS_BLANKS = re.compile(r"\s+")
-_CSS_SIGN = re.compile(r" ?([{};,]) ?")
+_CSS_SIGN = re.compile(r" ?([{};,>]) ?")
 _CSS_ZERO = re.compile(r"(?<=[ ,:(-])0(?=\.\d)")
 
 

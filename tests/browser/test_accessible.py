@@ -47,12 +47,13 @@ async def busy(chromium: Any, chat_pod: Pod) -> AsyncIterator[tuple[Town, Person
         await hugo.reads("an answer")
         await hugo.reaches_for("an answer", "Add a reaction")
         await hugo.presses("React with 🎉")
+        await hugo.sees("🎉 1: you", role="button")  # its line moves what is above
         await hugo.reaches_for("typo", "Edit")
         await hugo.says("no typo")
+        await hugo.reads("(edited)")
         await hugo.reaches_for("gone", "Delete")
         await hugo.dialog.get_by_role("button", name="Delete", exact=True).click()
         await hugo.reads("This message was deleted.")
-        await hugo.reads("(edited)")
         assert len(seqs) == 4
         yield town, hugo, room, channel
 

@@ -195,15 +195,26 @@ async def test_reactions_show_in_the_order_in_which_they_came(
 async def test_of_many_who_react_the_first_are_named(
     rows: Rows, store: MessageStore, channel: int, ann: int
 ):
-    """All are counted."""
+    """All are counted; and the reader, who may take a reaction back, is never left out."""
+    late = await rows.user("late")
     await rows.sql.execute(
         "INSERT INTO reactions (channel_id, target, emoji, user_id, seq)"
-        " SELECT $1, 4, '👍', 1000 - n, n FROM generate_series(1, 150) n",
+        " SELECT $1, 4, '👍', 1000000 - n, n FROM generate_series(1, 150) n",
         channel,
+    )
+    await rows.sql.execute(
+        "INSERT INTO reactions (channel_id, target, emoji, user_id, seq)"
+        " VALUES ($1, 4, '👍', $2, 151)",
+        channel,
+        late,
     )
     found = await store.one(channel, 4, ann)
     assert found is not None
-    assert found.reactions == [Reaction(emoji="👍", count=150, users=list(range(999, 899, -1)))]
+    first = [1_000_000 - n for n in range(1, 101)]
+    assert found.reactions == [Reaction(emoji="👍", count=151, users=first)]
+    found = await store.one(channel, 4, late)
+    assert found is not None
+    assert found.reactions == [Reaction(emoji="👍", count=151, users=[*first[:99], late])]
 
 
 async def test_a_deleted_message_shows_no_reactions(

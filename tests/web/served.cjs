@@ -12,7 +12,8 @@ const ts = createRequire(`${process.cwd()}/`)("typescript")
  */
 function program(file) {
   const source = ts.createSourceFile(file, fs.readFileSync(file, "utf8"), ts.ScriptTarget.ESNext)
-  const found = []
+  // What is no script has a tree as well.
+  const found = source.parseDiagnostics.map(({ start, messageText }) => [file, start, messageText])
   const names = []
   const visit = (node) => {
     found.push(node.kind)

@@ -193,7 +193,6 @@ test("who has reacted is told once", () => {
   const many = reacted([{ emoji: "+", count: 250, users: [1] }], { emoji: "+", user: 7, on: true })
   assert.equal(many[0].count, 251)
   assert.equal(reacted(many, { emoji: "+", user: 7, on: true }), many)
-  assert.equal(reacted(many, { emoji: "+", user: 8, on: false }), many)
 })
 
 const view = { me: 1, newAfter: null, now: NOON, start: "" }
@@ -226,6 +225,18 @@ test("the line of what is new stands once, before the first message of others", 
   assert.deepEqual(of(2), ["m1", "m2", "m3", "new", "m4", "m5"])
   assert.deepEqual(of(5), ["m1", "m2", "m3", "m4", "m5"])
   assert.deepEqual(of(null), ["m1", "m2", "m3", "m4", "m5"])
+})
+
+test("of many who react not all are named, and whoever takes it back is counted out", () => {
+  const crowd = { emoji: "+", count: 150, users: [2, 3] }
+  const entry = { emoji: "+", user: 99, on: false }
+  assert.deepEqual(reacted([crowd], entry), [{ ...crowd, count: 149 }])
+  assert.deepEqual(reacted([crowd], { ...entry, user: 2 }), [{ ...crowd, count: 149, users: [3] }])
+  const more = { ...crowd, count: 151, users: [2, 3, 99] }
+  assert.deepEqual(reacted([crowd], { ...entry, on: true }), [more])
+  assert.deepEqual(reacted([more], { ...entry, on: true }), [more])
+  const all = { ...crowd, count: 2 }
+  assert.deepEqual(reacted([all], entry), [all])
 })
 
 test("what is on its way stands at the end, and changes where they will be", () => {

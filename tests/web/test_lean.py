@@ -48,7 +48,7 @@ def test_a_style_sheet_loses_what_says_nothing():
 }
 """
     assert lean.style(source) == (
-        ".a > .b,.c:hover .d{margin:0 .5rem -.25em;width:calc(100% - 1.05rem)}"
+        ".a>.b,.c:hover .d{margin:0 .5rem -.25em;width:calc(100% - 1.05rem)}"
         '@media (max-width:760px){.e{content:"";font:10.5px/1.45 "Segoe UI",x}}\n'
     )
 

@@ -11,7 +11,7 @@
 export const WINDOW_MAX = 260
 const SLACK = 60 // cut so many at once: to cut one for each that comes would cost a layout each
 const HELD_MAX = 1000 // entries that wait for a page of history
-const USERS_MAX = 1000 // of a reaction; with more, its count is as of the page of history
+const USERS_MAX = 1000 // of a reaction are known; with more, they are only counted
 
 /**
  * @typedef {{emoji: string, count: number, users: number[]}} Reaction
@@ -199,17 +199,18 @@ function changed(message, entry) {
 
 /**
  * Reactions after one more: who has reacted is told once, whoever tells it. The server names the
- * first 100 users of one; of somebody behind them, who reacts again, the count is one too many.
+ * first 100 users of one, and oneself; who takes one back and is not named was behind them. Of
+ * somebody there, who reacts again, the count is one too many.
  * @param {Reaction[]} reactions
  * @param {{emoji: string, user: number, on: boolean}} entry
  */
 export function reacted(reactions, { emoji, user, on }) {
   const before = reactions.find((one) => one.emoji === emoji)
-  const has = before?.users.includes(user) ?? false
+  if (!before) return on ? [...reactions, { emoji, count: 1, users: [user] }] : reactions
+  const { users } = before
+  const has = users.includes(user) || (!on && before.count > users.length)
   if (has === on) return reactions
-  if (!before) return [...reactions, { emoji, count: 1, users: [user] }]
-  if (on && before.users.length >= USERS_MAX) return reactions
-  const named = on ? [...before.users, user] : before.users.filter((one) => one !== user)
+  const named = on ? [...users, user].slice(0, USERS_MAX) : users.filter((one) => one !== user)
   const after = { emoji, count: before.count + (on ? 1 : -1), users: named }
   if (after.count === 0) return reactions.filter((one) => one !== before)
   return reactions.map((one) => (one === before ? after : one))
