@@ -79,3 +79,19 @@ async def test_everything_is_in_reach(town: Town, window: dict[str, int]):
     assert await otto.sidebar.is_visible() != is_small
     await otto.says("sent from here")
     await otto.has_sent("sent from here")
+
+
+SCREEN: dict[str, Any] = {"viewport": PHONE, "has_touch": True, "is_mobile": True}
+
+
+async def test_a_phone_tells_what_is_unread_beside_the_button_for_channels(town: Town):
+    nora, mia = await town.citizen("Nora", **SCREEN), await town.citizen("Mia")
+    here, there = town.name("here"), town.name("there")
+    channel, other = [await town.channel(name, nora, mia) for name in (here, there)]
+    await nora.comes(at=f"/#{channel}")
+    await nora.is_in(here)
+    await town.write(other, mia, "one", "two")
+    await nora.presses("Channels, 2 unread messages")
+    await nora.opens(there)
+    await nora.reads("two")
+    await nora.button("Channels").wait_for()

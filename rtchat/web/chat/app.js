@@ -13,7 +13,7 @@ import { Composer } from "./composer.js"
 import { connection } from "./connection.js"
 import { h, icon, iconButton, say, set } from "./dom.js"
 import { List } from "./list.js"
-import { typing } from "./format.js"
+import { count, typing, unreadTold } from "./format.js"
 import { Sidebar } from "./sidebar.js"
 
 const HIDDEN_MS = 250 // between two drawings that nobody sees
@@ -80,6 +80,7 @@ export class App {
       "aria-controls": "sidebar",
       class: "icon-button menu",
     })
+    this.menu.append(h("span.badge"))
     this.state = h("p.connection", { role: "status" })
     this.typing = h("p.typing")
     this.toasts = h("div.toasts", { role: "alert" })
@@ -157,6 +158,8 @@ export class App {
       : "rtchat"
     const { unread } = channels
     document.title = unread ? `(${unread}) ${title}` : title
+    set(this.menu.lastChild, "data-text", count(unread))
+    set(this.menu, "aria-label", `Channels${unreadTold(unread)}`)
   }
 
   /** @param {import("./channels.js").Channel} channel */
