@@ -31,6 +31,7 @@ const MORE = {
   write: dialogs,
   details: () => import("./details.js"),
   newcomer: () => import("./newcomer.js"),
+  stray: dialogs,
   notify: () => import("./notices.js"),
   tools: () => import("./tools.js"),
 }
@@ -183,11 +184,11 @@ export class App {
     this.#welcomed = channels.loaded
   }
 
-  /** Load a part and use it. @param {keyof typeof MORE} name */
-  async more(name) {
+  /** Load a part and use it. @param {keyof typeof MORE} name @param {number} [id] of a channel */
+  async more(name, id) {
     try {
       const part = /** @type {any} */ (await MORE[name]())
-      part[name](this.chat, this)
+      part[name](this.chat, this, id)
     } catch (error) {
       this.say(words(error))
     }
@@ -204,12 +205,15 @@ export class App {
   #goWhereItSays() {
     const id = Number(location.hash.slice(1))
     if (this.chat.channels.all.has(id)) this.#go(id)
+    else if (id) this.more("stray", id)
   }
 
   /** The one in the address, the one of last time, or any. */
   #choose() {
     const { all, rooms, dms } = this.chat.channels
-    const wanted = [Number(location.hash.slice(1)), this.chat.kept.get("last")]
+    const asked = Number(location.hash.slice(1))
+    if (asked && !this.#open && !all.has(asked)) this.more("stray", asked)
+    const wanted = [asked, this.chat.kept.get("last")]
     this.chat.opened.open(wanted.find((one) => all.has(one)) ?? (rooms[0] ?? dms[0])?.id ?? 0)
   }
 
