@@ -123,3 +123,11 @@ async def test_on_a_phone_buttons_go_when_a_message_is_done_with(town: Town):
     await olga.reads("This message was deleted.")
     assert not await tools.is_visible()
     assert await olga.page.evaluate("document.activeElement.matches('.msg')")
+
+
+async def test_who_is_in_no_channel_reaches_the_account_on_a_phone(town: Town):
+    petra = await town.citizen("Petra", **SCREEN)
+    await petra.comes()
+    await petra.presses("Your account")
+    await petra.presses("Sign out")
+    await petra.sees("Sign in", role="heading")
