@@ -48,3 +48,18 @@ async def test_from_sign_up_to_conversation(empty_town: Town):
         assert [row.text for row in rows] == said
         assert [row.by for row in rows] == ["Ann", "Bob", "Ann", "Bob", "Ann", "Bob", "Ann"]
         assert [row.seq for row in rows] == sorted({row.seq for row in rows})
+
+
+async def test_a_link_to_a_channel_that_one_is_not_in(town: Town):
+    """A public one can be joined; of any other is told that it is not open to one."""
+    uma, vera = await town.citizen("Uma"), await town.citizen("Vera")
+    home, club, board = town.name("home"), town.name("club"), town.name("board")
+    await town.channel(home, uma)
+    public = await town.channel(club, vera)
+    private = await town.channel(board, vera, type_="private")
+    await uma.comes(at=f"/#{public}")
+    await uma.presses(f"Join {club}")
+    await uma.is_in(club)
+    await uma.page.evaluate("(id) => void (location.hash = id)", private)
+    await uma.sees(f"Channel {private} was deleted, or one has to be invited.")
+    assert uma.take_refusals(404) == 1

@@ -79,3 +79,55 @@ async def test_everything_is_in_reach(town: Town, window: dict[str, int]):
     assert await otto.sidebar.is_visible() != is_small
     await otto.says("sent from here")
     await otto.has_sent("sent from here")
+
+
+SCREEN: dict[str, Any] = {"viewport": PHONE, "has_touch": True, "is_mobile": True}
+
+
+async def test_a_phone_tells_what_is_unread_beside_the_button_for_channels(town: Town):
+    nora, mia = await town.citizen("Nora", **SCREEN), await town.citizen("Mia")
+    here, there = town.name("here"), town.name("there")
+    channel, other = [await town.channel(name, nora, mia) for name in (here, there)]
+    await nora.comes(at=f"/#{channel}")
+    await nora.is_in(here)
+    await town.write(other, mia, "one", "two")
+    await nora.presses("Channels, 2 unread messages")
+    await nora.opens(there)
+    await nora.reads("two")
+    await nora.button("Channels").wait_for()
+
+
+async def test_on_a_phone_buttons_go_when_a_message_is_done_with(town: Town):
+    """Reactions are in one line; a message that is deleted offers nothing more."""
+    olga = await town.citizen("Olga", **SCREEN)
+    channel = await town.channel(town.name("touched"), olga)
+    await town.write(channel, olga, "a slip", "a thought")
+    await olga.comes(at=f"/#{channel}")
+    tools = olga.page.get_by_role("toolbar", name="Message")
+
+    await olga.message("a thought").tap()
+    await tools.get_by_role("button", name="Add a reaction").tap()
+    assert await tools.evaluate("(bar) => bar.offsetHeight") < 2 * PRIMARY_PX
+    assert await olga.page.evaluate(NARROW, [".tools > *", LEAST_PX]) == []
+    await tools.get_by_role("button", name="React with").first.tap()
+    await tools.wait_for(state="detached")
+
+    await olga.message("a thought").tap()
+    await tools.get_by_role("button", name="Edit").tap()
+    await tools.wait_for(state="detached")
+    await olga.page.keyboard.press("Escape")
+
+    await olga.message("a slip").tap()
+    await tools.get_by_role("button", name="Delete").tap()
+    await olga.dialog.get_by_role("button", name="Delete").tap()
+    await olga.reads("This message was deleted.")
+    assert not await tools.is_visible()
+    assert await olga.page.evaluate("document.activeElement.matches('.msg')")
+
+
+async def test_who_is_in_no_channel_reaches_the_account_on_a_phone(town: Town):
+    petra = await town.citizen("Petra", **SCREEN)
+    await petra.comes()
+    await petra.presses("Your account")
+    await petra.presses("Sign out")
+    await petra.sees("Sign in", role="heading")

@@ -5,7 +5,7 @@ import pytest
 from rtchat.web import lean
 
 SCRIPTS = {
-    "// @ts-check\n/** Says\n * what. */\nconst a = 1 // why\n": "const a=1\n",
+    "// @ts-check\n/** Says\n * what. */\nconst a = 1 // why\n": "let a=1\n",
     "let a = b\n++c\n": "let a=b\n++c\n",
     "a = b\n  + c\n": "a=b\n+c\n",
     "f(\n  a,\n  b,\n)\n": "f(a,b)\n",
@@ -17,7 +17,8 @@ SCRIPTS = {
     "class A {\n  #one = 1\n  #two\n\n  get(b) {\n    return `${this.#one}` + b.#two\n  }\n}\n": (
         "class A{#a=1\n#b\nget(b){return`${this.#a}`+b.#b}}\n"
     ),
-    'const c = "#one"\n': 'const c="#one"\n',
+    'const c = "#one const"\n': 'let c="#one const"\n',
+    "const d = of.const\n": "let d=of.const\n",
 }
 
 

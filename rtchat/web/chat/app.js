@@ -13,7 +13,7 @@ import { Composer } from "./composer.js"
 import { connection } from "./connection.js"
 import { h, icon, iconButton, say, set } from "./dom.js"
 import { List } from "./list.js"
-import { typing } from "./format.js"
+import { count, typing, unreadTold } from "./format.js"
 import { Sidebar } from "./sidebar.js"
 
 const HIDDEN_MS = 250 // between two drawings that nobody sees
@@ -31,6 +31,7 @@ const MORE = {
   write: dialogs,
   details: () => import("./details.js"),
   newcomer: () => import("./newcomer.js"),
+  stray: dialogs,
   notify: () => import("./notices.js"),
   tools: () => import("./tools.js"),
 }
@@ -80,6 +81,7 @@ export class App {
       "aria-controls": "sidebar",
       class: "icon-button menu",
     })
+    this.menu.append(h("span.badge"))
     this.state = h("p.connection", { role: "status" })
     this.typing = h("p.typing")
     this.toasts = h("div.toasts", { role: "alert" })
@@ -158,6 +160,8 @@ export class App {
       : "rtchat"
     const { unread } = channels
     document.title = unread ? `(${unread}) ${title}` : title
+    set(this.menu.lastChild, "data-text", count(unread))
+    set(this.menu, "aria-label", `Channels${unreadTold(unread)}`)
   }
 
   /** @param {import("./channels.js").Channel} channel */
@@ -181,11 +185,14 @@ export class App {
     this.#welcomed = channels.loaded
   }
 
-  /** Load a part and use it. @param {keyof typeof MORE} name @param {Event} [event] for it */
-  async more(name, event) {
+  /**
+   * Load a part and use it.
+   * @param {keyof typeof MORE} name @param {Event | number} [about] an event, or a channel's id
+   */
+  async more(name, about) {
     try {
       const part = /** @type {any} */ (await MORE[name]())
-      part[name](this.chat, this, event)
+      part[name](this.chat, this, about)
     } catch (error) {
       this.say(words(error))
     }
@@ -203,12 +210,15 @@ export class App {
   #goWhereItSays(url) {
     const id = Number(new URL(url).hash.slice(1))
     if (this.chat.channels.all.has(id)) this.#go(id)
+    else if (id) this.more("stray", id)
   }
 
   /** The one in the address, the one of last time, or any. */
   #choose() {
     const { all, rooms, dms } = this.chat.channels
-    const wanted = [Number(location.hash.slice(1)), this.chat.kept.get("last")]
+    const asked = Number(location.hash.slice(1))
+    if (asked && !this.#open && !all.has(asked)) this.more("stray", asked)
+    const wanted = [asked, this.chat.kept.get("last")]
     this.chat.opened.open(wanted.find((one) => all.has(one)) ?? (rooms[0] ?? dms[0])?.id ?? 0)
   }
 

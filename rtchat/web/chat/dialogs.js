@@ -8,6 +8,7 @@ import { h, icon, say } from "./dom.js"
 import { line } from "./newcomer.js"
 import { button as noticesButton } from "./notices.js"
 import { picker } from "./picker.js"
+import { Refused } from "../rtchat.js"
 import { words } from "./chat.js"
 
 const OUT = "M10 4H5v16h5M14 8l4 4-4 4M18 12H9"
@@ -81,6 +82,21 @@ export function browse(chat) {
     }
   }
   page(0)
+}
+
+/**
+ * Where a link leads, and one is no member: a public channel can be joined.
+ * @param {import("./chat.js").Chat} chat @param {unknown} _app @param {number} id
+ */
+export async function stray(chat, _app, id) {
+  try {
+    const channel = await chat.rest.channel(id)
+    const list = h("ul.people", {}, line(chat, channel, () => box.close()))
+    const box = dialog("Join this channel?", list)
+  } catch (error) {
+    const isNone = error instanceof Refused && error.code === "not_found"
+    chat.onWord(isNone ? `Channel ${id} was deleted, or one has to be invited.` : words(error))
+  }
 }
 
 /** @param {import("./chat.js").Chat} chat */

@@ -60,11 +60,14 @@ function first(word) {
 /** Always the same for the same person. @param {number} id */
 export const colour = (id) => (Math.imul(id, 0x9e3779b1) >>> 0) % COLOURS
 
-/** Beyond 99 nobody counts. @param {number} n */
-export const count = (n) => (n > 99 ? "99+" : String(n))
+/** Beyond 99 nobody counts; none is not told. @param {number | null} n */
+export const count = (n) => (n ? (n > 99 ? "99+" : String(n)) : "")
 
 /** @param {number} n @param {string} one @param {string} [many] */
 export const plural = (n, one, many = `${one}s`) => `${n} ${n === 1 ? one : many}`
+
+/** What is unread, behind a name that is read out. @param {number | null} n */
+export const unreadTold = (n) => (n ? `, ${plural(n, "unread message")}` : "")
 
 /** "Ann", "Ann and Bob", "Ann, Bob and 3 others". @param {string[]} names @param {number} [max] */
 export function listed(names, max = 3) {

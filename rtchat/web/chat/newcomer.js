@@ -37,7 +37,8 @@ export async function newcomer(chat, app) {
     const browse = button("Find more", "", () => app.more("browse"))
     const first = button("Make #general", "first", make)
     list.replaceChildren(...items.map((channel) => line(chat, channel)))
-    buttons.replaceChildren(items.length ? browse : first, other)
+    const account = button("Your account", "narrow", () => app.more("account"))
+    buttons.replaceChildren(items.length ? browse : first, other, account)
     say(
       told,
       items.length

@@ -3,7 +3,7 @@
  * The sidebar: channels, direct messages, oneself. Drawn anew only where something is different.
  */
 
-import { count, initials, colour, plural } from "./format.js"
+import { count, initials, colour, unreadTold } from "./format.js"
 import { h, icon, iconButton, say, set } from "./dom.js"
 
 /** @param {number} id @param {string} name */
@@ -89,12 +89,8 @@ export class Sidebar {
     say(name.firstElementChild ?? name, title)
     if (type === "dm") this.#face(mark, title, others, isOnline)
     const kind = type === "private" ? ", private" : isOnline ? ", online" : ""
-    set(
-      link,
-      "aria-label",
-      `${title}${kind}${unread ? `, ${plural(unread, "unread message")}` : ""}`,
-    )
-    set(badge, "data-text", unread ? count(unread) : "")
+    set(link, "aria-label", title + kind + unreadTold(unread))
+    set(badge, "data-text", count(unread))
     link.classList.toggle("unread", unread > 0)
     return link.parentElement ?? h("li", {}, link)
   }

@@ -91,12 +91,19 @@ class Tools {
     const { me, opened } = this.chat
     const isMine = user === me
     const tools = [iconButton(REACT, "Add a reaction", () => this.#choose())]
-    if (isMine) tools.push(iconButton(PENCIL, "Edit", () => this.edit(this.#seq, content)))
+    if (isMine) tools.push(iconButton(PENCIL, "Edit", () => this.#edit(content)))
     if (isMine || leads(opened.channel)) {
       tools.push(iconButton(TRASH, "Delete", () => this.erase(this.#seq, content)))
     }
     this.element.classList.remove("open")
     this.element.replaceChildren(...tools)
+  }
+
+  /** One is in the field now, and not at the message. @param {string} content */
+  #edit(content) {
+    const seq = this.#seq
+    this.#at(null)
+    this.edit(seq, content)
   }
 
   #choose() {
@@ -130,11 +137,14 @@ class Tools {
     const seq = this.#seq
     this.chat.write((client, id) => client.react(id, seq, emoji, true))
     this.close()
+    if (matchMedia("(hover: none)").matches) this.#at(null) // else they stay until a touch elsewhere
   }
 
   /** @param {number} seq @param {string} content */
   erase(seq, content) {
     const { id } = this.chat.opened
+    this.#row?.setAttribute("tabindex", "-1")
+    this.#row?.focus({ preventScroll: true }) // what was pressed goes with the message
     const text = content.length > 200 ? `${content.slice(0, 200)} …` : content
     confirm({
       title: "Delete this message?",
