@@ -91,7 +91,13 @@ async def test_a_phone_tells_what_is_unread_beside_the_button_for_channels(town:
     await nora.comes(at=f"/#{channel}")
     await nora.is_in(here)
     await town.write(other, mia, "one", "two")
-    await nora.presses("Channels, 2 unread messages")
+    menu = nora.button("Channels, 2 unread messages")
+    await menu.wait_for()
+    badge, title = menu.locator(".badge"), nora.page.locator("h1")
+    await badge.evaluate("(one) => void (one.dataset.text = '99+')")
+    boxes = [await one.bounding_box() for one in (badge, title)]
+    assert boxes[0]["x"] + boxes[0]["width"] < boxes[1]["x"]
+    await menu.click()
     await nora.opens(there)
     await nora.reads("two")
     await nora.button("Channels").wait_for()
