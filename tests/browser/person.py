@@ -116,6 +116,11 @@ class Person(Watched):
         """Wait until the state of the connection is this."""
         await self.page.get_by_role("status").get_by_text(text).first.wait_for()
 
+    async def tries_now(self) -> None:
+        """Press the button that is there until the page comes back, which it may do by itself."""
+        buttons = self.page.get_by_role("button", name="Try now", exact=True)
+        await buttons.evaluate_all("(found) => found.forEach((button) => button.click())")
+
     @property
     def dialog(self) -> Any:
         """The one on top."""
@@ -212,6 +217,10 @@ class Person(Watched):
     async def has_sent(self, text: str) -> None:
         """Wait until a message of one's own is acknowledged."""
         await self.message(text).and_(self.page.locator(":not(.pending):not(.failed)")).wait_for()
+
+    async def is_to_send(self, text: str) -> None:
+        """Wait until a message of one's own is shown as on its way."""
+        await self.message(text).and_(self.page.locator(".pending")).wait_for()
 
     async def reaches_for(self, text: str, tool: str) -> None:
         """One of the buttons of a message, which show under the pointer."""

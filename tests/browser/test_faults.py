@@ -78,9 +78,10 @@ async def test_a_network_that_goes_and_comes_back(place: Place):
     for number in range(3):
         await pair.ann.says(f"into the void {number}")
     await pair.ann.told("Your messages wait here.")
-    assert [row.state for row in await pair.ann.rows()][-3:] == ["pending"] * 3
+    for number in range(3):
+        await pair.ann.is_to_send(f"into the void {number}")
     proxy.refuses = False
-    await pair.ann.presses("Try now")
+    await pair.ann.tries_now()
     await pair.ann.is_connected()
     await agree(pair, "before", *(f"into the void {number}" for number in range(3)))
 
@@ -97,7 +98,7 @@ async def test_a_device_that_is_offline_says_so_and_goes_on_by_itself(place: Pla
     await phone.told("Offline: your messages wait here.")
     await phone.says("from the tunnel")
     await pair.bob.says("while you were away")
-    assert [row.state for row in await phone.rows()] == ["pending"]
+    await phone.is_to_send("from the tunnel")
     await phone.page.context.set_offline(False)
     await phone.is_connected()
     await phone.reads("while you were away")
@@ -110,7 +111,7 @@ async def test_a_tab_that_is_reloaded_in_mid_send(place: Place):
     pair, proxy = place.pair, place.proxy
     proxy.swallows = True
     await pair.ann.says("sent into the dark")
-    await pair.ann.message("sent into the dark").and_(pair.ann.page.locator(".pending")).wait_for()
+    await pair.ann.is_to_send("sent into the dark")
     proxy.swallows = False
     proxy.cut()
     await pair.ann.page.reload()
@@ -147,10 +148,9 @@ async def test_a_pod_that_is_killed_and_another_one_in_its_place(place: Place):
         await person.told("Your messages wait here.")
         said.append(f"word of {person.name} meanwhile")
         await person.says(said[-1])
-        rows = await person.rows()
-        assert rows[-1].state == "pending"
+        await person.is_to_send(said[-1])
     proxy.target = "127.0.0.1", place.second.port
     proxy.refuses = False
     for person in (pair.ann, pair.bob):
-        await person.presses("Try now")
+        await person.tries_now()
     await agree(pair, *said)
