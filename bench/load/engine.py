@@ -201,8 +201,15 @@ class Engine:
         self.controls(conn)
         if not conn.steps:
             self.opening -= 1
-            conn.on_piece = _unheard
+            conn.on_piece = self._unasked
             conn.on_ready(conn)
+
+    def _unasked(self, conn: Conn, piece: bytes) -> None:
+        """What comes before a job hears: presence may, a message would be missing in its count."""
+        for payload in messages(conn.stream, piece):
+            if self._dialect.refused(payload) or self._dialect.deliveries(payload):
+                raise LoadError(f"nobody hears yet: {payload[:300]!r}")
+        self.controls(conn)
 
     # --- running
 
