@@ -63,11 +63,7 @@ class Chat:
     ) -> None:
         """Hand a message to the writer; `done` gets the outcome. Raises ChatError at once."""
         check_text(content, self._config.content_max_chars, "content")
-        made = self._nonce(nonce)
-        given = nonce is not None
-        self._writer.submit(
-            Write(Op.SEND, channel_id, user_id, made, done, given=given, content=content, ref=ref)
-        )
+        self._submit(Op.SEND, user_id, channel_id, nonce, done, ref, content)
 
     def submit_edit(
         self,
@@ -82,19 +78,7 @@ class Chat:
     ) -> None:
         """Hand an edit of message `seq` to the writer, as `submit_message` does."""
         check_text(content, self._config.content_max_chars, "content")
-        self._writer.submit(
-            Write(
-                Op.EDIT,
-                channel_id,
-                user_id,
-                self._nonce(nonce),
-                done,
-                given=nonce is not None,
-                content=content,
-                target=seq,
-                ref=ref,
-            )
-        )
+        self._submit(Op.EDIT, user_id, channel_id, nonce, done, ref, content, seq)
 
     def submit_deletion(
         self,
@@ -107,11 +91,7 @@ class Chat:
         ref: Ref = None,
     ) -> None:
         """Hand a deletion of message `seq` to the writer, as `submit_message` does."""
-        made = self._nonce(nonce)
-        given = nonce is not None
-        self._writer.submit(
-            Write(Op.DELETE, channel_id, user_id, made, done, given=given, target=seq, ref=ref)
-        )
+        self._submit(Op.DELETE, user_id, channel_id, nonce, done, ref, target=seq)
 
     def submit_reaction(
         self,
@@ -127,19 +107,28 @@ class Chat:
     ) -> None:
         """Hand a reaction to message `seq`, or its end, to the writer, as `submit_message` does."""
         check_emoji(emoji, self._config.emoji_max_chars)
+        op = Op.REACT if on else Op.UNREACT
+        self._submit(op, user_id, channel_id, nonce, done, ref, emoji, seq)
+
+    def _submit(
+        self,
+        op: Op,
+        user_id: int,
+        channel_id: int,
+        nonce: str | None,
+        done: Done,
+        ref: Ref,
+        content: str | None = None,
+        target: int | None = None,
+    ) -> None:
+        made = self._nonce(nonce)
+        given = nonce is not None
         self._writer.submit(
             Write(
-                Op.REACT if on else Op.UNREACT,
-                channel_id,
-                user_id,
-                self._nonce(nonce),
-                done,
-                given=nonce is not None,
-                content=emoji,
-                target=seq,
-                ref=ref,
+                op, channel_id, user_id, made, done,
+                given=given, content=content, target=target, ref=ref,
             )
-        )
+        )  # fmt: skip
 
     def _nonce(self, given: str | None) -> str:
         if given is None:
