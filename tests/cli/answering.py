@@ -5,17 +5,17 @@ left, the last.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Thread
 
 Answer = tuple[int, bytes]
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @contextmanager
 def answering(by_path: Mapping[bytes, Sequence[Answer]]) -> Iterator[int]:
     """The port of 127.0.0.1 on which it answers."""
-    loop = asyncio.new_event_loop()
     left = {path: list(told) for path, told in by_path.items()}
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -31,6 +31,14 @@ def answering(by_path: Mapping[bytes, Sequence[Answer]]) -> Iterator[int]:
         finally:
             writer.close()
 
+    with served(serve) as port:
+        yield port
+
+
+@contextmanager
+def served(serve: Serve) -> Iterator[int]:
+    """The port of 127.0.0.1 on which this serves, in a loop and a thread of its own."""
+    loop = asyncio.new_event_loop()
     server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0))
     thread = Thread(target=loop.run_forever)
     thread.start()

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,13 +112,20 @@ def _own_logging() -> Iterator[None]:
         root.setLevel(level)
 
 
-@contextmanager
-def running(*arguments: str, **settings: str) -> Iterator["subprocess.Popen[str]"]:
+def running(*arguments: str, **settings: str) -> "AbstractContextManager[subprocess.Popen[str]]":
     """`rtchat` in a process of its own, whose output can be read while it runs."""
+    return running_in({**clean(), **variables(settings)}, *arguments)
+
+
+@contextmanager
+def running_in(
+    environment: Mapping[str, str], *arguments: str
+) -> Iterator["subprocess.Popen[str]"]:
+    """The same, in this environment."""
     process = subprocess.Popen(
         [sys.executable, "-m", "rtchat", *arguments],
-        env={**clean(), **variables(settings)}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        env=environment, text=True, encoding="utf-8", start_new_session=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         preexec_fn=heed_ctrl_c,
     )  # fmt: skip
     try:

@@ -27,6 +27,7 @@ from rtchat.operate.machine import (
     versions,
 )
 from rtchat.server import run
+from tests.cli.answering import served
 from tests.cli.running import clean
 from tests.pods import Pod
 
@@ -117,24 +118,14 @@ def test_this_python_has_what_speed_depends_on():
 @contextmanager
 def listening(answer: bytes) -> Iterator[int]:
     """Something that is not rtchat, on a port: it says this to everybody."""
-    loop = asyncio.new_event_loop()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()
         writer.write(answer)
         writer.close()
 
-    server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0))
-    thread = Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        server.close()
-        loop.run_until_complete(asyncio.sleep(0))
-        loop.close()
+    with served(serve) as port:
+        yield port
 
 
 def test_a_free_port_is_free_and_stays_so():

@@ -4,15 +4,14 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from rtchat.server.launch import free_port
 from rtchat.store.epoch import renew_at
-from tests.cli.running import clean, heed_ctrl_c
+from tests.cli.running import clean, running_in
 from tests.pods import ROOT, Pod
 from tests.terminal.conftest import Mortal, Someone, Someones, accounts
 from tests.terminal.seat import PASSWORD
@@ -20,21 +19,9 @@ from tests.terminal.seat import PASSWORD
 _LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d  (\d+)  (\w+): (.*)\n")
 
 
-@contextmanager
-def chat(home: Path, *arguments: str) -> "Iterator[subprocess.Popen[str]]":
+def chat(home: Path, *arguments: str) -> "AbstractContextManager[subprocess.Popen[str]]":
     """It, between pipes."""
-    environment = {**clean(), "XDG_STATE_HOME": str(home)}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rtchat", "chat", *arguments],
-        cwd=ROOT, env=environment, text=True, encoding="utf-8", preexec_fn=heed_ctrl_c,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        with process:
-            yield process
-            process.kill()
-    finally:
-        process.kill()
+    return running_in({**clean(), "XDG_STATE_HOME": str(home)}, "chat", *arguments)
 
 
 def done(home: Path, *arguments: str, text: str) -> tuple[int, list[tuple[str, str]], str]:
